@@ -1,0 +1,34 @@
+# Everything that a newcomer or CI needs; only Python 3.11+, git and make have to be there.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: test check demo demo-play bench lock clean
+
+test: .venv/ready
+	$(BIN)/python -m pytest
+
+check: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+demo: .venv/ready
+	$(BIN)/countersign demo
+
+demo-play: .venv/ready
+	$(BIN)/countersign demo --play
+
+.venv/ready: requirements-dev.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch .venv/ready
+
+lock:
+	uv pip compile pyproject.toml --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 -o requirements.lock
+	uv pip compile pyproject.toml --extra dev --universal --generate-hashes --no-emit-index-url --no-annotate --no-header \
+		--python-version 3.11 -c requirements.lock -o requirements-dev.lock
+
+clean:
+	rm -rf .venv build *.egg-info

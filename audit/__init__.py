@@ -1,0 +1,49 @@
+"""The audit log: append, read, verify, export. What is true about requests is what its events say."""
+
+from audit.errors import AuditError
+from audit.errors import BadEvent
+from audit.errors import Conflict
+from audit.errors import IdConflict
+from audit.errors import LogBusy
+from audit.errors import LogDamaged
+from audit.errors import LogExists
+from audit.errors import LogUnavailable
+from audit.errors import NoLog
+from audit.event import COLUMNS
+from audit.event import Draft
+from audit.event import Event
+from audit.export import export
+from audit.kinds import KINDS
+from audit.log import Log
+from audit.verify import Problem
+from audit.verify import Verification
+from audit.verify import verify
+from audit.view import FINAL_KINDS
+from audit.view import Query
+from audit.view import Reader
+from audit.view import View
+
+__all__ = [
+    "COLUMNS",
+    "FINAL_KINDS",
+    "KINDS",
+    "AuditError",
+    "BadEvent",
+    "Conflict",
+    "Draft",
+    "Event",
+    "IdConflict",
+    "Log",
+    "LogBusy",
+    "LogDamaged",
+    "LogExists",
+    "LogUnavailable",
+    "NoLog",
+    "Problem",
+    "Query",
+    "Reader",
+    "Verification",
+    "View",
+    "export",
+    "verify",
+]

@@ -1,0 +1,1 @@
+"""Slack in, Slack out: the Bolt app, proof of who people are, cards. Decides nothing."""

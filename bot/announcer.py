@@ -1,0 +1,271 @@
+"""Keeps one card per request true: posts it, puts the full SQL into its thread, updates it in place, mends it.
+
+The log is followed, never the other way round: a card is computed from the request's events each time, so a missed,
+failed or lost update is made good by the next one. One thread; all updates share Slack's budget.
+"""
+
+import hashlib
+import json
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import replace
+
+from audit import AuditError
+from audit import Event
+from bot.render import blocks_of
+from bot.render import text_of
+from bot.slack_api import SlackApi
+from bot.slack_api import SlackUnavailableError
+from bot.store import Card
+from bot.store import Store
+from bot.thread_notes import note_of
+from commands.page import Page
+from commands.pages import LastBackup
+from commands.pages import request_page
+from ops.backups import last_backup
+from ops.errors import OpsError
+from ops.layer import Ops
+from ops.people import Actor
+from ops.plan import pending_of
+from ops.plan import sql_document
+from ops.requests import Request
+from ops.requests import find_request
+from ops.requests import stream_of
+from ops.status import Status
+
+logger = logging.getLogger("countersign.announcer")
+
+UPDATES_PER_MINUTE = 45
+"""chat.update allows 50 a minute and workspace, all messages together (docs.slack.dev, read 2026-11)."""
+
+PAUSE_SECONDS = 1.0
+"""A card is not updated more often than this, so that quick steps are shown together."""
+
+RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "thread_not_found"})
+"""Slack's words for a card that can no longer be updated: it is posted anew."""
+
+SHARE_SECONDS = 20.0
+
+
+class Announcer:
+    """Follows the log and keeps cards. `note(request)` from any thread asks for a fresh look."""
+
+    def __init__(self, ops: Ops, api: SlackApi, store: Store) -> None:
+        self._ops = ops
+        self._api = api
+        self._store = store
+        self._wanted: dict[str, float] = {}
+        self._failures: dict[str, int] = {}
+        self._updates: deque[float] = deque()
+        self._changed = threading.Condition()
+        self._over = False
+        self._unsubscribe = ops.log.subscribe(self._on_events)
+        self._thread = threading.Thread(target=self._work, name="announcer", daemon=True)
+
+    def start(self) -> None:
+        """Look at everything that may have changed while no bot was up, then follow."""
+        view = self._ops.view
+        for request in {*view.open_requests(), *self._store.requests()}:
+            self.note(request)
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Show what is still to be shown, within `seconds`, and end."""
+        self._unsubscribe()
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
+        self._thread.join(seconds)
+
+    def note(self, request: str, *, after_seconds: float = 0.0) -> None:
+        """This request's card is to be looked at; soon, or after a while."""
+        with self._changed:
+            due = time.monotonic() + after_seconds
+            self._wanted[request] = min(due, self._wanted.get(request, due))
+            self._changed.notify_all()
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        for request in {event.request for event in events if event.stream.startswith("request:") and event.request}:
+            self.note(request)
+
+    def _work(self) -> None:
+        while True:
+            request = self._next()
+            if request is None:
+                return
+            try:
+                self._show(request)
+                self._failures.pop(request, None)
+            except (SlackUnavailableError, OpsError, AuditError) as error:
+                self._again(request, error)
+            except Exception:
+                logger.exception("card_failed_unexpectedly request=%s", request)
+
+    def _next(self) -> str | None:
+        """The next request that is due; None when it is time to end."""
+        with self._changed:
+            while True:
+                now = time.monotonic()
+                due = [request for request, at in self._wanted.items() if at <= now or self._over]
+                if due:
+                    del self._wanted[due[0]]
+                    return due[0]
+                if self._over:
+                    return None
+                soonest = min(self._wanted.values(), default=now + 60)
+                self._changed.wait(max(0.01, soonest - now))
+
+    def _again(self, request: str, error: Exception) -> None:
+        failures = self._failures.get(request, 0)
+        self._failures[request] = failures + 1
+        logger.warning("card_postponed request=%s error=%s", request, error)
+        if not self._over:
+            self.note(request, after_seconds=RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
+
+    def _show(self, number: str) -> None:
+        """Bring one request's card and thread up to what the log says."""
+        request = find_request(self._ops.view, number)
+        card = self._store.card(number)
+        if card is None or not self._update(request, card):
+            card = self._post(request)
+        if self._wants_sql(request):
+            self._deliver_sql(request, card)
+        self._tell_thread(request, card)
+
+    def _page(self, request: Request) -> Page:
+        backup = last_backup(self._ops.view, request.project, request.environment)
+        return request_page(request, self._ops.now(), LastBackup(*backup) if backup else None)
+
+    def _channel(self, request: Request) -> str:
+        """Where cards of this request go. Raises SlackUnavailableError when the channel is shared with another company."""
+        slack = self._ops.settings.slack
+        project = self._ops.settings.projects.get(request.project)
+        channel = (project.channel if project else None) or (slack.channel if slack else "")
+        refuse_shared(self._api, channel)
+        return channel
+
+    def _post(self, request: Request) -> Card:
+        """A new card. Its thread is empty, so its Approve button comes with the SQL."""
+        page = self._page(replace(request, shown=None) if self._wants_sql(request) else request)
+        channel = self._channel(request)
+        answer = self._api.call(
+            "chat.postMessage",
+            channel=channel,
+            text=text_of(page),
+            blocks=blocks_of(page),
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        card = Card(request.id, channel, str(answer["ts"]), _hash(page), None)
+        self._store.keep(card)
+        return card
+
+    def _update(self, request: Request, card: Card) -> bool:
+        """Bring the message up to date. False when it is gone and a new one has to be posted."""
+        page = self._page(request)
+        rendered = _hash(page)
+        if rendered == card.rendered:
+            return True
+        self._keep_budget()
+        try:
+            self._api.call(
+                "chat.update",
+                channel=card.channel,
+                ts=card.message,
+                text=text_of(page),
+                blocks=blocks_of(page),
+                parse="none",
+            )
+        except SlackUnavailableError as error:
+            if error.error in GONE:
+                return False
+            raise
+        self._store.keep(replace(card, rendered=rendered))
+        return True
+
+    def _keep_budget(self) -> None:
+        """Wait until one more update fits into this minute."""
+        now = time.monotonic()
+        while self._updates and self._updates[0] < now - 60:
+            self._updates.popleft()
+        if len(self._updates) >= UPDATES_PER_MINUTE:
+            time.sleep(max(0.0, self._updates[0] + 60 - now))
+        elif self._updates and now - self._updates[-1] < PAUSE_SECONDS / 4:
+            time.sleep(PAUSE_SECONDS / 4)
+        self._updates.append(time.monotonic())
+
+    def _wants_sql(self, request: Request) -> bool:
+        return request.status_at(self._ops.now()) is Status.WAITING and request.needed > 0
+
+    def _deliver_sql(self, request: Request, card: Card) -> None:
+        """The full SQL into the card's thread; only when Slack says that it is there may anybody approve."""
+        slack = self._ops.settings.slack
+        if slack is None or (request.shown is not None and (slack.sql == "hash" or card.file)):
+            return
+        target = self._ops.target_of(request)
+        pending = pending_of(self._ops.repository(target), request.commit, request.files)
+        document = sql_document(request.target, request.commit, request.digest, pending)
+        sha256 = hashlib.sha256(document.encode()).hexdigest()
+        file = None
+        if slack.sql == "file":
+            file = self._upload(request, card, document, sha256)
+            self._store.keep(replace(card, file=file))
+        data: dict[str, object] = {
+            "digest": request.digest,
+            "how": slack.sql,
+            "channel": card.channel,
+            "message": card.message,
+            "file": file,
+            "sha256": sha256,
+        }
+        self._ops.log.append([self._ops.draft("shown", Actor("system:announcer"), request, data)])
+
+    def _upload(self, request: Request, card: Card, document: str, sha256: str) -> str:
+        comment = f"The full SQL of {request.id}, sha256 {sha256[:16]}. Read it before you decide."
+        file = self._api.upload(card.channel, card.message, f"{request.id}.sql", document, comment)
+        deadline = time.monotonic() + SHARE_SECONDS
+        while not _is_shared(self._api.ask("files.info", file=file).get("file"), card.channel):
+            if time.monotonic() > deadline:
+                raise SlackUnavailableError("files.info", "the file is not in the thread yet")
+            time.sleep(0.3)
+        return file
+
+    def _tell_thread(self, request: Request, card: Card) -> None:
+        """What happened, one line each, below the card."""
+        for event in self._ops.view.events(stream=stream_of(request.id)):
+            page = note_of(event, request)
+            if page is None or self._store.was_told(event.id):
+                continue
+            self._api.call(
+                "chat.postMessage",
+                channel=card.channel,
+                thread_ts=card.message,
+                text=text_of(page),
+                blocks=blocks_of(page),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+            self._store.tell(event.id)
+
+
+def refuse_shared(api: SlackApi, channel: str) -> None:
+    """Raise SlackUnavailableError unless Slack says that this channel is our company's alone."""
+    found = api.ask("conversations.info", channel=channel).get("channel")
+    if not isinstance(found, dict) or found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
+        raise SlackUnavailableError("conversations.info", "the channel is shared with another company")
+
+
+def _is_shared(file: object, channel: str) -> bool:
+    if not isinstance(file, dict):
+        return False
+    shares = file.get("shares") or {}
+    return any(channel in (shares.get(kind) or {}) for kind in ("public", "private"))
+
+
+def _hash(page: Page) -> str:
+    """What a card shows, in short, so that an update that would change nothing is not sent."""
+    return hashlib.sha256(json.dumps(blocks_of(page), sort_keys=True).encode()).hexdigest()

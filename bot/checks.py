@@ -1,0 +1,103 @@
+"""Doctor's questions to Slack: do the tokens work, do the scopes suffice, is the bot in the channel, are the groups there."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.app import SLACK_URL
+from commands.doctor import Check
+from ops.settings import Settings
+from ops.targets import all_targets
+
+SCOPES = frozenset({"commands", "chat:write", "files:write", "files:read", "im:write", "users:read", "usergroups:read"})
+
+
+def slack_checks(settings: Settings) -> Iterator[Check]:
+    """What Slack says about the tokens in the environment."""
+    if settings.slack is None:
+        yield Check("warning", "Slack", "no [slack] table, so there is no bot; the terminal works without")
+        return
+    token = os.environ.get("SLACK_BOT_TOKEN", "")
+    if not token:
+        yield Check("problem", "SLACK_BOT_TOKEN", "not set; docs/slack.md says where it is found")
+        return
+    yield from asyncio.run(_ask(settings, token))
+
+
+async def _ask(settings: Settings, token: str) -> list[Check]:
+    url = os.environ.get("SLACK_API_URL") or SLACK_URL
+    client = AsyncWebClient(token=token, base_url=url, timeout=10)
+    try:
+        answer = await client.auth_test()
+    except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        return [Check("problem", "SLACK_BOT_TOKEN", _word(error))]
+    checks = [Check("ok", "SLACK_BOT_TOKEN", f"{answer.get('user')} in {answer.get('team')}")]
+    granted = {scope.strip() for scope in str(answer.headers.get("x-oauth-scopes", "")).split(",") if scope.strip()}
+    if granted and SCOPES - granted:
+        checks.append(Check("problem", "scopes", f"missing: {', '.join(sorted(SCOPES - granted))}"))
+    checks += [await _app_token(url), *(await _channels(settings, client)), *(await _groups(settings, client))]
+    return checks
+
+
+async def _app_token(url: str) -> Check:
+    token = os.environ.get("SLACK_APP_TOKEN", "")
+    if not token:
+        found = "set" if os.environ.get("SLACK_SIGNING_SECRET") else "not set"
+        state: Any = "ok" if found == "set" else "problem"
+        return Check(state, "SLACK_APP_TOKEN", f"not set; for --http SLACK_SIGNING_SECRET is needed, which is {found}")
+    try:
+        await AsyncWebClient(base_url=url, timeout=10).apps_connections_open(app_token=token)
+    except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Check("problem", "SLACK_APP_TOKEN", _word(error))
+    return Check("ok", "SLACK_APP_TOKEN", "opens connections")
+
+
+async def _channels(settings: Settings, client: AsyncWebClient) -> list[Check]:
+    names = {project.channel for project in settings.projects.values() if project.channel}
+    checks = []
+    for channel in sorted({*names, settings.slack.channel} if settings.slack else names):
+        try:
+            found: dict[str, Any] = (await client.conversations_info(channel=channel)).get("channel", {})
+        except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+            checks.append(Check("problem", f"channel {channel}", _word(error)))
+            continue
+        if found.get("is_ext_shared"):
+            checks.append(Check("problem", f"channel {channel}", "is shared with another company: no card goes there"))
+        elif not found.get("is_member"):
+            checks.append(Check("problem", f"channel {channel}", "the bot is not in it: type /invite @Countersign there"))
+        else:
+            checks.append(Check("ok", f"channel {channel}", f"#{found.get('name')}"))
+    return checks
+
+
+async def _groups(settings: Settings, client: AsyncWebClient) -> list[Check]:
+    handles = {
+        entry
+        for target in all_targets(settings)
+        for entry in (*target.settings.approvers, *target.settings.requesters)
+        if entry.startswith("@")
+    }
+    if not handles:
+        return []
+    try:
+        groups = (await client.usergroups_list()).get("usergroups") or []
+    except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
+        return [Check("problem", "user groups", _word(error))]
+    known = {f"@{group.get('handle')}" for group in groups}
+    return [
+        Check("ok", f"group {handle}", "is there")
+        if handle in known
+        else Check("problem", f"group {handle}", "Slack has no such user group")
+        for handle in sorted(handles)
+    ]
+
+
+def _word(error: Exception) -> str:
+    if isinstance(error, SlackApiError):
+        return f"Slack says {error.response.get('error')}"
+    return f"Slack did not answer ({type(error).__name__})"

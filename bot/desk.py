@@ -1,0 +1,265 @@
+"""The work behind the ack: what was typed or pressed is done here, in a bounded pool, and everybody is answered."""
+
+import logging
+import re
+import threading
+from collections.abc import Callable
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from audit import AuditError
+from audit import Query
+from bot.announcer import refuse_shared
+from bot.intake import LOG_DOWN
+from bot.intake import Act
+from bot.intake import act_of
+from bot.modals import REASON
+from bot.modals import reject_form
+from bot.render import blocks_of
+from bot.render import text_of
+from bot.slack_api import SlackApi
+from bot.slack_api import SlackUnavailableError
+from bot.store import Store
+from commands.dispatch import answer
+from commands.dispatch import guarded
+from commands.page import Button
+from commands.page import Page
+from commands.page import Paragraph
+from commands.push import push_reply
+from commands.reply import Reply
+from commands.words import Front
+from ops.approving import PREFIX_LENGTH
+from ops.approving import approve
+from ops.approving import cancel
+from ops.approving import may_see_button
+from ops.approving import reject
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.policy import may_request
+from ops.requests import Request
+from ops.requests import find_request
+
+logger = logging.getLogger("countersign.desk")
+
+_VALUE = re.compile(r"(?P<verb>approve|reject|cancel) (?P<request>R-[1-9][0-9]*) (?P<prefix>[0-9a-f]{16})( (?P<word>[0-9a-f]{16}))?")
+
+PROGRESS_AFTER_SECONDS = 1.2
+REDO_WITHIN = timedelta(minutes=30)
+"""What was acked but not answered is done after a restart when it is this young; else the person is told to say it again."""
+
+WAITING_MOST = 500
+
+
+class Desk:
+    """Takes acts from the intake, does them in the pool and answers in private."""
+
+    def __init__(self, ops: Ops, api: SlackApi, store: Store, pool: Executor) -> None:
+        self._ops = ops
+        self._api = api
+        self._store = store
+        self._pool = pool
+        self._waiting = threading.BoundedSemaphore(WAITING_MOST)
+
+    def take(self, act: Act) -> None:
+        """Hand an act to the pool; never blocks. What does not fit is not answered now but after a restart."""
+        if self._waiting.acquire(blocking=False):
+            self._pool.submit(self._work, act)
+        else:
+            logger.error("desk_full act=%s", act.id)
+
+    def answer_what_was_left(self) -> None:
+        """Do or answer what an earlier process acked and did not answer."""
+        since = self._ops.now() - timedelta(hours=24)
+        query = Query(kinds=("commanded", "clicked", "answered"), since=since)
+        events = self._ops.view.find(query)
+        answered = {event.data["to"] for event in events if event.kind == "answered" and event.data}
+        for event in events:
+            if event.kind == "answered" or not event.actor.startswith("slack:") or event.id in answered:
+                continue
+            act = act_of(event)
+            young = self._ops.now() - event.at < REDO_WITHIN and "«" not in act.text
+            self.take(act if young else replace(act, kind="too_late"))
+
+    def _work(self, act: Act) -> None:
+        try:
+            reply = self._reply_to(act)
+            if reply is not None:
+                self._respond(act, reply)
+        except SlackUnavailableError as error:
+            logger.warning("answer_not_delivered act=%s error=%s", act.id, error)
+        except Exception:
+            logger.exception("desk_failed_unexpectedly act=%s", act.id)
+        finally:
+            self._waiting.release()
+
+    def _reply_to(self, act: Act) -> Reply | None:
+        if act.kind == "log_down":
+            return Reply(Page("The log is unavailable: nothing was done", body=[Paragraph((LOG_DOWN,))]), ok=False)
+        if act.kind == "too_late":
+            return guarded(self._ops, _too_late, actor=act.actor, act=act.id, word=act.verb)
+        if act.kind == "commanded":
+            with _Progress(lambda words: self._say_progress(act, words)) as progress:
+                return answer(
+                    self._ops, act.text, actor=act.actor, front=Front.SLACK, act=act.id, progress=progress.note
+                )
+        reply = guarded(self._ops, lambda: self._click(act), actor=act.actor, act=act.id, word=act.verb)
+        return None if reply.data.get("form") else reply
+
+    def _click(self, act: Act) -> Reply:
+        """What a button or a form asks for, once it is certain that we gave it to this person."""
+        found = _VALUE.fullmatch(act.value)
+        if found is None or found["verb"] != act.verb:
+            raise OpsError(
+                Reason.FORGED_VALUE,
+                "That button does not say which request and which plan it stands for.",
+                "Use the buttons of the request's own card.",
+                exit_code=3,
+            )
+        directory = self._ops.directory((), users=(act.actor.user,), members=False)
+        may_request((), act.actor, directory, "").or_raise()
+        request = find_request(self._ops.view, found["request"])
+        self._check_place(act, request, found["word"])
+        match found["verb"], bool(act.inputs):
+            case "approve", _:
+                decided = approve(self._ops, request.id, act.actor, act.id, found["prefix"])
+                left = "It has all it needs and starts." if not decided.missing else f"{decided.missing} more needed."
+                page = Page(f"Your approval of {request.id} is recorded. {left}")
+                return replace(push_reply(decided.request, self._ops.now()), page=page, ok=True, exit_code=0)
+            case "reject", False:
+                return self._open_reject(act, request)
+            case "reject", True:
+                because = act.inputs.get(REASON, "").strip()
+                decided = reject(self._ops, request.id, act.actor, act.id, found["prefix"], because)
+                return Reply(Page(f"{request.id} is rejected. Nothing was run."), request=request.id)
+            case _:
+                cancel(self._ops, request.id, act.actor, act.id, "taken back")
+                return Reply(Page(f"{request.id} is cancelled. Nothing was run."), request=request.id)
+
+    def _check_place(self, act: Act, request: Request, word: str | None) -> None:
+        """A click counts only from the recorded card, or from a private answer by the person it was given to."""
+        if act.inputs:
+            return  # a form: we opened it for this person after these same checks, and Slack keeps its value
+        if word is not None:
+            if not self._store.take(word, f"{act.verb} {request.id} {request.digest[:PREFIX_LENGTH]}", act.actor.id):
+                raise _stale(request, "That private button was used already or was given to somebody else.")
+            return
+        card = self._store.card_at(act.channel or "", act.message or "")
+        if card is None or card.request != request.id or act.is_private:
+            raise _stale(request, f"That message is not the card of {request.id}.")
+        try:
+            refuse_shared(self._api, card.channel)
+        except SlackUnavailableError as error:
+            raise OpsError(
+                Reason.SHARED_CHANNEL,
+                f"Slack does not say that this channel is our company's alone ({error.error}), so this does not count.",
+                "Try again in a moment, or decide in a channel that is not shared.",
+                exit_code=3,
+            ) from error
+
+    def _open_reject(self, act: Act, request: Request) -> Reply:
+        may_see_button(self._ops, request, act.actor)
+        if not act.trigger:
+            raise _stale(request, "The bot was restarted before it could ask for a reason.")
+        try:
+            self._api.call(
+                "views.open", trigger_id=act.trigger, view=reject_form(request.id, request.target, act.value), seconds=5
+            )
+        except SlackUnavailableError as error:
+            raise OpsError(
+                Reason.UNEXPECTED,
+                f"Slack did not open the form ({error.error}).",
+                f"Press the button again, or type `reject {request.id} <reason>`.",
+                exit_code=1,
+            ) from error
+        return Reply(Page("The form is open."), {"form": True})
+
+    def _respond(self, act: Act, reply: Reply) -> None:
+        """The private answer: through the response_url while it works, else to the person in the channel, else directly."""
+        page = self._with_private_buttons(act, reply.page)
+        body = {"text": text_of(page), "blocks": blocks_of(page)}
+        if act.response_url:
+            try:
+                self._api.post_to(
+                    act.response_url, {**body, "response_type": "ephemeral", "replace_original": False}
+                )
+            except SlackUnavailableError as error:
+                logger.info("response_url_refused act=%s error=%s", act.id, error)
+            else:
+                return
+        self._tell_person(act, body)
+
+    def _tell_person(self, act: Act, body: Mapping[str, Any]) -> None:
+        slack = self._ops.settings.slack
+        channel = act.channel or (slack.channel if slack else None)
+        if channel is not None:
+            try:
+                self._api.call("chat.postEphemeral", channel=channel, user=act.actor.user, **body)
+            except SlackUnavailableError as error:
+                logger.info("private_answer_refused act=%s error=%s", act.id, error)
+            else:
+                return
+        direct = self._api.call("conversations.open", users=act.actor.user)
+        self._api.call("chat.postMessage", channel=direct["channel"]["id"], **body)
+
+    def _with_private_buttons(self, act: Act, page: Page) -> Page:
+        """Buttons in a private answer carry a one-time word: they work for this person, once."""
+        if not page.buttons:
+            return page
+        buttons: list[Button] = [
+            replace(button, value=f"{button.value} {self._store.give(button.value, act.actor.id)}")
+            for button in page.buttons
+        ]
+        return replace(page, buttons=buttons)
+
+    def _say_progress(self, act: Act, words: str) -> None:
+        if act.response_url:
+            body = {"text": f"Working on it: {words}…", "response_type": "ephemeral", "replace_original": False}
+            self._api.post_to(act.response_url, body)
+
+
+def _too_late() -> Reply:
+    raise OpsError(
+        Reason.EXPIRED,
+        "The bot was down when you said this, and too long ago to do it now. Nothing was done.",
+        "Say it again if you still want it.",
+        exit_code=3,
+    )
+
+
+def _stale(request: Request, message: str) -> OpsError:
+    return OpsError(
+        Reason.STALE_CARD,
+        message,
+        f"Use the newest card, or type `approve {request.id}` to get a button of your own.",
+        exit_code=3,
+    )
+
+
+class _Progress:
+    """Tells the person once that work goes on, if it takes longer than a moment."""
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._words = "starting"
+        self._timer = threading.Timer(PROGRESS_AFTER_SECONDS, self._fire)
+
+    def __enter__(self) -> "_Progress":
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._timer.cancel()
+
+    def note(self, words: str) -> None:
+        self._words = words
+
+    def _fire(self) -> None:
+        try:
+            self._tell(self._words)
+        except (SlackUnavailableError, AuditError) as error:
+            logger.info("progress_not_told error=%s", error)

@@ -1,0 +1,219 @@
+"""From Slack's payload to a durable event and an ack, and nothing else: the work goes to the pool.
+
+Every listener does the same three things: recognise, append, ack. The append is one transaction on the log's own
+thread, so the loop waits for the disk without being blocked by it.
+"""
+
+import asyncio
+import html
+import logging
+import re
+import uuid
+from collections.abc import Awaitable
+from collections.abc import Callable
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+
+from audit import AuditError
+from audit import Draft
+from audit import Event
+from audit import Log
+from audit import View
+from commands.dispatch import commanded
+from commands.words import Front
+from ops.masking import mask_intake
+from ops.people import Actor
+
+logger = logging.getLogger("countersign.intake")
+
+Ack = Callable[..., Awaitable[Any]]
+Hand = Callable[["Act"], None]
+
+VALUE_LETTERS = 300
+
+
+@dataclass(frozen=True)
+class Act:
+    """What somebody did in Slack, already in the log under `id`: a line typed, a button pressed, a form sent."""
+
+    id: str
+    actor: Actor
+    kind: str
+    text: str = ""
+    verb: str = ""
+    value: str = ""
+    channel: str | None = None
+    message: str | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
+    response_url: str | None = None
+    trigger: str | None = None
+    label: str = ""
+    is_private: bool = False
+
+
+LOG_DOWN = "The audit log cannot record this, so nothing was done. Tell whoever runs Countersign; then try again."
+
+
+class Intake:
+    """Bolt's listeners. `hand` gets every act that is new; a redelivered one finds its first answer and is not handed on."""
+
+    def __init__(self, log: Log, hand: Hand) -> None:
+        self._log = log
+        self._hand = hand
+
+    def register(self, app: AsyncApp) -> None:
+        """Every way in that the app has."""
+        app.command(re.compile(".*"))(self.on_command)
+        app.action(re.compile(".*"))(self.on_action)
+        app.view(re.compile(".*"))(self.on_form)
+        app.event("app_mention")(self.on_mention)
+        app.event(re.compile(".*"))(self.on_other)
+
+    async def on_command(self, ack: Ack, body: dict[str, Any]) -> None:
+        text = unescape(str(body.get("text") or ""))
+        actor = actor_of(body.get("team_id"), body.get("user_id"))
+        channel = str(body.get("channel_id") or "") or None
+        act = Act(
+            id=act_id(body.get("trigger_id")),
+            actor=actor,
+            kind="commanded",
+            text=text,
+            channel=channel,
+            response_url=body.get("response_url"),
+        )
+        if await self._record(act, commanded(text, actor, Front.SLACK, channel)):
+            await ack()
+        else:
+            await ack(text=LOG_DOWN)
+
+    async def on_action(self, ack: Ack, body: dict[str, Any]) -> None:
+        action = (body.get("actions") or [{}])[0]
+        container = body.get("container") or {}
+        user = body.get("user") or {}
+        act = Act(
+            id=act_id(body.get("trigger_id")),
+            actor=actor_of(user.get("team_id") or (body.get("team") or {}).get("id"), user.get("id")),
+            kind="clicked",
+            verb=str(action.get("action_id") or "")[:VALUE_LETTERS],
+            value=str(action.get("value") or "")[:VALUE_LETTERS],
+            label=str((action.get("text") or {}).get("text") or "")[:VALUE_LETTERS],
+            channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
+            message=container.get("message_ts"),
+            response_url=body.get("response_url"),
+            trigger=body.get("trigger_id"),
+            is_private=bool(container.get("is_ephemeral")),
+        )
+        recorded = await self._record(act, _clicked(act))
+        await ack()
+        if not recorded:
+            self._hand(replace(act, kind="log_down"))
+
+    async def on_form(self, ack: Ack, body: dict[str, Any]) -> None:
+        view = body.get("view") or {}
+        user = body.get("user") or {}
+        inputs = {
+            str(element): str(found.get("value") or "")
+            for block in ((view.get("state") or {}).get("values") or {}).values()
+            for element, found in block.items()
+        }
+        missing = {name: "Say why, in a sentence." for name, said in inputs.items() if not said.strip()}
+        if missing:
+            await ack(response_action="errors", errors=missing)
+            return
+        act = Act(
+            id=act_id(body.get("trigger_id")),
+            actor=actor_of(user.get("team_id") or (body.get("team") or {}).get("id"), user.get("id")),
+            kind="clicked",
+            verb=str(view.get("callback_id") or "")[:VALUE_LETTERS],
+            value=str(view.get("private_metadata") or "")[:VALUE_LETTERS],
+            inputs=inputs,
+        )
+        if await self._record(act, _clicked(act)):
+            await ack()
+        else:
+            await ack(response_action="errors", errors=dict.fromkeys(inputs, LOG_DOWN))
+
+    async def on_mention(self, ack: Ack, body: dict[str, Any], event: dict[str, Any]) -> None:
+        await ack()
+        text = unescape(re.sub(r"^\s*<@[UW][A-Z0-9]+>\s*", "", str(event.get("text") or "")))
+        actor = actor_of(event.get("user_team") or event.get("team") or body.get("team_id"), event.get("user"))
+        channel = event.get("channel")
+        act = Act(id=act_id(body.get("event_id")), actor=actor, kind="commanded", text=text, channel=channel)
+        await self._record(act, commanded(text, actor, Front.SLACK, channel))
+
+    async def on_other(self, ack: Ack) -> None:
+        await ack()
+
+    async def _record(self, act: Act, draft: Draft) -> bool:
+        """Append the act; True when it is durable. It is handed on only the first time."""
+        fresh = False
+
+        def write(view: View) -> list[Draft]:
+            nonlocal fresh
+            fresh = True
+            return [draft]
+
+        try:
+            await asyncio.wrap_future(self._log.submit(write, id=act.id))
+        except AuditError as error:
+            logger.error("intake_refused error=%s", type(error).__name__)
+            return False
+        if fresh:
+            self._hand(act)
+        return True
+
+
+def act_id(given: Any) -> str:
+    """Slack's own id of what happened, so that a redelivery is known; one of ours where Slack gives none."""
+    return f"slack:{given}" if isinstance(given, str) and given else f"slack:{uuid.uuid4()}"
+
+
+def actor_of(team: Any, user: Any) -> Actor:
+    """Who Slack says acted. Without a proper id it is nobody, and nobody may do anything."""
+    if isinstance(team, str) and isinstance(user, str) and re.fullmatch(r"[TE][A-Z0-9]+", team):
+        return Actor(f"slack:{team}/{user}")
+    return Actor("system:nobody")
+
+
+def unescape(text: str) -> str:
+    """Command text as it was typed: Slack escapes `&<>` and writes mentions as `<@U…|name>`."""
+    plain = re.sub(r"<([@#!][^>|]*)(\|[^>]*)?>", r"\1", text)
+    plain = re.sub(r"<((?:https?|mailto):[^>|]*)(\|[^>]*)?>", r"\1", plain)
+    return html.unescape(plain)
+
+
+def act_of(event: Event) -> Act:
+    """The act that an event of an earlier process tells of: what was acked and may not have been answered."""
+    data = event.data or {}
+    if event.kind == "commanded":
+        words = [data["word"], *data["arguments"]] if data["word"] else []
+        return Act(event.id, Actor(event.actor), "commanded", text=data["text"] if words else "", channel=data["channel"])
+    return Act(
+        event.id,
+        Actor(event.actor),
+        "clicked",
+        verb=data["verb"],
+        value=data["value"],
+        channel=data["channel"],
+        message=data["message"],
+        inputs=dict(data["inputs"]),
+    )
+
+
+def _clicked(act: Act) -> Draft:
+    return Draft(
+        kind="clicked",
+        actor=act.actor.id,
+        stream="people",
+        data={
+            "verb": mask_intake(act.verb),
+            "value": mask_intake(act.value),
+            "channel": act.channel,
+            "message": act.message,
+            "inputs": {name: mask_intake(said) for name, said in act.inputs.items()},
+        },
+    )

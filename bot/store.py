@@ -1,0 +1,110 @@
+"""The card store: where each request's card is. Rebuildable: lost cards are posted anew, and old ones no longer count."""
+
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS card (
+  request TEXT PRIMARY KEY,
+  channel TEXT NOT NULL,
+  message TEXT NOT NULL,
+  rendered TEXT NOT NULL,
+  file TEXT
+) STRICT;
+CREATE UNIQUE INDEX IF NOT EXISTS card_place ON card (channel, message);
+CREATE TABLE IF NOT EXISTS told (event TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS private_button (
+  word TEXT PRIMARY KEY,
+  value TEXT NOT NULL,
+  person TEXT NOT NULL
+) STRICT;
+"""
+
+
+@dataclass(frozen=True)
+class Card:
+    """The message that stands for a request. `rendered` is the hash of what it shows; `file` the uploaded SQL."""
+
+    request: str
+    channel: str
+    message: str
+    rendered: str
+    file: str | None
+
+
+class Store:
+    """Cards and one-time words of private buttons, in a small SQLite file of this process alone. Any thread may ask."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._path = path
+        self._lock = threading.Lock()
+        path.touch(mode=0o600, exist_ok=True)
+        with self._connection() as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.executescript(_SCHEMA)
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, closing(sqlite3.connect(self._path, isolation_level=None, timeout=5)) as connection:
+            yield connection
+
+    def card(self, request: str) -> Card | None:
+        """The card of a request, or None."""
+        return self._one("SELECT * FROM card WHERE request = ?", request)
+
+    def card_at(self, channel: str, message: str) -> Card | None:
+        """The card that this message is, or None: then a click on it does not count."""
+        return self._one("SELECT * FROM card WHERE channel = ? AND message = ?", channel, message)
+
+    def keep(self, card: Card) -> None:
+        """Write down where a request's card is; an earlier message of the same request stops counting."""
+        with self._connection() as connection:
+            connection.execute(
+                "INSERT INTO card (request, channel, message, rendered, file) VALUES (?, ?, ?, ?, ?) "
+                "ON CONFLICT (request) DO UPDATE SET channel = excluded.channel, message = excluded.message, "
+                "rendered = excluded.rendered, file = excluded.file",
+                (card.request, card.channel, card.message, card.rendered, card.file),
+            )
+
+    def requests(self) -> list[str]:
+        """The requests that have a card."""
+        with self._connection() as connection:
+            return [row[0] for row in connection.execute("SELECT request FROM card")]
+
+    def was_told(self, event: str) -> bool:
+        """Whether this event has been told in its thread."""
+        with self._connection() as connection:
+            return connection.execute("SELECT 1 FROM told WHERE event = ?", (event,)).fetchone() is not None
+
+    def tell(self, event: str) -> None:
+        """Write down that this event has been told."""
+        with self._connection() as connection:
+            connection.execute("INSERT OR IGNORE INTO told (event) VALUES (?)", (event,))
+
+    def give(self, value: str, person: str) -> str:
+        """A one-time word that lets this person, and nobody else, use a private button with this value once."""
+        word = secrets.token_hex(8)
+        with self._connection() as connection:
+            connection.execute("INSERT INTO private_button (word, value, person) VALUES (?, ?, ?)", (word, value, person))
+        return word
+
+    def take(self, word: str, value: str, person: str) -> bool:
+        """Use a one-time word up. False when it is unknown, used, for another value or for another person."""
+        with self._connection() as connection:
+            found = connection.execute(
+                "DELETE FROM private_button WHERE word = ? AND value = ? AND person = ? RETURNING word",
+                (word, value, person),
+            ).fetchone()
+        return found is not None
+
+    def _one(self, sql: str, *parameters: str) -> Card | None:
+        with self._connection() as connection:
+            row = connection.execute(sql, parameters).fetchone()
+        return Card(*row) if row else None

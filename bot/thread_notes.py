@@ -1,0 +1,51 @@
+"""The thread below a card: one note for each thing that people want to find again."""
+
+from audit import Event
+from commands.page import Line
+from commands.page import Listing
+from commands.page import Page
+from commands.page import Paragraph
+from commands.page import Part
+from commands.page import Who
+from commands.pages import proof_line
+from ops.requests import Request
+
+NAMES_SHOWN = 12
+
+
+def note_of(event: Event, request: Request) -> Page | None:
+    """The note for an event of a request's stream, or None where the card says enough."""
+    data = event.data or {}
+    match event.kind:
+        case "approved":
+            return _short(f"Approved, {data['number']} of {data['needed']}", (Who(event.actor), " approved this plan."))
+        case "rejected":
+            return _short(f"{request.id} is rejected", (Who(event.actor), f": {data['because']}"))
+        case "backup_proven":
+            return _backup_note(data["proof"])
+        case "succeeded":
+            return _short(f"{request.id} is done", (f"{len(data['applied'])} migrations are on {request.target}.",))
+        case "failed" | "partially_applied" | "interrupted" | "superseded":
+            return _short(f"{request.id}: {event.kind.replace('_', ' ')}", (str(data["message"]),))
+        case _:
+            return None
+
+
+def _short(headline: str, line: Line) -> Page:
+    return Page(headline, body=[Paragraph(line)])
+
+
+def _backup_note(proof: dict[str, object]) -> Page:
+    """What was proven, and what no dump holds."""
+    body: list[Part] = [Paragraph(proof_line(proof))]
+    for title, key in (
+        ("Not in any dump, so not in this backup", "not_held"),
+        ("Expected and explained while restoring", "expected_errors"),
+        ("Stood in for while restoring", "stand_ins"),
+    ):
+        found = proof.get(key)
+        names = [str(name) for name in found] if isinstance(found, list) else []
+        if names:
+            lines: list[Line] = [(name,) for name in names[:NAMES_SHOWN]]
+            body.append(Listing(f"{title} ({len(names)})", lines))
+    return Page("Backup proven before any statement", body=body)

@@ -1,0 +1,53 @@
+"""`approve R-7`: one person's yes to exactly this plan. Without the digest it shows the plan, to be approved by a button."""
+
+from commands.page import Button
+from commands.page import Code
+from commands.page import Page
+from commands.pages import request_page
+from commands.push import push_reply
+from commands.reply import Reply
+from commands.show import request_json
+from commands.words import Front
+from commands.words import Option
+from commands.words import Said
+from ops.approving import PREFIX_LENGTH
+from ops.approving import approve
+from ops.approving import may_see_button
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.requests import find_request
+
+USAGE = "approve R-NUMBER [DIGEST]"
+SUMMARY = "say yes to a request (or press its button)"
+FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
+OPTIONS: dict[str, Option] = {}
+
+
+def run(ops: Ops, said: Said) -> Reply:
+    if not 1 <= len(said.arguments) <= 2:
+        raise OpsError(Reason.BAD_USAGE, "`approve` needs a request, such as R-7.", f"Type `{USAGE}`.")
+    number = said.arguments[0]
+    if len(said.arguments) == 1:
+        return _ask(ops, said, number)
+    decided = approve(ops, number, said.actor, said.act, said.arguments[1].lower(), said.progress)
+    request = decided.request
+    left = "It has all it needs and starts." if not decided.missing else f"{decided.missing} more needed."
+    page = Page(f"Your approval of {request.id} is recorded. {left}")
+    return Reply(page, push_reply(request, ops.now()).data, request=request.id)
+
+
+def _ask(ops: Ops, said: Said, number: str) -> Reply:
+    """The plan with a way to say yes to exactly it: a typed approval never approves what was not shown."""
+    request = find_request(ops.view, number)
+    may_see_button(ops, request, said.actor)
+    value = f"approve {request.id} {request.digest[:PREFIX_LENGTH]}"
+    page = request_page(request, ops.now())
+    page = Page(
+        page.headline,
+        page.facts,
+        page.body,
+        ("if this is what should run, press the button or type ", Code(value), "."),
+        [Button("approve", f"Approve for {request.environment}"[:60], value, "primary")],
+    )
+    return Reply(page, request_json(request, ops.now()), request=request.id)

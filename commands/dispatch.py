@@ -1,0 +1,132 @@
+"""From a line that somebody typed to the reply: written down first, then done, then the answer written down."""
+
+import logging
+import uuid
+from collections.abc import Callable
+
+from audit import AuditError
+from audit import Draft
+from audit import NoLog
+from commands.page import Page
+from commands.page import Paragraph
+from commands.reply import Reply
+from commands.reply import error_reply
+from commands.words import Front
+from commands.words import Said
+from commands.words import all_words
+from commands.words import parse
+from commands.words import split_line
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.layer import record_refusal
+from ops.masking import mask_intake
+from ops.people import Actor
+
+logger = logging.getLogger("countersign.commands")
+
+TEXT_KEPT = 2000
+"""So many characters of a typed line are kept; nobody types more on purpose."""
+
+
+def commanded(text: str, actor: Actor, front: Front, channel: str | None = None) -> Draft:
+    """The event of a typed line: the word if it is one, its arguments, and the text, all masked before anything is stored."""
+    kept = text[:TEXT_KEPT].replace("\x00", "")
+    try:
+        words = split_line(kept)
+        word = words[0].lower().lstrip("/") if words else "help"
+    except OpsError:
+        words, word = [], ""
+    known = word in all_words()
+    return Draft(
+        kind="commanded",
+        actor=actor.id,
+        stream="people",
+        data={
+            "word": word if known else "",
+            "arguments": [mask_intake(argument) for argument in words[1:]] if known else [],
+            "text": mask_intake(kept),
+            "front": front.value,
+            "channel": channel,
+        },
+    )
+
+
+def say(
+    ops: Ops, text: str, *, actor: Actor, front: Front, act: str, progress: Callable[[str], None] = lambda _: None
+) -> Reply:
+    """Write a typed line down, then answer it. For the terminal; Slack's intake writes it down before it acks."""
+    try:
+        ops.log.append([commanded(text, actor, front)], id=act)
+    except AuditError as error:
+        return unrecorded(error)
+    return answer(ops, text, actor=actor, front=front, act=act, progress=progress)
+
+
+def answer(
+    ops: Ops, text: str, *, actor: Actor, front: Front, act: str, progress: Callable[[str], None] = lambda _: None
+) -> Reply:
+    """Do what a line that is already in the log says, and record the answer. Always replies, whatever happens."""
+
+    def work() -> Reply:
+        parsed = parse(split_line(text), front)
+        said = Said(parsed.word, parsed.arguments, parsed.options, actor, front, act, progress)
+        return all_words()[parsed.word].run(ops, said)
+
+    return guarded(ops, work, actor=actor, act=act, word=_word_of(text))
+
+
+def guarded(ops: Ops, work: Callable[[], Reply], *, actor: Actor, act: str, word: str) -> Reply:
+    """Run `work`, turn every error into a reply, and write the answer (and a refusal) down."""
+    try:
+        try:
+            reply = work()
+        except OpsError as error:
+            reply = error_reply(error)
+            record_refusal(ops, actor, act, word, error)
+        except AuditError:
+            raise
+        except Exception:
+            reply = unexpected(act)
+        ops.log.append([_answered(act, reply)], id=f"{act}:answered")
+    except AuditError as error:
+        return unrecorded(error)
+    return reply
+
+
+def unexpected(act: str) -> Reply:
+    """An error that nobody foresaw: the operator finds it in the process's log by the reference, the person is told it."""
+    reference = uuid.uuid4().hex[:8]
+    logger.exception("unexpected_error reference=%s act=%s", reference, act)
+    error = OpsError(
+        Reason.UNEXPECTED,
+        f"Something went wrong that nobody foresaw (reference {reference}).",
+        "Look at `status`; whoever runs the bot finds the reference in its log.",
+        exit_code=1,
+    )
+    return error_reply(error)
+
+
+def unrecorded(error: AuditError) -> Reply:
+    """The log could not take it, so it was not done."""
+    reason = Reason.NO_LOG if isinstance(error, NoLog) else Reason.LOG_UNAVAILABLE
+    message = f"The audit log could not record this, so nothing was done: {error.message}"
+    reply = error_reply(OpsError(reason, message, error.hint, exit_code=2))
+    return Reply(Page("The log is unavailable: nothing was done", body=[Paragraph((message,))]), reply.data, False, 2)
+
+
+def _answered(act: str, reply: Reply) -> Draft:
+    return Draft(
+        kind="answered",
+        actor="system:commands",
+        stream="people",
+        request=reply.request,
+        data={"to": act, "ok": reply.ok, "reason": reply.reason, "message": reply.page.headline[:500]},
+    )
+
+
+def _word_of(text: str) -> str:
+    words = text.split()
+    word = words[0].lower().lstrip("/") if words else "help"
+    return word if word in all_words() else ""
+

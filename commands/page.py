@@ -1,0 +1,127 @@
+"""What a reply looks like, without saying where: a page that Slack shows as blocks and the terminal as text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Who:
+    """A person, by actor id; Slack shows the name, the terminal what it knows."""
+
+    actor: str
+
+
+@dataclass(frozen=True)
+class When:
+    """A moment (aware UTC); every reader sees it in their own zone where the front can."""
+
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Code:
+    """Something to be read letter by letter: a command, a hash, a name from a repository."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Strong:
+    text: str
+
+
+Span = str | Who | When | Code | Strong
+Line = tuple[Span, ...]
+"""One line of text. Strings come from us or from outside alike: no front reads markup in them."""
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    line: Line
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Lines of which each stands for one thing; `marks` are words such as done, failed, waiting, one per line, or none."""
+
+    title: str
+    lines: Sequence[Line]
+    marks: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """Text in fixed letters, shown exactly: SQL, an excerpt with a caret."""
+
+    title: str
+    text: str
+
+
+Part = Paragraph | Listing | Source
+
+
+@dataclass(frozen=True)
+class Button:
+    """A decision that the reader can make here. `value` names the request and the plan; `verb` is what it does."""
+
+    verb: str
+    label: str
+    value: str
+    style: Literal["primary", "danger"] | None = None
+    confirm: str | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """A reply for a person: the point first, then the facts, the body, and what comes next."""
+
+    headline: str
+    facts: Sequence[tuple[str, Line]] = ()
+    body: Sequence[Part] = ()
+    next: Line = ()
+    buttons: Sequence[Button] = ()
+    small: Line = ()
+
+
+def plain_line(line: Line) -> str:
+    """A line as plain text, for the terminal and for screen readers."""
+    return "".join(plain_span(span) for span in line)
+
+
+def plain_span(span: Span) -> str:
+    match span:
+        case str():
+            return span
+        case Who(actor):
+            return actor.rpartition("/")[2] if actor.startswith("slack:") else actor
+        case When(at):
+            return f"{at:%Y-%m-%d %H:%M} UTC"
+        case Code(text) | Strong(text):
+            return text
+
+
+def plain_page(page: Page) -> str:
+    """The whole page as plain text, in the order in which it is read aloud."""
+    lines = [page.headline]
+    lines += [f"  {name}: {plain_line(line)}" for name, line in page.facts]
+    for part in page.body:
+        lines += ["", *_plain_part(part)]
+    if page.next:
+        lines += ["", f"Next: {plain_line(page.next)}"]
+    if page.small:
+        lines += [plain_line(page.small)]
+    return "\n".join(lines)
+
+
+def _plain_part(part: Part) -> list[str]:
+    match part:
+        case Paragraph(line):
+            return [plain_line(line)]
+        case Listing(title, lines, marks):
+            words = [plain_line(line) for line in lines]
+            marked = [f"[{mark}] {line}" for mark, line in zip(marks, words, strict=True)] if marks else words
+            return [*([f"{title}:"] if title else []), *(f"  - {line}" for line in marked)]
+        case Source(title, text):
+            return [*([f"{title}:"] if title else []), *(f"  | {line}" for line in text.splitlines())]

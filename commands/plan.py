@@ -1,0 +1,39 @@
+"""`plan prod`: what would run on a target, its hazards, and what stands in the way. Changes nothing."""
+
+from commands.pages import plan_page
+from commands.reply import Reply
+from commands.words import Front
+from commands.words import Option
+from commands.words import Said
+from ops.layer import Ops
+from ops.plan import Plan
+from ops.requesting import plan_target
+from ops.targets import find_target
+
+USAGE = "plan ENVIRONMENT [--commit SHA]"
+SUMMARY = "show what a push would run, with its hazards"
+FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
+OPTIONS = {"commit": Option("[0-9a-f]{7,40}", needed=True)}
+
+
+def run(ops: Ops, said: Said) -> Reply:
+    target = find_target(ops.settings, said.one("environment"))
+    plan = plan_target(ops, target, said.actor, said.act, commit=said.options.get("commit"), progress=said.progress)
+    return Reply(plan_page(plan), plan_json(plan))
+
+
+def plan_json(plan: Plan) -> dict[str, object]:
+    """A plan as the contract prints it."""
+    blocked = plan.blocks()
+    return {
+        "target": plan.target.name,
+        "commit": plan.commit.sha,
+        "digest": plan.digest,
+        "pending": plan.pending_json(),
+        "hazards": [hazard.to_json() for hazard in plan.hazards],
+        "diff": "",
+        "rehearsal": None,
+        "history": [{"code": one.code, "message": one.message, "repair": one.repair} for one in plan.problems],
+        "blocked": blocked.message if blocked else None,
+        "skipped": dict(plan.skipped),
+    }

@@ -1,0 +1,33 @@
+"""`reject R-7 because …`: one approver's no, with its reason; it ends the request."""
+
+from commands.page import Page
+from commands.reply import Reply
+from commands.show import request_json
+from commands.words import Front
+from commands.words import Option
+from commands.words import Said
+from ops.approving import PREFIX_LENGTH
+from ops.approving import reject
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.requests import find_request
+
+USAGE = "reject R-NUMBER REASON…"
+SUMMARY = "say no to a request, with a reason"
+FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
+OPTIONS: dict[str, Option] = {}
+
+
+def run(ops: Ops, said: Said) -> Reply:
+    because = " ".join(said.arguments[1:]).strip()
+    if not said.arguments or not because:
+        raise OpsError(
+            Reason.BAD_USAGE,
+            "`reject` needs a request and a reason.",
+            "For example: reject R-7 the index should be built concurrently",
+        )
+    request = find_request(ops.view, said.arguments[0])
+    decided = reject(ops, request.id, said.actor, said.act, request.digest[:PREFIX_LENGTH], because)
+    page = Page(f"{decided.request.id} is rejected. Nothing was run.")
+    return Reply(page, request_json(decided.request, ops.now()), request=decided.request.id)

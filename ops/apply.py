@@ -1,0 +1,176 @@
+"""Applying one migration file to a target: under the guard, and written down before anything of it is sent.
+
+A file that is one transaction goes into a fresh session for every try. A file with statements that cannot be in a
+transaction goes through its segments in order, in one session, and its history row comes last, in a transaction of
+its own. The row is byte for byte what the Supabase CLI writes.
+"""
+
+import secrets
+import time
+from collections.abc import Callable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import psycopg
+
+from ops.apply_alone import Alone
+from ops.apply_alone import lock_timeout
+from ops.apply_journal import Journal
+from ops.apply_journal import Patience
+from ops.apply_journal import Work
+from ops.apply_session import open_session
+from ops.apply_session import session_failed
+from ops.apply_statements import meaning_of
+from ops.apply_transaction import LockUnavailableError
+from ops.apply_transaction import Transaction
+from ops.blockers import Blocker
+from ops.database import Connection
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.guard import Guard
+from ops.migrations import Migration
+
+Result = TypeVar("Result")
+
+_PAUSE_GROWTH = 1.5
+_PAUSE_SLICE_SECONDS = 0.1
+
+
+@dataclass(frozen=True)
+class Applied:
+    """A file that is on the target with its history row, and the schema that it left."""
+
+    version: str
+    statements: int
+    seconds: float
+    catalog_sha256: str
+
+
+def apply_migration(
+    migration: Migration,
+    *,
+    connect: Callable[[], Connection],
+    guard: Guard,
+    patience: Patience,
+    journal: Journal,
+    stop: Callable[[], bool],
+    expect_history: Sequence[str],
+) -> Applied:
+    """Run one file and write its history row. `connect` opens a session of the target; `stop` is asked from any thread.
+
+    The history table must be there (`ensure_history`), and hold exactly the versions `expect_history`. Raises OpsError:
+    SQL_FAILED, STOPPED, LOCK_TIMEOUT (who is in the way), PLAN_CHANGED (the history is another), PLAN_BLOCKED (the file
+    cannot be run, nothing was sent), CONNECTION_LOST (guard or session; what ran was rolled back), OUTCOME_UNKNOWN, and
+    what `connect` raises. The sentence says what of the file remains, and `details["remains"]` too (empty: nothing).
+    What the journal raises comes through, after a rollback.
+    """
+    refuse_unrunnable(migration)
+    work = Work(migration, connect, guard, patience, journal, stop, tuple(sorted(expect_history)))
+    began = time.monotonic()
+    catalog_sha256 = _in_one_transaction(work) if work.is_one_transaction else _in_parts(work)
+    seconds = round(time.monotonic() - began, 3)
+    journal.file_applied(migration.version, catalog_sha256, seconds)
+    return Applied(migration.version, len(migration.statements), seconds, catalog_sha256)
+
+
+def refuse_unrunnable(migration: Migration) -> None:
+    """Raises OpsError(PLAN_BLOCKED) for a file that cannot be run as its segments say. Pure; nothing is sent."""
+    if migration.refusals:
+        first = migration.refusals[0]
+        raise _blocked(migration, first.line, first.message, first.hint)
+    for segment in migration.segments:
+        meanings = [(index, meaning_of(migration.statements[index].text)) for index in segment.statements]
+        for index, meaning in meanings:
+            if meaning.commands is not None and meaning.commands > 1:
+                line = migration.statements[index].line
+                raise _blocked(migration, line, "this is sent as one statement, but holds several commands")
+        steering = [(index, meaning.steers) for index, meaning in meanings if meaning.commands != 0]
+        # A block of the file's own is BEGIN first and COMMIT last, with nothing of that kind between.
+        if segment.transactional and len(steering) > 1 and (steering[0][1], steering[-1][1]) == ("begins", "commits"):
+            steering = steering[1:-1]
+        for index, steers in steering:
+            if steers:
+                line = migration.statements[index].line
+                raise _blocked(migration, line, "a transaction begins or ends here, which cannot be followed")
+
+
+def _blocked(migration: Migration, line: int, message: str, hint: str = "") -> OpsError:
+    return OpsError(
+        Reason.PLAN_BLOCKED,
+        f"{migration.filename}, line {line}: {message.rstrip('.')}.",
+        hint or "Split the file, or leave BEGIN and COMMIT away: every file is a transaction already.",
+        exit_code=3,
+    )
+
+
+def _in_one_transaction(work: Work) -> str:
+    def attempt() -> str:
+        # A session per try: what a rollback does not undo (PREPARE, LISTEN, advisory locks) is not there the next time.
+        with open_session(work) as session:
+            return Transaction(work, session, 0, with_row=True, remains="").run()
+
+    return _LockWaits(work).until_done(attempt, remains="")
+
+
+def _in_parts(work: Work) -> str:
+    """Segment after segment in one session, as SET and temporary tables of a part are meant for the parts after it."""
+    waits = _LockWaits(work)
+    migration = work.migration
+    done = 0
+    with open_session(work) as session:
+        for number, segment in enumerate(migration.segments):
+            if segment.transactional:
+                session.limit(work.patience.lock_timeout_seconds)
+                remains = _remains(migration, done)
+                part = Transaction(work, session, number, with_row=False, remains=remains)
+                waits.until_done(part.run, remains)
+                done += len(segment.statements)
+                continue
+            for index in segment.statements:
+                remains = _remains(migration, done)
+                waits.until_done(Alone(work, session, number, index, remains=remains).run, remains)
+                done += 1
+        session.limit(work.patience.lock_timeout_seconds)
+        remains = _remains(migration, done)
+        row_alone = Transaction(work, session, len(migration.segments), with_row=True, remains=remains)
+        return waits.until_done(row_alone.run, remains)
+
+
+def _remains(migration: Migration, done: int) -> str:
+    if not done:
+        return ""
+    if done == len(migration.statements):
+        return "All of this file's statements stay on the target, but it has no history row."
+    return f"The first {done} of this file's {len(migration.statements)} statements stay on the target."
+
+
+class _LockWaits:
+    """Tries again what was rolled back for want of a lock, until the patience for this file is used up."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+        self._deadline = time.monotonic() + work.patience.seconds
+        self._pause_seconds = work.patience.first_pause_seconds
+
+    def until_done(self, attempt: Callable[[], Result], remains: str) -> Result:
+        while True:
+            try:
+                return attempt()
+            except LockUnavailableError as wait:
+                self._pause(wait.blockers, remains)
+            except psycopg.Error as error:
+                # Between two statements: none of the file's was on its way.
+                raise session_failed(self.work, error, remains) from None
+
+    def _pause(self, blockers: tuple[Blocker, ...], remains: str) -> None:
+        """Wait unevenly, so that two who wait do not meet again and again. Raises OpsError: LOCK_TIMEOUT, STOPPED."""
+        seconds = self._pause_seconds * secrets.SystemRandom().uniform(0.5, 1.5)
+        self._pause_seconds = min(self._pause_seconds * _PAUSE_GROWTH, self.work.patience.longest_pause_seconds)
+        until = time.monotonic() + seconds
+        if until >= self._deadline:
+            raise lock_timeout(self.work, remains, blockers)
+        self.work.journal.waiting(self.work.migration.version, blockers)
+        while (left := until - time.monotonic()) > 0:
+            self.work.check_stop(remains)
+            time.sleep(min(left, _PAUSE_SLICE_SECONDS))

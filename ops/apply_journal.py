@@ -1,0 +1,167 @@
+"""What is written down while a file is applied: the values, and the port through which the run keeps them."""
+
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+from typing import Protocol
+
+from ops.blockers import Blocker
+from ops.database import Connection
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.guard import Guard
+from ops.migrations import Migration
+
+
+class Outcome(StrEnum):
+    """What became of statements that were sent.
+
+    DONE: committed. ROLLED_BACK: nothing of it remains. FAILED: an error came, and something may remain. UNKNOWN.
+    """
+
+    DONE = "done"
+    ROLLED_BACK = "rolled_back"
+    FAILED = "failed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Intent:
+    """These statements (indexes in the file) are sent next, by this backend; `sha256` is of their texts.
+
+    A transactional segment has one intent for all of it, a statement that stands alone has its own. A `segment`
+    behind the file's last one, without statements, is the history row of a file that was not one transaction.
+    `backend_start` is UTC like `2026-11-22T13:52:01.123456Z`.
+    """
+
+    version: str
+    segment: int
+    statements: tuple[int, ...]
+    sha256: str
+    backend_pid: int
+    backend_start: str
+
+
+@dataclass(frozen=True)
+class CommitIntent:
+    """COMMIT of this segment is sent next. `xid` is its transaction: the server knows what became of it."""
+
+    version: str
+    segment: int
+    xid: str
+    catalog_sha256: str
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of an intent. `detail` says in words what went wrong or what was left, and is empty otherwise."""
+
+    version: str
+    segment: int
+    statements: tuple[int, ...]
+    outcome: Outcome
+    seconds: float
+    detail: str = ""
+
+
+class Journal(Protocol):
+    """Where a run keeps what it is about to do. A call returns when it is durable; raising means: not sent."""
+
+    def statement_intended(self, intent: Intent) -> None:
+        """Called before anything of the intent goes to the server."""
+
+    def commit_intended(self, commit: CommitIntent) -> None:
+        """Called before COMMIT."""
+
+    def segment_finished(self, finished: Finished) -> None:
+        """Called after; missing when the process died or the journal failed."""
+
+    def file_applied(self, version: str, catalog_sha256: str, seconds: float) -> None:
+        """The file and its history row are committed."""
+
+    def waiting(self, version: str, blockers: tuple[Blocker, ...]) -> None:
+        """A lock was not to be had; everything was rolled back and is tried again after a pause."""
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long locks are waited for, and how.
+
+    A statement waits `lock_timeout_seconds`, so that others queue behind it no longer than that; then all is rolled
+    back, and after a growing, uneven pause tried again, until `seconds` have passed since the first try. What cannot be
+    rolled back is tried once: with `seconds` where waiting disturbs nobody (CONCURRENTLY, VACUUM), else with
+    `once_lock_timeout_seconds`. `statement_timeout_seconds` None: statements may take as long as they take.
+    """
+
+    seconds: float = 120.0
+    lock_timeout_seconds: float = 0.1
+    once_lock_timeout_seconds: float = 1.0
+    first_pause_seconds: float = 0.2
+    longest_pause_seconds: float = 5.0
+    statement_timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """One file to apply, and everything that it takes. `expect_history`: the versions that are there, sorted."""
+
+    migration: Migration
+    connect: Callable[[], Connection]
+    guard: Guard
+    patience: Patience
+    journal: Journal
+    stop: Callable[[], bool]
+    expect_history: tuple[str, ...]
+
+    @property
+    def is_one_transaction(self) -> bool:
+        segments = self.migration.segments
+        return len(segments) == 1 and segments[0].transactional
+
+    def check_stop(self, remains: str) -> None:
+        """Raises OpsError(STOPPED) when somebody said stop."""
+        if self.stop():
+            raise self.stopped(remains)
+
+    def stopped(self, remains: str) -> OpsError:
+        return ended(
+            Reason.STOPPED,
+            f"{self.migration.filename} was stopped.",
+            remains,
+            "What is still to be done can be pushed again.",
+        )
+
+    def check_history(self, versions: tuple[str, ...]) -> None:
+        """Raises OpsError(PLAN_CHANGED) when the history is not what the plan was made for."""
+        if versions == self.expect_history:
+            return
+        added = sorted(set(versions) - set(self.expect_history))
+        gone = sorted(set(self.expect_history) - set(versions))
+        changes = " and ".join(
+            f"{', '.join(changed)} {words}" for changed, words in ((added, "was added"), (gone, "is gone")) if changed
+        )
+        raise OpsError(
+            Reason.PLAN_CHANGED,
+            f"The target's history changed before {self.migration.filename}: {changes or 'its order'}.",
+            "Somebody else migrates this target too; make a new plan.",
+            exit_code=3,
+        )
+
+
+def ended(
+    reason: Reason,
+    message: str,
+    remains: str,
+    hint: str = "",
+    *,
+    exit_code: int = 1,
+    details: Mapping[str, Any] | None = None,
+) -> OpsError:
+    """How a file ended that did not succeed. `remains` says what of it is on the target, and is empty for nothing.
+
+    It is in the sentence for people, and in `details["remains"]` for the run.
+    """
+    said = f"{message} {remains or 'Nothing of this file remains on the target.'}"
+    return OpsError(reason, said, hint, exit_code=exit_code, details={**(details or {}), "remains": remains})

@@ -1,0 +1,120 @@
+"""What became of statements whose sender died or lost its connection, as far as the server can still say."""
+
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Literal
+
+import psycopg
+
+from ops.apply_indexes import find_indexes
+from ops.apply_journal import Intent
+from ops.apply_journal import Outcome
+from ops.apply_statements import Index
+from ops.apply_statements import meaning_of
+from ops.database import Connection
+from ops.errors import OpsError
+from ops.guard import is_settled
+from ops.guard import wait_until_gone
+from ops.history import read_history
+from ops.history import statements_sha256
+from ops.migrations import Migration
+
+_SETTLE_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is on the target. `of` says what `outcome` speaks about: the whole file, or only the intent's segment.
+
+    DONE (of a file: its history row is there with these statements), ROLLED_BACK (nothing of it remains) or UNKNOWN;
+    `why` is the evidence in words. `left` names indexes that are INVALID now.
+    """
+
+    outcome: Outcome
+    of: Literal["file", "segment"]
+    why: str
+    left: tuple[str, ...] = ()
+
+
+def inspect_after_crash(
+    connection: Connection, migration: Migration, intent: Intent, *, commit_xid: str | None = None
+) -> Found:
+    """What became of the last intent of a file that has no outcome. Reads only, and does not wait.
+
+    `commit_xid` is the transaction of the intent's COMMIT, None when that was not written down: then it was not sent.
+    First wait until the backend is gone (`wait_until_gone`); while it works, everything is UNKNOWN.
+    """
+    if not is_settled(connection, intent.backend_pid, intent.backend_start):
+        return Found(Outcome.UNKNOWN, "segment", f"backend {intent.backend_pid} is still at work")
+    row = next((row for row in read_history(connection) if row.version == migration.version), None)
+    if row is not None:
+        same = row.sha256 == statements_sha256(statement.text for statement in migration.statements)
+        if same:
+            return Found(Outcome.DONE, "file", "the history has the file with these statements")
+        return Found(Outcome.UNKNOWN, "file", "the history has this version with other statements")
+
+    is_row_alone = intent.segment >= len(migration.segments)
+    if is_row_alone:
+        return Found(Outcome.ROLLED_BACK, "segment", "every statement ran; only the history row is missing")
+    if not migration.segments[intent.segment].transactional:
+        return _inspect_alone(connection, migration, intent)
+    if len(migration.segments) == 1:
+        return Found(Outcome.ROLLED_BACK, "file", "its transaction left no history row")
+    outcome = _transaction_outcome(connection, commit_xid) if commit_xid else Outcome.ROLLED_BACK
+    return Found(outcome, "segment", f"transaction {commit_xid}" if commit_xid else "COMMIT was never sent")
+
+
+def settle(connect: Callable[[], Connection], pid: int, backend_start: str, xid: str) -> Outcome:
+    """What became of a transaction whose COMMIT was sent when the connection ended: DONE, ROLLED_BACK or UNKNOWN.
+
+    Asks in a new session, once the old backend is gone; UNKNOWN when neither happens within 15 s.
+    """
+    try:
+        with closing(connect()) as connection:
+            if not wait_until_gone(connection, pid, backend_start, timeout_seconds=_SETTLE_SECONDS):
+                return Outcome.UNKNOWN
+            return _transaction_outcome(connection, xid)
+    except (OpsError, psycopg.Error):
+        return Outcome.UNKNOWN
+
+
+def _transaction_outcome(connection: Connection, xid: str) -> Outcome:
+    """By the server's own record, which a crash of the server does not lose (nor a COMMIT that only it saw)."""
+    try:
+        row = connection.execute("SELECT pg_catalog.pg_xact_status(%s::xid8)", (xid,)).fetchone()
+    except psycopg.Error:
+        return Outcome.UNKNOWN  # a number from the future: this is another server, or an older copy of it
+    return {"committed": Outcome.DONE, "aborted": Outcome.ROLLED_BACK}.get(str(row and row[0]), Outcome.UNKNOWN)
+
+
+def _inspect_alone(connection: Connection, migration: Migration, intent: Intent) -> Found:
+    if len(intent.statements) != 1:
+        return Found(Outcome.UNKNOWN, "segment", "more than one statement ran outside a transaction")
+    meaning = meaning_of(migration.statements[intent.statements[0]].text)
+    if meaning.builds is not None and meaning.builds.name:
+        return _inspect_built(connection, meaning.builds)
+    if len(meaning.drops) == 1:
+        return _inspect_dropped(connection, meaning.drops[0])
+    return Found(Outcome.UNKNOWN, "segment", "the catalog does not show what such a statement did")
+
+
+def _inspect_built(connection: Connection, wanted: Index) -> Found:
+    found = find_indexes(connection, wanted)
+    if not found:
+        return Found(Outcome.ROLLED_BACK, "segment", f"index {wanted} is not there")
+    if len(found) > 1:
+        return Found(Outcome.UNKNOWN, "segment", f"several indexes are called {wanted}")
+    if found[0].valid:
+        return Found(Outcome.DONE, "segment", f"index {found[0].name} is there and valid")
+    return Found(Outcome.UNKNOWN, "segment", f"index {found[0].name} is INVALID", (found[0].name,))
+
+
+def _inspect_dropped(connection: Connection, unwanted: Index) -> Found:
+    found = find_indexes(connection, unwanted)
+    if not found:
+        return Found(Outcome.DONE, "segment", f"index {unwanted} is gone")
+    if len(found) > 1 or not found[0].valid:
+        left = tuple(index.name for index in found if not index.valid)
+        return Found(Outcome.UNKNOWN, "segment", f"index {unwanted} is there, but not as it was", left)
+    return Found(Outcome.ROLLED_BACK, "segment", f"index {found[0].name} is still there and valid")

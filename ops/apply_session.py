@@ -1,0 +1,137 @@
+"""The session that sends a file's statements: fresh, fenced by the second lock, with limits that a file cannot drop."""
+
+import hashlib
+import re
+from collections.abc import Iterable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextlib import suppress
+
+import psycopg
+
+from ops.apply_journal import Intent
+from ops.apply_journal import Work
+from ops.apply_journal import ended
+from ops.apply_watch import Watch
+from ops.database import Connection
+from ops.database import restore_role
+from ops.database import use_migration_role
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.guard import migrating_lock
+
+# Our own transactions wait for the log only; a process that froze must not keep locks for ever.
+_IDLE_IN_TRANSACTION = "60s"
+
+# Texts after which a limit may be switched off: every file that pg_dump made begins with SET lock_timeout = 0.
+_MAY_DROP_LIMITS = re.compile(r"_timeout|\breset\b|\bdiscard\b", re.IGNORECASE)
+_MAY_RESET_ROLE = re.compile(r"\brole\b|\bdiscard\b|\bauthorization\b", re.IGNORECASE)
+
+
+class Session:
+    """One backend at work. `pid` and `started_at` (UTC text) name it for whoever comes after a crash."""
+
+    def __init__(self, work: Work, connection: Connection) -> None:
+        self.connection = connection
+        self._limits: dict[str, str] = {}
+        statement_seconds = work.patience.statement_timeout_seconds or 0
+        self._statement_timeout = f"{statement_seconds * 1000:.0f}ms"
+        self._lock_timeout = "0"
+        row = connection.execute(
+            """
+            SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+            FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
+            """
+        ).fetchone()
+        self.pid, self.started_at = (int(row[0]), str(row[1])) if row else (0, "")
+        self.watch = Watch(connection, self.pid, work.guard, work.stop)
+
+    def run(self, text: str) -> None:
+        """Send one statement as it is (`%` means nothing), watched; then put back what it may have moved: limits, role.
+
+        Raises psycopg.Error.
+        """
+        with self.watch.over():
+            self.connection.execute(text.encode(), prepare=False)
+        if _MAY_DROP_LIMITS.search(text):
+            self._keep_limits()
+        if _MAY_RESET_ROLE.search(text):
+            self._keep_role()
+
+    def limit(self, lock_timeout_seconds: float) -> None:
+        """From now on, wait this long for a lock; a limit that the file set for itself stays."""
+        self._lock_timeout = f"{max(lock_timeout_seconds, 0.001) * 1000:.0f}ms"
+        self._keep_limits()
+
+    def intent(self, version: str, segment: int, statements: Iterable[int], texts: Iterable[str]) -> Intent:
+        """The entry to be made before these statements are sent."""
+        sha256 = hashlib.sha256("\0".join(texts).encode()).hexdigest()
+        return Intent(version, segment, tuple(statements), sha256, self.pid, self.started_at)
+
+    def roll_back(self) -> None:
+        """End the transaction if there is one; a session that cannot is closed, which ends it too."""
+        try:
+            self.connection.execute("ROLLBACK")
+        except psycopg.Error:
+            self.connection.close()
+
+    def restore_role(self) -> None:
+        restore_role(self.connection)
+
+    def _keep_limits(self) -> None:
+        """Set what is off or was set by us before; what a file chose itself, other than off, is its own."""
+        wanted = {"lock_timeout": self._lock_timeout, "statement_timeout": self._statement_timeout}
+        for name, value in wanted.items():
+            now = self._setting("SELECT pg_catalog.current_setting(%s)", name)
+            if now in ("0", self._limits.get(name)):
+                self._limits[name] = self._setting("SELECT pg_catalog.set_config(%s, %s, false)", name, value)
+
+    def _setting(self, query: str, *parameters: str) -> str:
+        row = self.connection.execute(query.encode(), parameters).fetchone()
+        return str(row[0]) if row else ""
+
+    def _keep_role(self) -> None:
+        """As the CLI: logins that act as postgres go on doing so after RESET ROLE; SET ROLE to somebody else stands."""
+        if self._setting("SELECT pg_catalog.current_setting(%s)", "role") == "none":
+            use_migration_role(self.connection)
+
+
+@contextmanager
+def open_session(work: Work) -> Iterator[Session]:
+    """A fresh session with the second lock, closed at the end. Raises OpsError as `connect` does, or TARGET_BUSY."""
+    connection = work.connect()
+    try:
+        try:
+            migrating_lock(connection, work.guard.target_name)
+            _notice_dead_clients(connection)
+            session = Session(work, connection)
+        except psycopg.Error as error:
+            raise session_failed(work, error, "") from None
+        try:
+            session.limit(work.patience.lock_timeout_seconds)
+            yield session
+        finally:
+            session.watch.close()
+    finally:
+        connection.close()
+
+
+def session_failed(work: Work, error: psycopg.Error, remains: str) -> OpsError:
+    """The server refused, or lost, something of ours while no statement of the file was on its way."""
+    return ended(
+        Reason.CONNECTION_LOST,
+        f"{work.migration.filename}: the session of the target failed between two statements "
+        f"({error.sqlstate or type(error).__name__}).",
+        remains,
+        "Look whether the target is up, then push again.",
+    )
+
+
+def _notice_dead_clients(connection: Connection) -> None:
+    """Let the server end a statement whose sender died, and a transaction that nobody goes on with."""
+    connection.execute(
+        "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', %s, false)", (_IDLE_IN_TRANSACTION,)
+    )
+    # Not every system that Postgres runs on can do this; then it refuses.
+    with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+        connection.execute("SET client_connection_check_interval = '1s'")

@@ -1,0 +1,173 @@
+"""Statements in one transaction, with the history row where it belongs to them: all of it or nothing."""
+
+import time
+from typing import NoReturn
+
+import psycopg
+
+from ops.apply_indexes import refuse_hidden_index
+from ops.apply_journal import CommitIntent
+from ops.apply_journal import Finished
+from ops.apply_journal import Outcome
+from ops.apply_journal import Work
+from ops.apply_journal import ended
+from ops.apply_recovery import settle
+from ops.apply_session import Session
+from ops.apply_statements import meaning_of
+from ops.blockers import Blocker
+from ops.database import is_lost
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.fingerprint import catalog_hash
+from ops.history import insert_row
+from ops.history import read_versions
+from ops.sql_errors import SqlError
+from ops.sql_errors import describe
+from ops.sql_errors import outcome_unknown
+
+
+class LockUnavailableError(Exception):
+    """A lock was not to be had, and everything of this try was rolled back: it may be tried again."""
+
+    def __init__(self, blockers: tuple[Blocker, ...]) -> None:
+        super().__init__(f"{len(blockers)} in the way")
+        self.blockers = blockers
+
+
+class Transaction:
+    """One try of one segment. A segment number behind the last is the history row alone.
+
+    `remains` is the sentence that people read about the file when this try came to nothing.
+    """
+
+    def __init__(self, work: Work, session: Session, segment: int, *, with_row: bool, remains: str) -> None:
+        self.work = work
+        self.session = session
+        self.segment = segment
+        self.with_row = with_row
+        self.remains = remains
+        migration = work.migration
+        self.statements = migration.segments[segment].statements if segment < len(migration.segments) else ()
+        self._running: int | None = None
+        self._commit: CommitIntent | None = None
+        self._began = 0.0
+
+    def run(self) -> str:
+        """Returns the catalog hash that it left. Raises LockUnavailableError, or OpsError: SQL_FAILED, STOPPED,
+        PLAN_CHANGED, CONNECTION_LOST (rolled back), OUTCOME_UNKNOWN (only: the connection ended during COMMIT)."""
+        migration = self.work.migration
+        self.work.guard.check()
+        texts = [migration.statements[index].text for index in self.statements]
+        intent = self.session.intent(migration.version, self.segment, self.statements, texts)
+        self.session.watch.forget()
+        self._began = time.monotonic()
+        self.work.journal.statement_intended(intent)
+        try:
+            catalog_sha256 = self._run()
+        except psycopg.Error as error:
+            if self._commit and is_lost(self.session.connection, error):
+                return self._settle(self._commit, intent.backend_pid, intent.backend_start)
+            self._fail(error)
+        except OpsError as error:
+            self.session.roll_back()
+            unknown = error.reason is Reason.OUTCOME_UNKNOWN
+            self._finished(Outcome.UNKNOWN if unknown else Outcome.ROLLED_BACK, error.reason.value)
+            raise
+        except BaseException:
+            self.session.roll_back()
+            raise
+        self._finished(Outcome.DONE)
+        return catalog_sha256
+
+    def _run(self) -> str:
+        work, session = self.work, self.session
+        session.run("BEGIN")
+        session.run("LOCK TABLE supabase_migrations.schema_migrations IN SHARE ROW EXCLUSIVE MODE")
+        work.check_history(read_versions(session.connection))
+
+        for index in self.statements:
+            text = work.migration.statements[index].text
+            meaning = meaning_of(text)
+            if meaning.steers:
+                continue  # the file's own BEGIN and COMMIT are this transaction's
+            if session.watch.cancelled:
+                raise work.stopped(self.remains)
+            work.check_stop(self.remains)
+            if work.guard.is_lost:
+                work.guard.check()
+            refuse_hidden_index(session.connection, meaning.builds, work.migration.filename)
+            self._running = index
+            session.run(text)
+            self._check_transaction()
+        self._running = None
+
+        # What is deferred fails here, where it can be told, rather than in COMMIT.
+        session.run("SET CONSTRAINTS ALL IMMEDIATE")
+        session.restore_role()
+        if self.with_row:
+            insert_row(session.connection, work.migration)
+        catalog_sha256 = catalog_hash(session.connection)
+        if session.watch.cancelled:
+            raise work.stopped(self.remains)
+        work.check_stop(self.remains)
+        work.guard.check()
+        self._commit_now(catalog_sha256)
+        return catalog_sha256
+
+    def _commit_now(self, catalog_sha256: str) -> None:
+        connection = self.session.connection
+        row = connection.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
+        commit = CommitIntent(self.work.migration.version, self.segment, str(row[0]) if row else "", catalog_sha256)
+        self.work.journal.commit_intended(commit)
+        self._commit = commit
+        connection.execute("COMMIT")
+
+    def _check_transaction(self) -> None:
+        """A statement that ended the transaction took the ground away: what is committed now is unknown."""
+        if self.session.connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS:
+            raise outcome_unknown(self.work.migration, "a statement ended the transaction that it ran in")
+
+    def _settle(self, commit: CommitIntent, pid: int, backend_start: str) -> str:
+        """The connection ended during COMMIT: ask the server, in a new session, what became of the transaction."""
+        outcome = settle(self.work.connect, pid, backend_start, commit.xid)
+        self._finished(outcome, "the connection was lost during COMMIT")
+        if outcome is Outcome.DONE:
+            return commit.catalog_sha256
+        if outcome is Outcome.ROLLED_BACK:
+            raise self._lost()
+        raise outcome_unknown(self.work.migration, "COMMIT ran")
+
+    def _fail(self, error: psycopg.Error) -> NoReturn:
+        """Roll back, write down, and say it in our words. `from None`: the server's text may quote rows."""
+        session = self.session
+        if is_lost(session.connection, error):
+            self._finished(Outcome.ROLLED_BACK, "the connection was lost before COMMIT")
+            raise self._lost() from None
+        session.roll_back()
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            self._finished(Outcome.ROLLED_BACK, "a lock was not available")
+            raise LockUnavailableError(session.watch.blockers) from None
+        self._finished(Outcome.ROLLED_BACK, f"SQLSTATE {error.sqlstate or 'unknown'}")
+        if session.watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
+            raise self.work.stopped(self.remains) from None
+        raise sql_failed(describe(error, self.work.migration, self._running), self.remains) from None
+
+    def _lost(self) -> OpsError:
+        return ended(
+            Reason.CONNECTION_LOST,
+            f"{self.work.migration.filename}: the connection to the target was lost before COMMIT.",
+            self.remains,
+            "Look whether the target is up, then push again.",
+        )
+
+    def _finished(self, outcome: Outcome, detail: str = "") -> None:
+        seconds = round(time.monotonic() - self._began, 3)
+        self.work.journal.segment_finished(
+            Finished(self.work.migration.version, self.segment, self.statements, outcome, seconds, detail)
+        )
+
+
+def sql_failed(found: SqlError, remains: str, hint: str = "") -> OpsError:
+    """OpsError(SQL_FAILED) with the server's words; `details["sql"]` is all of `found`."""
+    hints = " ".join(part for part in (found.detail, found.hint, hint) if part)
+    return ended(Reason.SQL_FAILED, str(found), remains, hints, details={"sql": found.to_json()})

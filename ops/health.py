@@ -1,0 +1,75 @@
+"""Health checks of a target: a query that answers one true, or a URL that answers a status. Read only."""
+
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import psycopg
+
+from ops.database import connect
+from ops.errors import OpsError
+from ops.settings import Health
+from ops.settings import resolve_secret
+from ops.targets import Target
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What one check found; `detail` says in a few words what was expected and what came."""
+
+    name: str
+    ok: bool
+    seconds: float
+    detail: str
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, "ok": self.ok, "seconds": round(self.seconds, 3), "detail": self.detail}
+
+
+def check_health(target: Target) -> tuple[Checked, ...]:
+    """Every configured check of this target, run once, in order. A check that cannot run has not held."""
+    return tuple(_check(target, check) for check in target.settings.health)
+
+
+def worse_than(before: Sequence[Checked], after: Sequence[Checked]) -> tuple[Checked, ...]:
+    """The checks that held before and do not hold now."""
+    held = {check.name for check in before if check.ok}
+    return tuple(check for check in after if not check.ok and check.name in held)
+
+
+def _check(target: Target, check: Health) -> Checked:
+    began = time.monotonic()
+    try:
+        ok, detail = _query(target, check) if check.sql else _ask(target, check)
+    except OpsError as error:
+        ok, detail = False, error.message
+    except psycopg.Error as error:
+        ok, detail = False, f"SQLSTATE {error.sqlstate or 'unknown'}"
+    except httpx.HTTPError as error:
+        ok, detail = False, type(error).__name__
+    return Checked(check.name, ok, time.monotonic() - began, detail)
+
+
+def _query(target: Target, check: Health) -> tuple[bool, str]:
+    """One row, one true, in a read-only transaction that is rolled back."""
+    with closing(connect(target.database_url(), purpose=f"health {target.name}")) as connection:
+        connection.execute("BEGIN READ ONLY")
+        milliseconds = int(check.timeout_seconds * 1000)
+        connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+        rows = connection.execute((check.sql or "").encode()).fetchmany(2)
+        connection.execute("ROLLBACK")
+    if len(rows) == 1 and len(rows[0]) == 1 and rows[0][0] is True:
+        return True, "true"
+    return False, f"expected one row with one true, got {len(rows)} row{'s' if len(rows) != 1 else ''}"
+
+
+def _ask(target: Target, check: Health) -> tuple[bool, str]:
+    headers = {
+        name: resolve_secret(reference, folder=target.all_settings.folder) for name, reference in check.headers.items()
+    }
+    with httpx.Client(timeout=check.timeout_seconds, follow_redirects=False) as client:
+        status = client.get(check.url or "", headers=headers).status_code
+    return status == check.status, f"expected {check.status}, got {status}"

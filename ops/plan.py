@@ -1,0 +1,257 @@
+"""A plan: exactly what would run on a target. Computed from the commit, the target and the configuration; never edited."""
+
+import hashlib
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from dataclasses import field
+from functools import cached_property
+from functools import lru_cache
+from typing import Any
+
+import rfc8785
+
+from ops.database import connect
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.fingerprint import Fingerprint
+from ops.fingerprint import read_fingerprint
+from ops.hazards import Hazard
+from ops.hazards import Level
+from ops.hazards import find_hazards
+from ops.history import Comparison
+from ops.history import HistoryProblem
+from ops.history import compare
+from ops.history import read_history
+from ops.masking import mask_sql
+from ops.migrations import Folder
+from ops.migrations import Migration
+from ops.migrations import read_folder
+from ops.repository import Author
+from ops.repository import Commit
+from ops.repository import Repository
+from ops.repository import Snapshot
+from ops.targets import Target
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would run, in order, and everything that an approval of it rests on."""
+
+    target: Target
+    commit: Commit
+    pending: tuple[Migration, ...]
+    fingerprint: Fingerprint
+    hazards: tuple[Hazard, ...]
+    problems: tuple[HistoryProblem, ...]
+    skipped: Mapping[str, str]
+    authors: tuple[Author, ...] = ()
+    applied: int = 0
+    policy: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """The plan as it is hashed: plain JSON, the same bytes for the same plan on every machine."""
+        return {
+            "format": 1,
+            "kind": "push",
+            "target": self.target.name,
+            "commit": self.commit.sha,
+            "files": [
+                {
+                    "version": migration.version,
+                    "name": migration.name,
+                    "filename": migration.filename,
+                    "sha256": migration.sha256,
+                }
+                for migration in self.pending
+            ],
+            "fingerprint": self.fingerprint.to_json(),
+            "policy": dict(self.policy),
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the canonical plan (RFC 8785), in hex: what people approve."""
+        return hashlib.sha256(rfc8785.dumps(self.canonical)).hexdigest()
+
+    def blocks(self) -> OpsError | None:
+        """Why a push of this plan is refused, or None. A plan is shown all the same."""
+        for problem in self.problems:
+            if problem.blocks:
+                return OpsError(Reason.PLAN_BLOCKED, problem.message, problem.repair, exit_code=3)
+        for migration in self.pending:
+            for refusal in migration.refusals:
+                return OpsError(
+                    Reason.PLAN_BLOCKED,
+                    f"{migration.filename}, line {refusal.line}: {refusal.message}",
+                    refusal.hint,
+                    exit_code=3,
+                )
+        forbidden = [hazard for hazard in self.hazards if hazard.level is Level.FORBIDDEN]
+        if forbidden:
+            first = forbidden[0]
+            return OpsError(
+                Reason.HAZARD_FORBIDDEN,
+                f"{self.filename_of(first.version)}, line {first.line}: {first.message}",
+                first.safe_way,
+                exit_code=3,
+            )
+        return None
+
+    def filename_of(self, version: str) -> str:
+        return next((one.filename for one in self.pending if one.version == version), version)
+
+    def pending_json(self) -> list[dict[str, Any]]:
+        """The pending files as the contract prints them; secrets are cut and marked."""
+        found = []
+        for migration in self.pending:
+            texts = [statement.text for statement in migration.statements]
+            shown = [mask_sql(text) for text in texts]
+            found.append(
+                {
+                    "version": migration.version,
+                    "name": migration.name,
+                    "sha256": migration.sha256,
+                    "statements": shown,
+                    "masked": shown != texts,
+                    "notes": list(migration.notes),
+                    "refusals": [f"line {one.line}: {one.message}" for one in migration.refusals],
+                }
+            )
+        return found
+
+    def sql_document(self) -> str:
+        """The full SQL of all pending files as people read it."""
+        return sql_document(self.target.name, self.commit.sha, self.digest, self.pending)
+
+
+def pending_of(
+    repository: Repository, commit: str, files: Sequence[Mapping[str, Any]]
+) -> tuple[Migration, ...]:
+    """The files of a plan, read again at its commit and compared with its hashes byte for byte.
+
+    Raises OpsError(PLAN_CHANGED) when one is missing or differs, which only a damaged mirror can bring about.
+    """
+    found = {migration.filename: migration for migration in _folder(_migration_files(repository.snapshot(commit))).migrations}
+    for wanted in files:
+        migration = found.get(wanted["filename"])
+        if migration is None or migration.sha256 != wanted["sha256"]:
+            raise OpsError(
+                Reason.PLAN_CHANGED,
+                f"{wanted['filename']} at {commit[:12]} is not the file that was asked for.",
+                "Make a new plan.",
+                exit_code=3,
+            )
+    return tuple(found[wanted["filename"]] for wanted in files)
+
+
+def sql_document(target: str, commit: str, digest: str, migrations: Sequence[Migration]) -> str:
+    """The full SQL of these files as people read it: in order, headed by name and hash, secrets cut."""
+    parts = [
+        f"-- {target}, commit {commit}, plan {digest}",
+        f"-- {len(migrations)} migration{'s' if len(migrations) != 1 else ''}, in the order in which they run",
+    ]
+    for migration in migrations:
+        parts += ["", f"-- === {migration.filename}  sha256 {migration.sha256}", mask_sql(migration.text).rstrip()]
+    return "\n".join(parts) + "\n"
+
+
+Progress = Callable[[str], None]
+"""Told in a few words what is being done, for the person who waits."""
+
+
+def make_plan(
+    target: Target, repository: Repository, *, commit: str | None = None, progress: Progress = lambda _: None
+) -> Plan:
+    """The plan for a target: at `commit` if given (it must be on the branch), else at the branch's head.
+
+    Reads only; writes nothing on the target. Raises OpsError when the repository or the target cannot be read.
+    """
+    progress("reading the repository")
+    if commit is None or not repository.has_commit(commit):
+        repository.update()
+    sha = repository.resolve(target.settings.branch, commit)
+    snapshot = repository.snapshot(sha)
+    folder = _folder(_migration_files(snapshot))
+
+    progress(f"reading {target.name}")
+    with closing(connect(target.database_url(), purpose=f"plan {target.name}")) as connection:
+        comparison = compare(read_history(connection, folder.migrations), folder.migrations)
+        fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref)
+
+    progress("looking for hazards")
+    return _assemble(target, repository, snapshot.commit, folder, comparison, fingerprint)
+
+
+def _assemble(
+    target: Target,
+    repository: Repository,
+    commit: Commit,
+    folder: Folder,
+    comparison: Comparison,
+    fingerprint: Fingerprint,
+) -> Plan:
+    pending = comparison.pending
+    paths = [f"migrations/{migration.filename}" for migration in pending]
+    return Plan(
+        target=target,
+        commit=commit,
+        pending=pending,
+        fingerprint=fingerprint,
+        hazards=_hazards(pending),
+        problems=comparison.problems,
+        skipped={skip.filename: skip.why for skip in folder.skipped},
+        authors=repository.authors(commit.sha, None, paths) if paths else (),
+        applied=comparison.applied,
+        policy=target.settings.policy(),
+    )
+
+
+def _migration_files(snapshot: Snapshot) -> tuple[tuple[str, bytes], ...]:
+    """File name and bytes of everything that lies directly in the migrations folder."""
+    folder = "migrations/"
+    return tuple(
+        (name.removeprefix(folder), content)
+        for name, content in snapshot.files.items()
+        if name.startswith(folder) and "/" not in name.removeprefix(folder)
+    )
+
+
+@lru_cache(maxsize=16)
+def _folder(files: tuple[tuple[str, bytes], ...]) -> Folder:
+    """Parsing is pure: the same bytes are read once, however often the plan is computed again."""
+    return read_folder(dict(files))
+
+
+@lru_cache(maxsize=16)
+def _hazards(pending: tuple[Migration, ...]) -> tuple[Hazard, ...]:
+    return find_hazards(pending)
+
+
+_PARTS = {
+    "commit": "the commit",
+    "files": "the files",
+    "policy": "the policy",
+    "target": "the target",
+    "kind": "the kind",
+    "format": "the plan's format",
+}
+_FINGERPRINT_PARTS = {
+    "history_sha256": "the target's migration history",
+    "schema_sha256": "the target's schema",
+}
+
+
+def changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Which parts of a canonical plan differ, in words for people: "the target's schema", "the policy"…"""
+    parts = [words for key, words in _PARTS.items() if before.get(key) != after.get(key)]
+    old, new = before.get("fingerprint", {}), after.get("fingerprint", {})
+    parts += [
+        _FINGERPRINT_PARTS.get(key, f"the target's identity ({key})")
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    ]
+    return parts

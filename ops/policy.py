@@ -1,0 +1,294 @@
+"""Who may do what: pure functions of values. Each answers with a reason code, a sentence and the facts it rests on."""
+
+from collections.abc import Iterable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from datetime import datetime
+from typing import Any
+
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.people import Actor
+from ops.people import Group
+from ops.people import Person
+from ops.requests import Approval
+from ops.requests import Request
+from ops.status import Status
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Allowed or not; when not, why, in a sentence for the person, and what they can do instead."""
+
+    allowed: bool
+    reason: Reason | None = None
+    message: str = ""
+    hint: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def or_raise(self, exit_code: int = 3) -> "Decision":
+        """This decision when it allows; otherwise the OpsError that says why not."""
+        if self.allowed or self.reason is None:
+            return self
+        raise OpsError(self.reason, self.message, self.hint, exit_code=exit_code)
+
+
+@dataclass(frozen=True)
+class Directory:
+    """What Slack just said about everybody who matters for one request. Gathered first, so that deciding is pure."""
+
+    people: Mapping[str, Person]
+    groups: Mapping[str, Group]
+
+    def problem_of(self, user: str) -> str | None:
+        """Why this person may decide nothing; somebody we did not ask about is unknown."""
+        person = self.people.get(user)
+        return "nobody knows this person" if person is None else person.problem
+
+
+def refused(reason: Reason, message: str, hint: str = "", **facts: Any) -> Decision:
+    return Decision(False, reason, message, hint, facts)
+
+
+def is_named(entries: Iterable[str], actor: Actor, groups: Mapping[str, Group]) -> bool:
+    """Whether the configured people and groups name this actor."""
+    for entry in entries:
+        if entry == actor.id or (actor.user is not None and entry == actor.user):
+            return True
+        group = groups.get(entry)
+        if group is not None and actor.user in group.members:
+            return True
+    return False
+
+
+def barred(request: Request, actor: Actor, requester_is: str | None) -> Decision | None:
+    """Why this actor may never decide on this request (self, known author), or None.
+
+    `requester_is` is the Slack id of the requester, also when the request came from a terminal whose login is known.
+    """
+    if actor == request.by or (actor.user is not None and actor.user == requester_is):
+        return refused(
+            Reason.SELF_APPROVAL,
+            f"You requested {request.id}, so you cannot decide on it.",
+            "Somebody else of those who may approve has to.",
+        )
+    if actor.user is not None and actor.user in request.authors:
+        return refused(
+            Reason.AUTHOR_APPROVAL,
+            f"You wrote a commit that {request.id} runs, so you cannot decide on it.",
+            "Somebody else of those who may approve has to.",
+        )
+    return None
+
+
+def entitled(request: Request, actor: Actor, directory: Directory, requester_is: str | None) -> Decision:
+    """Whether this actor's yes or no counts for this request, by the rules and by what Slack says just now."""
+    policy = request.plan["policy"]
+    facts = {"approvers": policy["approvers"], "groups": {h: g.id for h, g in directory.groups.items()}}
+    if actor.is_terminal:
+        if actor.id not in policy["approvers"]:
+            return refused(
+                Reason.TERMINAL_MAY_NOT_APPROVE,
+                f"{actor.id} may not decide on {request.id}: a terminal approves nothing unless it is listed.",
+                f"Approve in Slack, as one of {', '.join(policy['approvers'])}.",
+                **facts,
+            )
+    elif actor.user is None:
+        return refused(Reason.IDENTITY_UNPROVEN, f"Nobody proved who {actor.id} is.", "Approve in Slack.", **facts)
+    elif (problem := directory.problem_of(actor.user)) is not None:
+        return refused(
+            Reason.NOT_A_MEMBER,
+            f"You cannot decide on {request.id}: {problem}.",
+            f"It takes a full member of this workspace, one of {', '.join(policy['approvers'])}.",
+            **facts,
+        )
+    changed = _changed_group(request, directory)
+    if changed is not None:
+        return changed
+    no = barred(request, actor, requester_is)
+    if no is not None:
+        return no
+    if not is_named(policy["approvers"], actor, directory.groups):
+        return refused(
+            Reason.NOT_AN_APPROVER,
+            f"You are not one of those who may approve {request.id}.",
+            f"These may: {', '.join(policy['approvers'])}, except the requester and the authors.",
+            **facts,
+        )
+    return Decision(True, facts=facts)
+
+
+def _changed_group(request: Request, directory: Directory) -> Decision | None:
+    """A handle that meant another group when the request was picked up: nothing counts until it is asked for anew."""
+    for handle, pinned in (request.pinned or {}).items():
+        group = directory.groups.get(handle)
+        if group is None or group.id != pinned:
+            return refused(
+                Reason.GROUP_CHANGED,
+                f"{handle} is not the group that it was when {request.id} was made.",
+                "Cancel the request and make a new one.",
+                pinned=pinned,
+                now=group.id if group else None,
+            )
+    return None
+
+
+def may_decide_now(request: Request, now: datetime) -> Decision:
+    """Whether the request still waits for a decision; otherwise who ended it and when."""
+    status = request.status_at(now)
+    if status is Status.WAITING:
+        return Decision(True)
+    if status is Status.EXPIRED:
+        return refused(
+            Reason.EXPIRED,
+            f"{request.id} expired at {request.expires_at:%Y-%m-%d %H:%M} UTC with {len(request.approvals)} of "
+            f"{request.needed} approvals. Nothing was run.",
+            f"Ask again with `push {request.environment}`.",
+        )
+    when = request.ended_at or request.started_at or now
+    who = f" by {request.ended_by.id}" if request.ended_by and status in {Status.REJECTED, Status.CANCELLED} else ""
+    return refused(
+        Reason.ALREADY_DECIDED,
+        f"{request.id} is {status.value.replace('_', ' ')} since {when:%Y-%m-%d %H:%M} UTC{who}.",
+        f"See `show {request.id}`.",
+        status=status.value,
+    )
+
+
+def may_approve(
+    request: Request, actor: Actor, directory: Directory, requester_is: str | None, now: datetime
+) -> Decision:
+    """Whether this yes counts: the request waits, its SQL was shown, and the person is entitled and said it once."""
+    allowed = may_reject(request, actor, directory, requester_is, now)
+    if not allowed.allowed:
+        return allowed
+    if request.shown is None or request.shown["digest"] != request.digest:
+        return refused(
+            Reason.NOT_SHOWN_YET,
+            f"The SQL of {request.id} has not reached the thread yet, so nobody can have read it.",
+            "Wait until the card has its Approve button.",
+        )
+    if (earlier := request.approved_by(actor)) is not None:
+        return refused(
+            Reason.ALREADY_APPROVED,
+            f"You approved {request.id} at {earlier.at:%Y-%m-%d %H:%M} UTC; it counts once.",
+            f"{request.needed - len(request.approvals)} more needed."
+            if request.needed > len(request.approvals)
+            else "It has all it needs.",
+        )
+    return allowed
+
+
+def may_reject(
+    request: Request, actor: Actor, directory: Directory, requester_is: str | None, now: datetime
+) -> Decision:
+    """Whether this no counts: as for a yes, except that the SQL need not have been shown."""
+    decision = entitled(request, actor, directory, requester_is)
+    return decision if not decision.allowed else may_decide_now(request, now)
+
+
+def may_cancel(request: Request, actor: Actor, now: datetime) -> Decision:
+    """Whether this person may take the request back: the requester, while it waits; a terminal user of the host too."""
+    decision = may_decide_now(request, now)
+    if not decision.allowed:
+        return decision
+    if actor != request.by and not actor.is_terminal:
+        return refused(
+            Reason.NOT_ALLOWED,
+            f"{request.id} was requested by somebody else, and only they may take it back.",
+            "An approver can reject it.",
+        )
+    return Decision(True)
+
+
+@dataclass(frozen=True)
+class Clearance:
+    """Whether the policy is satisfied, by whom, and who no longer counts and why. Computed, never stored."""
+
+    needed: int
+    counting: tuple[Approval, ...]
+    void: Mapping[str, str]
+
+    @property
+    def cleared(self) -> bool:
+        return len(self.counting) >= self.needed
+
+    def facts(self) -> dict[str, Any]:
+        return {"needed": self.needed, "counting": [one.by.id for one in self.counting], "void": dict(self.void)}
+
+
+def clearance(request: Request, directory: Directory, requester_is: str | None) -> Clearance:
+    """Which approvals count at this moment: distinct people, entitled now, for exactly this digest."""
+    counting: dict[str, Approval] = {}
+    void: dict[str, str] = {}
+    for approval in request.approvals:
+        decision = entitled(request, approval.by, directory, requester_is)
+        if approval.digest == request.digest and decision.allowed:
+            counting.setdefault(approval.by.id, approval)
+        else:
+            void[approval.by.id] = decision.message or "it was given for another plan"
+    return Clearance(request.needed, tuple(counting.values()), void)
+
+
+def eligible_people(request: Request, directory: Directory, requester_is: str | None) -> tuple[str, ...]:
+    """Everybody whose yes would count now: Slack ids and listed terminal users, sorted."""
+    policy = request.plan["policy"]
+    named: set[str] = set()
+    for entry in policy["approvers"]:
+        group = directory.groups.get(entry)
+        named |= set(group.members) if group is not None else set()
+        if not entry.startswith("@"):
+            named.add(entry)
+    return tuple(sorted(who for who in named if entitled(request, _as_actor(who), directory, requester_is).allowed))
+
+
+def _as_actor(who: str) -> Actor:
+    return Actor(who) if who.startswith("os:") else Actor(f"slack:T0/{who}")
+
+
+def can_be_satisfied(request: Request, eligible: Sequence[str]) -> Decision:
+    """Whether enough people could approve at all; a request that nobody can clear is refused at once."""
+    if len(eligible) >= request.needed:
+        return Decision(True)
+    return refused(
+        Reason.POLICY_UNSATISFIABLE,
+        f"{request.target} needs {request.needed} approval{'s' if request.needed != 1 else ''}, but only "
+        f"{len(eligible)} of {', '.join(request.plan['policy']['approvers'])} could give one: requester, authors, "
+        "guests, bots and people who left do not count.",
+        "Add approvers in the configuration, or let somebody else request it.",
+        eligible=list(eligible),
+    )
+
+
+def may_request(entries: Sequence[str], actor: Actor, directory: Directory, target: str) -> Decision:
+    """Whether this actor may ask for a run on a target: listed requesters, by default every full member."""
+    if actor.is_terminal:
+        return Decision(True)
+    if actor.user is None:
+        return refused(Reason.IDENTITY_UNPROVEN, f"Nobody proved who {actor.id} is.")
+    if (problem := directory.problem_of(actor.user)) is not None:
+        return refused(
+            Reason.NOT_A_MEMBER,
+            f"You cannot use Countersign here: {problem}.",
+            "Ask a full member of this workspace.",
+        )
+    if entries and not is_named(entries, actor, directory.groups):
+        return refused(
+            Reason.NOT_A_REQUESTER,
+            f"You may not request anything on {target}.",
+            f"These may: {', '.join(entries)}.",
+        )
+    return Decision(True)
+
+
+def is_author_known(request: Request) -> Decision:
+    """Whether commits by people we do not know are acceptable on this target."""
+    if request.plan["policy"]["unknown_authors"] != "refuse" or not request.unknown_authors:
+        return Decision(True)
+    return refused(
+        Reason.UNKNOWN_AUTHOR,
+        f"Commits in this plan are by people nobody knows here: {', '.join(request.unknown_authors)}.",
+        "Add them under [people] in the configuration.",
+    )

@@ -1,0 +1,26 @@
+"""The digest computed again: what of a request's plan is no longer as it was asked for."""
+
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.layer import Progress
+from ops.plan import changed_parts
+from ops.plan import make_plan
+from ops.requests import Request
+
+
+def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
+    """The parts that differ, in words; empty when the digest is the same.
+
+    Computed at the request's own commit, so that a branch that moves on changes nothing; a branch that no longer
+    holds the commit (a forced push took it out) does. Raises OpsError when something cannot be read: then it is unknown.
+    """
+    target = ops.target_of(request)
+    repository = ops.repository(target)
+    repository.update()
+    try:
+        return changed_parts(request.plan, make_plan(target, repository, commit=request.commit, progress=progress).canonical)
+    except OpsError as error:
+        if error.reason is not Reason.COMMIT_NOT_ON_BRANCH:
+            raise
+        return [f"the branch {target.settings.branch}, which no longer holds the commit"]

@@ -1,0 +1,235 @@
+"""Asking for a run: the plan is computed, the asker checked, the request written down. Nothing runs here."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from audit import Draft
+from audit import Query
+from audit import View
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.layer import Progress
+from ops.people import Actor
+from ops.plan import Plan
+from ops.plan import make_plan
+from ops.policy import can_be_satisfied
+from ops.policy import eligible_people
+from ops.policy import is_author_known
+from ops.policy import may_request
+from ops.requests import Request
+from ops.requests import find_request
+from ops.requests import open_requests
+from ops.requests import stream_of
+from ops.status import Status
+from ops.targets import Target
+
+_COMMIT = re.compile(r"[0-9a-f]{7,40}")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What came of asking: the plan, and the request, or None where nothing is pending. `is_new` unless it stood already."""
+
+    plan: Plan
+    request: Request | None
+    is_new: bool = True
+
+
+def plan_target(
+    ops: Ops, target: Target, actor: Actor, act: str, *, commit: str | None = None, progress: Progress = lambda _: None
+) -> Plan:
+    """The plan for a target, recorded as `planned`. Refused to those who may not request anything there."""
+    _check_requester(ops, target, actor)
+    if commit is not None and not _COMMIT.fullmatch(commit):
+        raise OpsError(
+            Reason.BAD_USAGE, f"{commit!r} is not a commit.", "Give 7 to 40 hex digits, or leave it out for the head."
+        )
+    plan = make_plan(target, ops.repository(target), commit=commit, progress=progress)
+    ops.log.append([_planned(plan, actor)], id=f"{act}:planned")
+    return plan
+
+
+def request_push(
+    ops: Ops, target: Target, actor: Actor, act: str, *, commit: str | None = None, progress: Progress = lambda _: None
+) -> Asked:
+    """Ask to run what is pending on a target. The same act asked again, or the same plan, finds the request that stands.
+
+    Raises OpsError with the reason when the plan is blocked, an author is refused, or nobody could ever approve.
+    """
+    plan = plan_target(ops, target, actor, act, commit=commit, progress=progress)
+    earlier = ops.view.act(f"{act}:requested")
+    if earlier:
+        return Asked(plan, find_request(ops.view, earlier[0].request or ""), is_new=False)
+    blocked = plan.blocks()
+    if blocked is not None:
+        raise blocked
+    if not plan.pending:
+        return Asked(plan, None)
+    _check_after(ops, plan)
+
+    draft = _requested(ops, plan, actor)
+    wish = _as_request(draft, actor, ops)
+    is_author_known(wish).or_raise()
+    pins: list[Draft] = []
+    if ops.people.are_known and wish.needed:
+        pins = [_pinned(ops, wish)]
+
+    events = ops.log.transact(lambda view: _write_request(view, ops, draft, pins), id=f"{act}:requested")
+    if not events:
+        standing = _standing(open_requests(ops.view), wish, ops)
+        if standing is not None:
+            return Asked(plan, standing, is_new=False)
+        raise OpsError(Reason.UNEXPECTED, "The request that stood a moment ago is gone.", "Try again.", exit_code=1)
+    return Asked(plan, find_request(ops.view, events[0].request or ""))
+
+
+def pick_up(ops: Ops, request: Request) -> None:
+    """Pin the groups of a request that came from a terminal, and end it when nobody could ever clear it."""
+    if request.pinned is not None or not request.needed or not ops.people.are_known:
+        return
+    try:
+        draft = _pinned(ops, request)
+    except OpsError as error:
+        if error.reason is not Reason.POLICY_UNSATISFIABLE:
+            raise
+        because = f"{error.reason.value}: {error.message}"
+        draft = ops.draft("cancelled", Actor("system:policy"), request, {"because": because})
+    ops.log.transact(lambda view: [draft] if find_request(view, request.id).place == request.place else [])
+
+
+def _check_requester(ops: Ops, target: Target, actor: Actor) -> None:
+    entries = target.settings.requesters
+    directory = ops.directory(entries if actor.user else (), users=(actor.user,), members=False)
+    may_request(entries, actor, directory, target.name).or_raise()
+
+
+def _planned(plan: Plan, actor: Actor) -> Draft:
+    return Draft(
+        kind="planned",
+        actor=actor.id,
+        stream="people",
+        project=plan.target.project,
+        environment=plan.target.environment,
+        data={
+            "commit": plan.commit.sha,
+            "digest": plan.digest,
+            "pending": [{"version": one.version, "name": one.name, "sha256": one.sha256} for one in plan.pending],
+            "hazards": [hazard.to_json() for hazard in plan.hazards],
+            "fingerprint": plan.fingerprint.to_json(),
+            "problems": [problem.message for problem in plan.problems],
+        },
+    )
+
+
+def _requested(ops: Ops, plan: Plan, actor: Actor) -> Draft:
+    known = {author.email: ops.settings.known_author(author.email) for author in plan.authors}
+    return Draft(
+        kind="requested",
+        actor=actor.id,
+        stream="",
+        project=plan.target.project,
+        environment=plan.target.environment,
+        data={
+            "kind": "push",
+            "digest": plan.digest,
+            "commit": plan.commit.sha,
+            "plan": plan.canonical,
+            "hazards": [hazard.to_json() for hazard in plan.hazards],
+            "authors": sorted({who for who in known.values() if who}),
+            "unknown_authors": sorted({one.name or one.email for one in plan.authors if not known[one.email]}),
+            "expires_at": (ops.now() + plan.target.settings.expires).isoformat(),
+        },
+    )
+
+
+def _as_request(draft: Draft, actor: Actor, ops: Ops) -> Request:
+    """The request as it would stand, to judge it before it is written."""
+    data: dict[str, Any] = dict(draft.data)
+    return Request(
+        id="this request",
+        kind=data["kind"],
+        project=draft.project or "",
+        environment=draft.environment or "",
+        by=actor,
+        digest=data["digest"],
+        commit=data["commit"],
+        plan=data["plan"],
+        hazards=tuple(data["hazards"]),
+        authors=tuple(data["authors"]),
+        unknown_authors=tuple(data["unknown_authors"]),
+        requested_at=ops.now(),
+        expires_at=ops.now(),
+        place=0,
+    )
+
+
+def _pinned(ops: Ops, request: Request) -> Draft:
+    """The pin of a request's groups. Raises OpsError(POLICY_UNSATISFIABLE) when too few people could approve."""
+    approvers = tuple(request.plan["policy"]["approvers"])
+    directory = ops.directory(approvers, members=True)
+    eligible = eligible_people(request, directory, ops.requester_is(request.by))
+    can_be_satisfied(request, eligible).or_raise()
+    data: dict[str, object] = {
+        "groups": {handle: group.id for handle, group in directory.groups.items()},
+        "eligible": list(eligible),
+    }
+    return ops.draft("pinned", Actor("system:policy"), request, data)
+
+
+def _write_request(view: View, ops: Ops, wish: Draft, pins: Sequence[Draft]) -> list[Draft]:
+    """The events of a new request, inside the transaction: nothing when the same plan is already asked for."""
+    now = ops.now()
+    standing = [one for one in open_requests(view) if one.target == f"{wish.project}/{wish.environment}"]
+    if any(one.digest == wish.data["digest"] and one.status_at(now) is Status.WAITING for one in standing):
+        return []
+    number = view.next_number("R-")
+    drafts = [_numbered(wish, number)] + [_numbered(pin, number) for pin in pins]
+    for older in standing:
+        if older.by.id == wish.actor and older.status_at(now) is Status.WAITING:
+            message = f"{wish.actor} asked for a newer plan of the same target: {number}."
+            data = {"changed": ["the plan"], "message": message, "by": number}
+            drafts.append(ops.draft("superseded", older.by, older, data))
+    return drafts
+
+
+def _numbered(draft: Draft, number: str) -> Draft:
+    return Draft(
+        kind=draft.kind,
+        actor=draft.actor,
+        stream=stream_of(number),
+        data=draft.data,
+        project=draft.project,
+        environment=draft.environment,
+        request=number,
+    )
+
+
+def _standing(found: Sequence[Request], wish: Request, ops: Ops) -> Request | None:
+    return next(
+        (
+            one
+            for one in found
+            if one.target == wish.target and one.digest == wish.digest and one.status_at(ops.now()) is Status.WAITING
+        ),
+        None,
+    )
+
+
+def _check_after(ops: Ops, plan: Plan) -> None:
+    """`after = ["dev"]`: each pending file must have been applied there, byte for byte, by our log."""
+    for earlier in plan.target.settings.after:
+        query = Query(project=plan.target.project, environment=earlier, kinds=("migration_applied",), limit=100_000)
+        events = ops.view.find(query)
+        done = {(event.data["version"], event.data["sha256"]) for event in events if event.data}
+        for migration in plan.pending:
+            if (migration.version, migration.sha256) not in done:
+                raise OpsError(
+                    Reason.NOT_ALLOWED,
+                    f"{migration.filename} has not been applied to {earlier} with these bytes, and {plan.target.name} "
+                    f"comes after {earlier}.",
+                    f"Push it there first: `push {earlier}`.",
+                    exit_code=3,
+                )

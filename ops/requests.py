@@ -1,0 +1,220 @@
+"""A request as the fold of its events. There is no second copy of a status anywhere."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from audit import Event
+from audit import View
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.people import Actor
+from ops.status import ENDINGS
+from ops.status import FINAL
+from ops.status import TRANSITIONS
+from ops.status import Status
+from ops.targets import nearest
+
+
+@dataclass(frozen=True)
+class Approval:
+    """One person's yes to one digest."""
+
+    by: Actor
+    at: datetime
+    digest: str
+
+
+@dataclass(frozen=True)
+class Step:
+    """One act of a run, as far as the log knows it. `outcome` is running, done or failed; `seconds` once it ended."""
+
+    name: str
+    outcome: str
+    started_at: datetime
+    seconds: float | None = None
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Request:
+    """Someone asks to run a plan. `place` is the last place of its stream that this value has seen."""
+
+    id: str
+    kind: str
+    project: str
+    environment: str
+    by: Actor
+    digest: str
+    commit: str
+    plan: Mapping[str, Any]
+    hazards: tuple[Mapping[str, Any], ...]
+    authors: tuple[str, ...]
+    unknown_authors: tuple[str, ...]
+    requested_at: datetime
+    expires_at: datetime
+    place: int
+    status: Status = Status.WAITING
+    approvals: tuple[Approval, ...] = ()
+    pinned: Mapping[str, str] | None = None
+    eligible: tuple[str, ...] = ()
+    shown: Mapping[str, Any] | None = None
+    steps: tuple[Step, ...] = ()
+    applied: tuple[str, ...] = ()
+    attempts: int = 0
+    proof: Mapping[str, Any] | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    ended_by: Actor | None = None
+    ending: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def target(self) -> str:
+        return f"{self.project}/{self.environment}"
+
+    @property
+    def stream(self) -> str:
+        return stream_of(self.id)
+
+    @property
+    def needed(self) -> int:
+        """How many people must say yes; one more where the policy wants it for unknown authors."""
+        policy = self.plan["policy"]
+        extra = policy["unknown_authors"] == "extra" and bool(self.unknown_authors)
+        return int(policy["approvals"]) + int(extra)
+
+    @property
+    def files(self) -> Sequence[Mapping[str, Any]]:
+        """The files of the plan in order: `version`, `name`, `filename`, `sha256`."""
+        found: Sequence[Mapping[str, Any]] = self.plan["files"]
+        return found
+
+    def status_at(self, now: datetime) -> Status:
+        """The status with expiry computed from the clock, whether or not an event says so yet."""
+        if self.status is Status.WAITING and now >= self.expires_at:
+            return Status.EXPIRED
+        return self.status
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in FINAL
+
+    def approved_by(self, actor: Actor) -> Approval | None:
+        """This person's approval of this digest, or None."""
+        return next((one for one in self.approvals if one.by == actor and one.digest == self.digest), None)
+
+
+def stream_of(request: str) -> str:
+    """The stream of a request's events."""
+    return f"request:{request}"
+
+
+def fold(events: Sequence[Event]) -> Request:
+    """The request that these events of its stream tell of, in the order of their places. The first is `requested`."""
+    request = _from_requested(events[0])
+    for event in events[1:]:
+        request = _apply(request, event)
+    return request
+
+
+def _from_requested(event: Event) -> Request:
+    data = event.data or {}
+    return Request(
+        id=event.request or "",
+        kind=data["kind"],
+        project=event.project or "",
+        environment=event.environment or "",
+        by=Actor(event.actor),
+        digest=data["digest"],
+        commit=data["commit"],
+        plan=data["plan"],
+        hazards=tuple(data["hazards"]),
+        authors=tuple(data["authors"]),
+        unknown_authors=tuple(data["unknown_authors"]),
+        requested_at=event.at,
+        expires_at=datetime.fromisoformat(data["expires_at"]),
+        place=event.place,
+    )
+
+
+def _apply(request: Request, event: Event) -> Request:
+    data = event.data or {}
+    to = TRANSITIONS.get((request.status, event.kind), request.status)
+    request = replace(request, status=to, place=event.place)
+    match event.kind:
+        case "pinned":
+            return replace(request, pinned=data["groups"], eligible=tuple(data["eligible"]))
+        case "shown":
+            return replace(request, shown=data)
+        case "approved":
+            approval = Approval(Actor(event.actor), event.at, data["digest"])
+            return replace(request, approvals=(*request.approvals, approval))
+        case "started" | "resumed":
+            return replace(request, attempts=data["attempt"], started_at=request.started_at or event.at)
+        case "step_started":
+            step = Step(data["step"], "running", event.at, detail=data["about"])
+            return replace(request, steps=(*(one for one in request.steps if one.name != step.name), step))
+        case "step_finished" | "step_failed":
+            return replace(request, steps=_ended_step(request.steps, event))
+        case "migration_applied":
+            return replace(request, applied=(*request.applied, data["version"]))
+        case "backup_proven":
+            return replace(request, proof=data["proof"])
+        case kind if kind in ENDINGS or kind in {"rejected", "cancelled", "expired", "superseded"}:
+            return replace(request, ended_at=event.at, ended_by=Actor(event.actor), ending=data)
+        case _:
+            return request
+
+
+def _ended_step(steps: tuple[Step, ...], event: Event) -> tuple[Step, ...]:
+    data = event.data or {}
+    outcome = "done" if event.kind == "step_finished" else "failed"
+    detail = data["result"] if outcome == "done" else {**data["error"], "message": data["message"]}
+    return tuple(
+        replace(step, outcome=outcome, seconds=data["seconds"], detail=detail) if step.name == data["step"] else step
+        for step in steps
+    )
+
+
+def find_request(view: View, request: str) -> Request:
+    """The request of this number, read from the log. Raises OpsError(UNKNOWN_REQUEST) with the nearest number."""
+    number = request.strip().upper()
+    events = view.events(stream=stream_of(number))
+    if not events:
+        last = view.next_number("R-")
+        highest = int(last.removeprefix("R-")) - 1
+        near = nearest(number, [f"R-{n}" for n in range(max(1, highest - 50), highest + 1)])
+        raise OpsError(
+            Reason.UNKNOWN_REQUEST,
+            f"There is no request {request!r}." + (f" Did you mean {near}?" if near else ""),
+            f"The newest is R-{highest}." if highest else "Nobody has requested anything yet; try `push`.",
+        )
+    return fold(events)
+
+
+def open_requests(view: View) -> list[Request]:
+    """The requests that wait, run or keep a target blocked, oldest first."""
+    return [fold(view.events(stream=stream_of(request))) for request in view.open_requests()]
+
+
+@dataclass(frozen=True)
+class Occupant:
+    """The request that holds a target: it runs there, or it was interrupted and a person must decide."""
+
+    request: str
+    since: datetime
+    blocked: bool
+
+
+def occupant_of(view: View, stream: str) -> Occupant | None:
+    """Who holds this target (`target:shop/prod`), from the target's own stream; None when it is free."""
+    for event in reversed(view.events(stream=stream)):
+        if event.kind in {"started", "interrupted"}:
+            return Occupant(event.request or "", event.at, event.kind == "interrupted")
+        if event.kind in ENDINGS or event.kind == "recorded":
+            return None
+    return None

@@ -1,0 +1,403 @@
+"""Carrying a request out: claim it, then preflight, backup, migrate, health, under the target's guard; end it truthfully."""
+
+import logging
+import uuid
+from collections.abc import Callable
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import closing
+from contextlib import suppress
+from dataclasses import dataclass
+
+import psycopg
+
+from audit import AuditError
+from audit import Draft
+from audit import View
+from ops.apply import apply_migration
+from ops.apply_journal import Patience
+from ops.backup import Level
+from ops.backup import take_backup
+from ops.database import Connection
+from ops.database import connect
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.fingerprint import read_fingerprint
+from ops.guard import Guard
+from ops.health import Checked
+from ops.health import check_health
+from ops.health import worse_than
+from ops.history import ensure_history
+from ops.history import read_versions
+from ops.journal import LogJournal
+from ops.layer import Ops
+from ops.layer import Progress
+from ops.migrations import Migration
+from ops.plan import changed_parts
+from ops.plan import pending_of
+from ops.policy import Clearance
+from ops.policy import clearance
+from ops.policy import may_decide_now
+from ops.recheck import what_changed
+from ops.recovery import Standing
+from ops.recovery import remains_of
+from ops.recovery import where_it_stands
+from ops.requests import Request
+from ops.requests import find_request
+from ops.requests import fold
+from ops.requests import occupant_of
+from ops.requests import open_requests
+from ops.status import Status
+from ops.steps import RUNNER
+from ops.steps import Recorder
+from ops.targets import Target
+
+logger = logging.getLogger("countersign.running")
+
+ATTEMPTS = 3
+"""So often a run is taken up again by itself after its runner died; then a person decides."""
+
+
+def _silent(_: str) -> None:
+    return
+
+
+def is_cleared(ops: Ops, request: Request) -> bool:
+    """Whether enough people who may said yes, asked live. A process without Slack clears nothing that needs people."""
+    if not request.needed:
+        return False  # runs where it was asked for, in the asker's process
+    return len(request.approvals) >= request.needed and _clearance(ops, request).cleared
+
+
+def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
+    """Run a waiting request to its end and return it as it then stands.
+
+    Raises OpsError when it may not start: not cleared, over, or the target is somebody else's just now; then nothing
+    was done, and a request that needs nobody is taken back.
+    """
+    request = find_request(ops.view, number)
+    target = ops.target_of(request)
+    try:
+        with ops.at_work(number), Guard(_connector(target, f"guard {number}"), target.name) as guard:
+            attempt = _claim(ops, request, target)
+            _attempt(ops, number, target, guard, attempt, progress)
+    except OpsError as error:
+        if not request.needed:
+            _take_back(ops, number, error)
+        raise
+    return find_request(ops.view, number)
+
+
+def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
+    """Take up a run whose runner died: find out what is on the target, then go on, or leave it to a person."""
+    request = find_request(ops.view, number)
+    target = ops.target_of(request)
+    with ops.at_work(number), Guard(_connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
+        recorder = Recorder(ops, request, request.attempts + 1, progress)
+        try:
+            standing = where_it_stands(ops, request, target)
+        except OpsError as error:
+            if error.reason is Reason.OUTCOME_UNKNOWN:
+                _end(ops, recorder, target, error)
+                return find_request(ops.view, number)
+            raise
+        for done in standing.found:
+            recorder.record("migration_applied", done)
+        why = _why_not_again(ops, request) or standing.problem
+        if why:
+            message = f"{number} is not taken up again by itself: {why}."
+            _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
+            return find_request(ops.view, number)
+        _resume(ops, request, target)
+        _attempt(ops, number, target, guard, request.attempts + 1, progress, standing)
+    return find_request(ops.view, number)
+
+
+def take_up_orphans(ops: Ops, progress: Progress = _silent) -> None:
+    """Take up what a dead process left running, where it needs nobody from Slack; a terminal does this before its word."""
+    for request in open_requests(ops.view):
+        if request.status is Status.RUNNING and not request.needed and request.id not in ops.active:
+            try:
+                take_up(ops, request.id, progress)
+            except OpsError as error:
+                progress(f"{request.id} is left as it is: {error.message}")
+
+
+def _why_not_again(ops: Ops, request: Request) -> str:
+    if request.attempts >= ATTEMPTS:
+        return f"its runner died {request.attempts} times"
+    return "its time ran out meanwhile" if request.needed and ops.now() >= request.expires_at else ""
+
+
+def _connector(target: Target, purpose: str) -> Callable[[], Connection]:
+    """Opens sessions on a target; the secret is looked up each time and kept nowhere."""
+    return lambda: connect(target.database_url(), purpose=purpose)
+
+
+def _clearance(ops: Ops, request: Request) -> Clearance:
+    users = tuple(approval.by.user for approval in request.approvals)
+    directory = ops.directory(tuple(request.plan["policy"]["approvers"]), users=users, members=False)
+    return clearance(request, directory, ops.requester_is(request.by))
+
+
+def _claim(ops: Ops, request: Request, target: Target) -> int:
+    """Append `started` to the request's stream and the target's in one transaction: of several, one run wins.
+
+    People are asked live first; inside the transaction nothing may have changed since, but for more approvals.
+    """
+    cleared = _clearance(ops, request) if request.needed else Clearance(0, (), {})
+    if not cleared.cleared:
+        void = "; ".join(f"{who}: {why}" for who, why in cleared.void.items())
+        raise OpsError(
+            Reason.NOT_ALLOWED,
+            f"{request.id} has {len(cleared.counting)} of {request.needed} approvals that count now. {void}".strip(),
+            "Others have to approve.",
+            exit_code=3,
+        )
+
+    def decide(view: View) -> Sequence[Draft]:
+        fresh = find_request(view, request.id)
+        may_decide_now(fresh, ops.now()).or_raise(exit_code=5)
+        _check_free(view, target)
+        data = {"digest": fresh.digest, "attempt": 1, "runner": ops.runner, "facts": cleared.facts()}
+        return Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream)
+
+    ops.log.transact(decide)
+    return 1
+
+
+def _check_free(view: View, target: Target) -> None:
+    occupant = occupant_of(view, target.stream)
+    if occupant is None:
+        return
+    if occupant.blocked:
+        raise OpsError(
+            Reason.TARGET_BLOCKED,
+            f"{target.name} is blocked since {occupant.since:%Y-%m-%d %H:%M} UTC: {occupant.request} was interrupted "
+            "there, and nobody has said yet what became of it.",
+            f"Look at the target, then `cancel {occupant.request} <what you found>`.",
+            exit_code=5,
+        )
+    raise OpsError(
+        Reason.TARGET_BUSY,
+        f"{occupant.request} runs on {target.name} since {occupant.since:%H:%M:%S} UTC.",
+        f"Watch it with `show {occupant.request}`.",
+        exit_code=5,
+    )
+
+
+def _take_back(ops: Ops, number: str, error: OpsError) -> None:
+    """A request that needs nobody does not wait for a free target: it is as if it had not been asked."""
+
+    def decide(view: View) -> Sequence[Draft]:
+        fresh = find_request(view, number)
+        if fresh.is_over or fresh.attempts:
+            return []
+        return [ops.draft("cancelled", RUNNER, fresh, {"because": error.message})]
+
+    with suppress(AuditError):
+        ops.log.transact(decide)
+
+
+def _resume(ops: Ops, request: Request, target: Target) -> None:
+    data = {
+        "digest": request.digest,
+        "attempt": request.attempts + 1,
+        "runner": ops.runner,
+        "because": "its runner died; the target is exactly the base and a prefix of the plan",
+    }
+    ops.log.append([ops.draft("resumed", RUNNER, request, data)])
+
+
+def _attempt(
+    ops: Ops,
+    number: str,
+    target: Target,
+    guard: Guard,
+    attempt: int,
+    progress: Progress,
+    standing: Standing | None = None,
+) -> None:
+    """The steps in order. However it goes, the request's last event says what is true."""
+    request = find_request(ops.view, number)
+    recorder = Recorder(ops, request, attempt, progress)
+    try:
+        try:
+            ready = _preflight(recorder, target, standing)
+            _backup(recorder, target, guard)
+            _migrate(recorder, target, guard, ready)
+            _health(recorder, target, ready.before)
+        except psycopg.Error as error:
+            raise OpsError(
+                Reason.CONNECTION_LOST,
+                f"{target.name} refused or dropped the connection (SQLSTATE {error.sqlstate or 'unknown'}).",
+                "See whether the target is up.",
+                exit_code=1,
+            ) from error
+        except (OpsError, AuditError):
+            raise
+        except Exception as error:
+            reference = uuid.uuid4().hex[:8]
+            logger.exception("run_failed_unexpectedly request=%s reference=%s", number, reference)
+            message = f"Something went wrong that nobody foresaw (reference {reference})."
+            raise OpsError(Reason.UNEXPECTED, message, exit_code=1) from error
+    except OpsError as error:
+        _end(ops, recorder, target, error)
+        return
+    applied = list(find_request(ops.view, number).applied)
+    seconds = (ops.now() - (request.started_at or ops.now())).total_seconds()
+    data = {"applied": applied, "seconds": round(seconds, 3)}
+    ops.log.append(recorder.drafts("succeeded", data, target.stream))
+
+
+class _SupersededError(OpsError):
+    """The plan is another one now; `changed` names the parts."""
+
+    def __init__(self, request: Request, changed: list[str]) -> None:
+        message = f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was run."
+        super().__init__(Reason.PLAN_CHANGED, message, f"Ask again: `push {request.environment}`.", exit_code=3)
+        self.changed = changed
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What preflight found: the files to run, the versions that are on the target, the baseline of the checks."""
+
+    pending: tuple[Migration, ...]
+    versions: tuple[str, ...]
+    before: tuple[Checked, ...]
+
+
+def _preflight(recorder: Recorder, target: Target, standing: Standing | None) -> _Ready:
+    """The digest again, under the guard, before anything else; then the baseline of the health checks."""
+    request = recorder.request
+    with recorder.step("preflight", {"digest": request.digest}) as result:
+        if standing is None:
+            _check_same(request, what_changed(recorder.ops, request, recorder.progress))
+        pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
+        with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
+            if ensure_history(connection):
+                recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
+            versions = read_versions(connection)
+        before = check_health(target)
+        result["health"] = [check.to_json() for check in before]
+        bad = [check.name for check in before if not check.ok]
+        said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
+        result["said"] = said + (f"; already failing: {', '.join(bad)}" if bad else "")
+    return _Ready(pending, versions, before)
+
+
+def _check_same(request: Request, changed: list[str]) -> None:
+    if changed:
+        raise _SupersededError(request, changed)
+
+
+def _backup(recorder: Recorder, target: Target, guard: Guard) -> None:
+    """A proven backup before the first statement, or no statement at all. One that this request has proven stands."""
+    request = find_request(recorder.ops.view, recorder.request.id)
+    level = Level(request.plan["policy"]["backup"])
+    if request.proof is not None:
+        return
+    with recorder.step("backup", {"level": level.value}) as result:
+        if level is Level.NONE:
+            result["said"] = 'none taken: backup = "none" for this environment'
+            return
+        settings = recorder.ops.settings
+        proof = take_backup(
+            target.database_url(),
+            level=level,
+            folder=settings.path(settings.backup.path),
+            label=f"{request.project}-{request.environment}-{request.id}",
+            tools_bin=settings.postgres.bin,
+            progress=lambda words, _: recorder.progress(f"backup: {words}"),
+            stop=lambda: False,
+        )
+        if not proof.proven:
+            raise OpsError(
+                Reason.BACKUP_NOT_PROVEN,
+                f"The backup of {target.name} is not proven {level.value}: {'; '.join(proof.problems[:5])}. "
+                "Nothing was run.",
+                "Mend what stands there, then ask again.",
+                exit_code=1,
+                details={"problems": list(proof.problems)},
+            )
+        result["said"] = f"{level.value} and proven"
+        recorder.record("backup_proven", {"proof": proof.to_json()})
+        guard.check()
+
+
+def _migrate(recorder: Recorder, target: Target, guard: Guard, ready: _Ready) -> None:
+    """Each file in a session of its own, in order; what is already there (after a crash) is passed over."""
+    settings = target.settings
+    timeout = settings.statement_timeout
+    patience = Patience(
+        seconds=settings.lock_patience.total_seconds(),
+        statement_timeout_seconds=timeout.total_seconds() if timeout else None,
+    )
+    request = find_request(recorder.ops.view, recorder.request.id)
+    left = [migration for migration in ready.pending if migration.version not in request.applied]
+    versions = set(ready.versions)
+    with recorder.step("migrate", {"files": len(ready.pending), "left": len(left)}) as result:
+        if not request.applied:
+            _check_state(request, target)
+        for number, migration in enumerate(left, len(request.applied) + 1):
+            recorder.progress(f"migrate: {number} of {len(ready.pending)}, {migration.filename}")
+            apply_migration(
+                migration,
+                connect=_connector(target, f"migrate {request.id}"),
+                guard=guard,
+                patience=patience,
+                journal=LogJournal(recorder, migration),
+                stop=lambda: False,
+                expect_history=tuple(sorted(versions)),
+            )
+            versions.add(migration.version)
+        result["applied"] = [migration.version for migration in left]
+
+
+def _check_state(request: Request, target: Target) -> None:
+    """The target's state once more, for the backup may have taken long: the last look before the first statement."""
+    with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
+        now = read_fingerprint(connection, project_ref=target.settings.project_ref).to_json()
+    _check_same(request, changed_parts(request.plan, {**request.plan, "fingerprint": now}))
+
+
+def _health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> None:
+    """The same checks again; one that held before and does not now ends the run as it must be told: half-way."""
+    with recorder.step("health") as result:
+        after = check_health(target)
+        result["health"] = [check.to_json() for check in after]
+        worse = worse_than(before, after)
+        if worse:
+            words = "; ".join(f"{check.name} ({check.detail})" for check in worse)
+            raise OpsError(
+                Reason.HEALTH_FAILED,
+                f"Every migration is on {target.name}, but what held before does not hold now: {words}.",
+                "Look at the application; the backup of this run is proven.",
+                exit_code=1,
+                details={"health": [check.to_json() for check in after]},
+            )
+        held = sum(1 for check in after if check.ok)
+        result["said"] = f"{held} of {len(after)} checks hold" if after else "no checks are configured"
+
+
+def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
+    """The last event of a run that did not succeed: superseded, failed, half-way, or unknown."""
+    events = ops.view.events(stream=recorder.request.stream)
+    request = fold(events)
+    step = next((one.name for one in reversed(request.steps) if one.outcome != "done"), "preflight")
+    left = [str(one["version"]) for one in request.files if one["version"] not in request.applied]
+    remains = remains_of(events, left)
+    told = {"reason": error.reason.value, "message": error.message, "step": step}
+    applied = list(request.applied)
+    data: Mapping[str, object]
+    if isinstance(error, _SupersededError) and not applied and not remains:
+        kind, data = "superseded", {"changed": error.changed, "message": error.message, "by": None}
+    elif error.reason is Reason.OUTCOME_UNKNOWN or remains == "unknown":
+        kind, data = "interrupted", {**told, "applied": applied, "unknown": left[:1]}
+    elif applied or remains:
+        within = left[0] if remains else None
+        kind, data = "partially_applied", {**told, "applied": applied, "not_applied": left, "within": within}
+    else:
+        kind, data = "failed", told
+    ops.log.append(recorder.drafts(kind, data, target.stream))

@@ -1,0 +1,408 @@
+"""Scratch clusters: a throw-away Postgres for SQL that nobody trusts yet, and the removal of what killed ones left."""
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Collection
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from types import TracebackType
+from typing import Self
+
+import psycopg
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.isolation import PLAIN_ENVIRONMENT
+from ops.isolation import account_uid
+from ops.isolation import as_user
+from ops.isolation import confined
+from ops.isolation import unused_uid
+from ops.tools import SCRATCH_VERSION
+from ops.tools import Tools
+from ops.tools import end_group
+from ops.tools import reachable_programs
+
+FOREIGN_ROLE = "postgres"
+"""The one login that foreign SQL gets: named as on Supabase, and not a superuser there either."""
+
+_PREFIX = "countersign-scratch-"
+_START_SECONDS = 30.0
+_NO_FILES: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a scratch cluster may use before it is ended. Memory counts per server process."""
+
+    seconds: float = 3600.0
+    statement_seconds: float = 900.0
+    memory_bytes: int = 4 * 2**30
+    disk_bytes: int = 100 * 2**30
+
+
+class Scratch:
+    """A throw-away cluster, version 16 or newer, reached only through a unix socket, by password.
+
+    Use it in a `with`. Foreign SQL connects by `url()` as the role `postgres`, which is no superuser, may become every
+    one of `roles` (made without login) and reaches neither server files nor programs. `extension_files` are stand-ins,
+    file name to text. `folder` holds the cluster's folder; default the system's temporary folder.
+    Raises OpsError TOOLS_MISSING when no server starts, and UNEXPECTED out of the `with` when a limit ended it.
+    """
+
+    def __init__(
+        self,
+        tools: Tools,
+        *,
+        roles: Collection[str] = (),
+        extension_files: Mapping[str, str] = _NO_FILES,
+        folder: Path | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        if tools.version < SCRATCH_VERSION:
+            raise OpsError(
+                Reason.TOOLS_MISSING, f"A scratch cluster needs PostgreSQL 16 or newer, not {tools.version}."
+            )
+        self.tools = tools
+        self.limits = limits or Limits()
+        self.ended_because = ""
+        self._roles = tuple(role for role in roles if role != FOREIGN_ROLE and not role.startswith("pg_"))
+        self._extension_files = extension_files
+        self._parent = folder or Path(tempfile.gettempdir())
+        self._superuser = f"countersign_{secrets.token_hex(8)}"
+        self._passwords = {name: secrets.token_urlsafe(24) for name in (self._superuser, FOREIGN_ROLE)}
+        self._leaving = threading.Event()
+        self.uid: int | None = None
+        """The user id of the cluster's processes; None: that of this process."""
+
+    def __enter__(self) -> Self:
+        self._parent.mkdir(parents=True, exist_ok=True)
+        self.uid = unused_uid() if os.geteuid() == 0 else None
+        self.root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent)).resolve()
+        try:
+            self._lay_out()
+            self._make_cluster()
+            self._started = time.monotonic()
+            self._server = self._launch()
+            self._wait_until_ready()
+            self._make_roles()
+        except BaseException:
+            self._remove()
+            raise
+        self._watchdog = threading.Thread(target=self._watch, name="scratch-watchdog", daemon=True)
+        self._watchdog.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._leaving.set()
+        self._watchdog.join()
+        self._remove()
+        if self.ended_because:
+            raise OpsError(Reason.UNEXPECTED, self.ended_because, exit_code=1) from error
+
+    def url(self, database: str = FOREIGN_ROLE) -> str:
+        """The address for foreign SQL. It holds a password, good for this cluster only."""
+        return self._url(FOREIGN_ROLE, database)
+
+    def superuser_url(self, database: str = FOREIGN_ROLE) -> str:
+        """The address for our own questions and settings; no SQL of a repository or a dump ever gets it."""
+        return self._url(self._superuser, database)
+
+    def create_database(self, name: str, *, encoding: str = "UTF8") -> None:
+        """An empty database, owned by the foreign role."""
+        # Another encoding than UTF8 goes with the C locale only.
+        locale = sql.SQL("") if encoding == "UTF8" else sql.SQL("LOCALE_PROVIDER libc LOCALE 'C'")
+        with psycopg.connect(self.superuser_url(), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0 ENCODING {} {}").format(
+                    sql.Identifier(name), sql.Identifier(FOREIGN_ROLE), sql.Literal(encoding), locale
+                )
+            )
+
+    def disk_bytes(self) -> int:
+        """What the cluster takes on disk now."""
+        total = 0
+        for folder, _, names in os.walk(self.root):
+            for name in names:
+                with contextlib.suppress(OSError):  # files come and go while we look
+                    total += os.lstat(os.path.join(folder, name)).st_blocks * 512
+        return total
+
+    def _url(self, role: str, database: str) -> str:
+        return make_conninfo(
+            host=str(self._socket), port=5432, user=role, dbname=database, password=self._passwords[role]
+        )
+
+    def _lay_out(self) -> None:
+        """The folder of this cluster, with a note of whose it is, before anything else can leave a trace."""
+        self._note_owner()
+        self.data, self.work = self.root / "data", self.root / "work"
+        self._socket = self.work
+        for folder in (self.data, self.work):
+            folder.mkdir(mode=0o700)
+        for name, text in self._extension_files.items():
+            path = self.work / "share" / "extension" / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        if len(os.fsencode(self._socket)) > 80:  # a socket's path may have 107 bytes
+            self._socket = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
+            self._note_owner()
+        if self.uid is None:
+            return
+        # Only this cluster's group may pass the outer folder; inside, everything is 0700.
+        os.chown(self.root, 0, self.uid)
+        self.root.chmod(0o710)
+        for folder in (self.work, self._socket):
+            _give(folder, self.uid)
+        programs = reachable_programs(self.tools.bin, self.uid, self.root / "programs")
+        self.tools = dataclasses.replace(self.tools, bin=programs)
+
+    def _note_owner(self) -> None:
+        note = {
+            "pid": os.getpid(),
+            "started": process_started(os.getpid()),
+            "socket": str(getattr(self, "_socket", "")),
+        }
+        path = self.root / "owner"
+        path.touch(mode=0o600)
+        path.write_text(json.dumps(note))
+
+    def _make_cluster(self) -> None:
+        password = self.root / "superuser"
+        password.write_text(self._passwords[self._superuser])
+        password.chmod(0o640)
+        account = None
+        if self.uid is not None:
+            # initdb insists on an account with a name, so it runs as one inside our group; then the files change hands.
+            account = account_uid()
+            os.chown(password, 0, self.uid)
+            os.chown(self.data, account, self.uid)
+        locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"] if self.tools.version >= 17 else []
+        command = [
+            *(self.tools.program("initdb"), "-D", str(self.data), "--username", self._superuser),
+            *("--pwfile", str(password), "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"),
+            *locale,
+        ]
+        finished = subprocess.run(
+            as_user(command, uid=account, gid=self.uid),
+            check=False,
+            env=PLAIN_ENVIRONMENT,
+            cwd="/",
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        password.unlink()
+        if finished.returncode != 0:
+            raise OpsError(
+                Reason.TOOLS_MISSING,
+                f"A scratch cluster could not be made with {self.tools.name}: {_last_line(finished.stderr)}",
+            )
+        if self.uid is not None:
+            _give(self.data, self.uid)
+
+    def _launch(self) -> "subprocess.Popen[bytes]":
+        settings = _SETTINGS | {
+            "unix_socket_directories": str(self._socket),
+            "statement_timeout": f"{self.limits.statement_seconds * 1000:.0f}",
+            "temp_file_limit": f"{self.limits.disk_bytes // 1024}",
+        }
+        if self._extension_files:
+            settings["extension_control_path"] = f"$system:{self.work / 'share'}"
+        options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
+        command = [self.tools.program("postgres"), "-D", str(self.data), *options]
+        walled = confined(command, uid=self.uid, gid=self.uid, memory_bytes=self.limits.memory_bytes)
+        log_path = self.root / "log"
+        log_path.touch(mode=0o600)
+        with log_path.open("wb") as log:
+            return subprocess.Popen(
+                walled,
+                env=PLAIN_ENVIRONMENT,
+                cwd="/",
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self._url(self._superuser, "template1"), connect_timeout=5).close()
+                return
+            except psycopg.OperationalError:
+                if self._server.poll() is not None or time.monotonic() > deadline:
+                    said = _last_line((self.root / "log").read_text(errors="replace"))
+                    raise OpsError(
+                        Reason.TOOLS_MISSING, f"A scratch cluster of {self.tools.name} does not start: {said}"
+                    ) from None
+            time.sleep(0.03)
+
+    def _make_roles(self) -> None:
+        foreign = sql.Identifier(FOREIGN_ROLE)
+        with psycopg.connect(self._url(self._superuser, "template1"), autocommit=True) as connection:
+            connection.execute(
+                sql.SQL(
+                    "CREATE ROLE {} LOGIN NOSUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS PASSWORD {}"
+                ).format(foreign, sql.Literal(self._passwords[FOREIGN_ROLE]))
+            )
+            connection.execute(sql.SQL("ALTER DATABASE postgres OWNER TO {}").format(foreign))
+            for name in self._roles:
+                role = sql.Identifier(name)
+                connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(role))
+                connection.execute(
+                    sql.SQL("GRANT {} TO {} WITH ADMIN TRUE, INHERIT TRUE, SET TRUE").format(role, foreign)
+                )
+
+    def _watch(self) -> None:
+        while not self._leaving.wait(1.0):
+            if time.monotonic() - self._started > self.limits.seconds:
+                self.ended_because = (
+                    f"The scratch database was ended after {self.limits.seconds:.0f} seconds, its limit."
+                )
+            elif self.disk_bytes() > self.limits.disk_bytes:
+                self.ended_because = (
+                    f"The scratch database was ended at {self.limits.disk_bytes:,} bytes on disk, its limit."
+                )
+            if self.ended_because:
+                _end_postmaster(self.data)
+                return
+
+    def _remove(self) -> None:
+        _end_postmaster(getattr(self, "data", self.root))
+        if hasattr(self, "_server"):
+            end_group(self._server)
+        _remove_folders(self.root)
+
+
+def reap_scratches(folder: Path | None = None) -> int:
+    """Remove the scratch clusters whose owning process is gone; how many there were. Touches only our own folders."""
+    reaped = 0
+    for root in (folder or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*"):
+        status = root.lstat()
+        # Anyone may make such a name in a shared temporary folder; only folders of ours are believed.
+        if status.st_uid != os.geteuid() or root.is_symlink() or not root.is_dir() or _is_owned(root):
+            continue
+        _end_postmaster(root.resolve() / "data")
+        _remove_folders(root)
+        reaped += 1
+    return reaped
+
+
+def process_started(pid: int) -> str:
+    """A mark that tells a process from a later one with the same id; empty when there is none.
+
+    The start time from /proc, or from ps where there is no /proc.
+    """
+    if Path("/proc/self/stat").exists():
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        except OSError:
+            return ""
+    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], check=False, capture_output=True, text=True)
+    return told.stdout.strip()
+
+
+_SETTINGS = {
+    "listen_addresses": "",
+    "port": "5432",
+    "max_connections": "20",
+    "shared_buffers": "64MB",
+    "maintenance_work_mem": "128MB",
+    "max_locks_per_transaction": "256",
+    "max_wal_senders": "0",
+    "wal_level": "minimal",
+    "max_wal_size": "1GB",
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "autovacuum": "off",
+    "jit": "off",
+    "restart_after_crash": "off",
+    "logging_collector": "off",
+    "lc_messages": "C",
+    "timezone": "UTC",
+    # Shared memory as files of the cluster, so that it goes when they go.
+    "dynamic_shared_memory_type": "mmap",
+}
+
+
+def _is_owned(root: Path) -> bool:
+    try:
+        note = json.loads((root / "owner").read_text())
+        pid, started = int(note["pid"]), str(note["started"])
+    except FileNotFoundError:
+        return time.time() - root.lstat().st_mtime < 60  # its process may be about to write the note
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(started) and process_started(pid) == started
+
+
+def _end_postmaster(data: Path) -> None:
+    """End the server of this data folder at once, its children with it. Never a process that is not exactly that."""
+    try:
+        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
+    except (OSError, ValueError, IndexError):
+        return
+    for number, patience_seconds in ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
+        deadline = time.monotonic() + patience_seconds
+        while _is_postmaster(pid, data):
+            if time.monotonic() > deadline:
+                break
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+            time.sleep(0.05)
+
+
+def _is_postmaster(pid: int, data: Path) -> bool:
+    """Whether the process works in this data folder. The number comes from a file that hostile SQL might have bent."""
+    if Path("/proc/self/stat").exists():
+        try:
+            return Path(f"/proc/{pid}/cwd").resolve() == data and _state(pid) != "Z"
+        except OSError:
+            return False
+    told = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], check=False, capture_output=True, text=True)
+    return str(data) in told.stdout
+
+
+def _state(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def _remove_folders(root: Path) -> None:
+    with contextlib.suppress(OSError, ValueError, KeyError):
+        socket = Path(json.loads((root / "owner").read_text())["socket"])
+        if socket.parent == Path("/tmp") and socket.name.startswith("cs-"):  # noqa: S108
+            shutil.rmtree(socket, ignore_errors=True)
+    for _ in range(20):  # a dying server may still write a last file
+        shutil.rmtree(root, ignore_errors=True)
+        if not root.exists():
+            return
+        time.sleep(0.05)
+
+
+def _give(folder: Path, uid: int) -> None:
+    os.chown(folder, uid, uid)
+    for inside, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.lchown(os.path.join(inside, name), uid, uid)
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:300] if lines else "it said nothing"

@@ -1,0 +1,47 @@
+"""Waiting for a request to end, by reading only: it holds nothing, and how each status ends a terminal command."""
+
+import time
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from audit import Reader
+from ops.requests import Request
+from ops.requests import find_request
+from ops.status import Status
+
+EXIT_CODES = {
+    Status.WAITING: 0,
+    Status.RUNNING: 0,
+    Status.SUCCEEDED: 0,
+    Status.FAILED: 1,
+    Status.PARTIALLY_APPLIED: 1,
+    Status.INTERRUPTED: 1,
+    Status.REJECTED: 3,
+    Status.CANCELLED: 3,
+    Status.SUPERSEDED: 3,
+    Status.EXPIRED: 4,
+}
+"""The exit code for each status, from the contract; a `--wait` that ran out ends with 4 as well."""
+
+POLL_SECONDS = 0.2
+
+
+def wait_for_end(
+    log: Path, request: str, *, seconds: float | None, now: Callable[[], datetime], told: Callable[[str], None]
+) -> Request:
+    """The request once it is over or expired, or as it stands when `seconds` ran out (None: until it expires)."""
+    reader = Reader(log)
+    deadline = None if seconds is None else time.monotonic() + seconds
+    before = None
+    while True:
+        found = find_request(reader, request)
+        status = found.status_at(now())
+        if status is not before:
+            told(f"{found.id} is {status.value}")
+            before = status
+        if status not in {Status.WAITING, Status.RUNNING}:
+            return found
+        if deadline is not None and time.monotonic() >= deadline:
+            return found
+        time.sleep(POLL_SECONDS)
