@@ -164,7 +164,7 @@ def _run_word(settings: Settings, words: list[str]) -> Reply | dict[str, Any]:
     answer: Reply | dict[str, Any]
     while True:
         try:
-            with Log.open(settings.log_path, wait_seconds=0.0) as log:
+            with Log.open(settings.log_path, lock_wait_seconds=0.0) as log:
                 answer = _say_here(settings, log, text, act)
             break
         except LogBusy:

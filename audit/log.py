@@ -94,16 +94,18 @@ class Log:
         path: Path,
         *,
         wait_seconds: float = WAIT_SECONDS,
+        lock_wait_seconds: float | None = None,
         clock: Callable[[], datetime] = _now,
     ) -> Self:
-        """Opens a log for writing, waiting at most `wait_seconds` for whoever has it. Raises NoLog, LogBusy,
+        """Opens a log for writing, waiting at most `wait_seconds` for whoever has it (`lock_wait_seconds` where that
+        is to differ from how long an append waits for its turn). Raises NoLog, LogBusy,
         LogDamaged (it is not written to then) and LogUnavailable."""
         try:
             path = path.resolve(strict=True)  # two names of one log must meet at one lock
         except OSError as error:
             raise no_log(path) from error
         try:
-            lock = take_lock(path, wait_seconds)
+            lock = take_lock(path, wait_seconds if lock_wait_seconds is None else lock_wait_seconds)
         except OSError as error:
             raise unusable(path, error) from error
         try:

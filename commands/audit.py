@@ -112,7 +112,7 @@ def _export(path: Path, query: Query, form: str, uid: int) -> Reply:
 def _note(path: Path, uid: int, kind: str, data: dict[str, Any]) -> None:
     """Write down that somebody read the log. While another process writes, reading leaves no trace but its own output."""
     try:
-        with Log.open(path, wait_seconds=0.0) as log:
+        with Log.open(path, lock_wait_seconds=0.0) as log:
             log.append([Draft(kind=kind, actor=terminal_actor(uid).id, stream="all", data=data)])
     except LogBusy:
         return

@@ -6,9 +6,8 @@ from collections.abc import Callable
 
 from audit import AuditError
 from audit import Draft
+from audit import LogBusy
 from audit import NoLog
-from commands.page import Page
-from commands.page import Paragraph
 from commands.reply import Reply
 from commands.reply import error_reply
 from commands.words import Front
@@ -109,10 +108,14 @@ def unexpected(act: str) -> Reply:
 
 def unrecorded(error: AuditError) -> Reply:
     """The log could not take it, so it was not done."""
-    reason = Reason.NO_LOG if isinstance(error, NoLog) else Reason.LOG_UNAVAILABLE
     message = f"The audit log could not record this, so nothing was done: {error.message}"
-    reply = error_reply(OpsError(reason, message, error.hint, exit_code=2))
-    return Reply(Page("The log is unavailable: nothing was done", body=[Paragraph((message,))]), reply.data, False, 2)
+    match error:
+        case NoLog():
+            return error_reply(OpsError(Reason.NO_LOG, message, error.hint))
+        case LogBusy():
+            return error_reply(OpsError(Reason.LOG_BUSY, message, error.hint, exit_code=5))
+        case _:
+            return error_reply(OpsError(Reason.LOG_UNAVAILABLE, message, error.hint))
 
 
 def _answered(act: str, reply: Reply) -> Draft:

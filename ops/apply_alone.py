@@ -93,7 +93,7 @@ class Alone:
     def _fail(self, error: psycopg.Error, invalid_before: tuple[str, ...]) -> NoReturn:
         """Look at what was left, write it down, and say it in our words (`from None`: the text may quote rows)."""
         work, session = self.work, self.session
-        if is_lost(session.connection, error):
+        if is_lost(session.connection):
             self._finished(Outcome.UNKNOWN, "the connection was lost")
             raise outcome_unknown(work.migration, f"statement {self.index + 1} ran outside a transaction") from None
         no_lock = isinstance(error, psycopg.errors.LockNotAvailable)

@@ -34,9 +34,9 @@ class Session:
     def __init__(self, work: Work, connection: Connection) -> None:
         self.connection = connection
         self._limits: dict[str, str] = {}
-        statement_seconds = work.patience.statement_timeout_seconds or 0
-        self._statement_timeout = f"{statement_seconds * 1000:.0f}ms"
-        self._lock_timeout = "0"
+        self._wanted: dict[str, str] = {}
+        if work.patience.statement_timeout_seconds:
+            self._wanted["statement_timeout"] = _milliseconds(work.patience.statement_timeout_seconds)
         row = connection.execute(
             """
             SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
@@ -60,7 +60,7 @@ class Session:
 
     def limit(self, lock_timeout_seconds: float) -> None:
         """From now on, wait this long for a lock; a limit that the file set for itself stays."""
-        self._lock_timeout = f"{max(lock_timeout_seconds, 0.001) * 1000:.0f}ms"
+        self._wanted["lock_timeout"] = _milliseconds(lock_timeout_seconds)
         self._keep_limits()
 
     def intent(self, version: str, segment: int, statements: Iterable[int], texts: Iterable[str]) -> Intent:
@@ -79,11 +79,10 @@ class Session:
         restore_role(self.connection)
 
     def _keep_limits(self) -> None:
-        """Set what is off or was set by us before; what a file chose itself, other than off, is its own."""
-        wanted = {"lock_timeout": self._lock_timeout, "statement_timeout": self._statement_timeout}
-        for name, value in wanted.items():
+        """Set what is off, or was not set by a file: what the server or the role says at first is nobody's choice here."""
+        for name, value in self._wanted.items():
             now = self._setting("SELECT pg_catalog.current_setting(%s)", name)
-            if now in ("0", self._limits.get(name)):
+            if now in ("0", self._limits.get(name, now)):
                 self._limits[name] = self._setting("SELECT pg_catalog.set_config(%s, %s, false)", name, value)
 
     def _setting(self, query: str, *parameters: str) -> str:
@@ -94,6 +93,10 @@ class Session:
         """As the CLI: logins that act as postgres go on doing so after RESET ROLE; SET ROLE to somebody else stands."""
         if self._setting("SELECT pg_catalog.current_setting(%s)", "role") == "none":
             use_migration_role(self.connection)
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{max(round(seconds * 1000), 1)}ms"  # 0 would be no limit
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class Transaction:
         try:
             catalog_sha256 = self._run()
         except psycopg.Error as error:
-            if self._commit and is_lost(self.session.connection, error):
+            if self._commit and is_lost(self.session.connection):
                 return self._settle(self._commit, intent.backend_pid, intent.backend_start)
             self._fail(error)
         except OpsError as error:
@@ -140,7 +140,7 @@ class Transaction:
     def _fail(self, error: psycopg.Error) -> NoReturn:
         """Roll back, write down, and say it in our words. `from None`: the server's text may quote rows."""
         session = self.session
-        if is_lost(session.connection, error):
+        if is_lost(session.connection):
             self._finished(Outcome.ROLLED_BACK, "the connection was lost before COMMIT")
             raise self._lost() from None
         session.roll_back()

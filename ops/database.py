@@ -137,9 +137,9 @@ def restore_role(connection: Connection) -> None:
     use_migration_role(connection)
 
 
-def is_lost(connection: Connection, error: psycopg.Error) -> bool:
-    """Whether the session is gone, so that the error does not tell what became of the last statement."""
-    return connection.closed or connection.broken or (error.sqlstate or "").startswith("08")
+def is_lost(connection: Connection) -> bool:
+    """Whether the session is gone, so that its last error does not tell what became of the statement."""
+    return connection.closed or connection.broken
 
 
 def _changes_role(login: str) -> bool:

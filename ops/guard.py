@@ -81,6 +81,13 @@ class Guard:
         try:
             connection.execute("SELECT pg_catalog.set_config('idle_session_timeout', '0', false)")
             _take(connection, GUARD_KEY, self.target_name, self._patience_seconds)
+        except psycopg.Error as error:
+            connection.close()
+            raise OpsError(
+                Reason.TARGET_UNAVAILABLE,
+                f"{self.target_name} could not be locked ({error.sqlstate or type(error).__name__}).",
+                "Look whether the target is up, then try again.",
+            ) from None
         except BaseException:
             connection.close()
             raise

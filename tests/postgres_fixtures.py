@@ -1,6 +1,8 @@
 """Fixtures with real Postgres servers. conftest.py takes them in; a server starts with the first test that needs it."""
 
+import contextlib
 import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +18,9 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def local_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalPostgres]:
+def local_postgres() -> Iterator[LocalPostgres]:
     """PostgreSQL 18 from the wheel, on loopback, without TLS; for the whole session."""
-    with LocalPostgres(_open_folder(tmp_path_factory), fast=True) as server:
+    with open_folder() as folder, LocalPostgres(folder / "cluster", fast=True) as server:
         yield server
 
 
@@ -31,12 +33,12 @@ def database(local_postgres: LocalPostgres) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session", params=[15, 16, 17])
-def tls_postgres(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsPostgres]:
+def tls_postgres(request: pytest.FixtureRequest) -> Iterator[TlsPostgres]:
     """A server of each older version that accepts TLS only, with the contrib extensions."""
-    folder = tls_bin_folder(request.param)
-    if folder is None:
+    programs = tls_bin_folder(request.param)
+    if programs is None:
         pytest.skip(f"no PostgreSQL {request.param} with TLS: see tests/install_postgres_versions.sh")
-    with TlsPostgres(_open_folder(tmp_path_factory), folder) as server:
+    with open_folder() as folder, TlsPostgres(folder / "cluster", programs) as server:
         yield server
 
 
@@ -46,9 +48,13 @@ def run_sql(server: LocalPostgres, database: str, text: str, user: str = ADMIN) 
         connection.execute(text.encode())
 
 
-def _open_folder(factory: pytest.TempPathFactory) -> Path:
-    """A folder that a server with a user id of its own can pass: pytest's are for their owner alone."""
-    folder = factory.mktemp("postgres")
-    for above in (folder, folder.parent, folder.parent.parent):
-        above.chmod(above.stat().st_mode | 0o111)
-    return folder / "cluster"
+@contextlib.contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that a server with a user id of its own can pass; gone afterwards.
+
+    Not below tmp_path: pytest closes its folders to other users, again whenever another session starts.
+    """
+    with tempfile.TemporaryDirectory(prefix="countersign-test-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder

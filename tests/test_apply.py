@@ -9,6 +9,7 @@ import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from apply_helpers import ListJournal
@@ -24,6 +25,7 @@ from ops.apply_journal import Intent
 from ops.apply_journal import Outcome
 from ops.apply_journal import Patience
 from ops.apply_recovery import inspect_after_crash
+from ops.apply_recovery import settle
 from ops.database import connect
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -205,6 +207,13 @@ def test_limits_that_a_dump_switches_off_are_put_back_and_its_own_stay(target):
     assert target.rows("SELECT * FROM a") == [("100ms", "1min"), ("3s", "")]
 
 
+def test_what_the_role_or_the_url_says_of_lock_timeout_does_not_make_others_wait(target):
+    slow = Target(f"{target.url}&options=-c%20lock_timeout%3D8s%20-c%20statement_timeout%3D50s", "", target.connection)
+    sql = "create table a as select current_setting('lock_timeout') as lock, current_setting('statement_timeout') as s"
+    apply(slow, migration(sql))
+    assert target.rows("SELECT * FROM a") == [("100ms", "50s")]
+
+
 def test_a_files_own_begin_and_commit_are_the_transaction_but_are_stored(target):
     file = migration("begin;\ncreate table a as select 1 as i;\ncommit;\n-- end")
     journal = ListJournal()
@@ -294,6 +303,52 @@ def test_a_concurrent_index_waits_longer_than_a_lock_but_not_for_ever(target):
     assert caught.value.reason is Reason.LOCK_TIMEOUT
     assert "Index public.old_i is INVALID" in caught.value.message
     assert "countersign writer" in caught.value.message
+
+
+def test_stopping_a_concurrent_index_names_what_it_leaves(target):
+    target.run("CREATE TABLE old (i int)")
+    stop = threading.Event()
+    journal = ListJournal()
+    work = partial(apply, target, migration("create index concurrently old_i on old (i)"), journal=journal)
+    with closing(target.connect("writer")) as writer:
+        writer.execute("BEGIN; INSERT INTO old VALUES (1)")
+        with in_background(partial(work, stop=stop.is_set, patience=Patience())) as results:
+            until(lambda: target.has("public.old_i"))
+            stop.set()
+    assert results[0].reason is Reason.STOPPED
+    assert "Index public.old_i is INVALID" in results[0].message
+    assert journal.outcomes() == ["failed"]
+
+
+def test_a_file_in_autocommit_keeps_what_ran_before_the_error(target):
+    sql = "-- pg-delta: transaction=false\ncreate table a (i int);\nselect nope;"
+    journal = ListJournal()
+    with pytest.raises(OpsError, match="The first 1 of this file's 2 statements stay") as caught:
+        apply(target, migration(sql), journal=journal)
+    assert caught.value.details["remains"]
+    assert target.has("public.a")
+    assert journal.outcomes() == ["done", "rolled_back"]
+
+
+def test_a_statement_alone_that_leaves_nothing_waits_as_a_transaction_does(target):
+    target.run("CREATE TABLE busy (i int)")
+    journal = ListJournal()
+    file = migration("-- pg-delta: transaction=false\nalter table busy add column j int")
+    with closing(target.connect("blocker")) as blocker:
+        blocker.execute("BEGIN; SELECT FROM busy")
+        with in_background(partial(apply, target, file, journal=journal)) as results:
+            until(lambda: journal.waits)
+            blocker.execute("COMMIT")
+    assert results[0].version == file.version
+    assert journal.outcomes()[-3:] == ["rolled_back", "done", "done"]
+    assert journal.waits[0][0].application == "countersign blocker"
+
+
+def test_what_the_client_library_cannot_do_is_an_error_and_nothing_remains(target):
+    with pytest.raises(OpsError) as caught:
+        apply(target, migration("create table a (i int); copy a to stdout"))
+    assert caught.value.reason in {Reason.SQL_FAILED, Reason.PLAN_BLOCKED}
+    assert not target.has("public.a")
 
 
 # --- waiting for locks ---------------------------------------------------------------------------------------------
@@ -424,6 +479,20 @@ def test_a_connection_lost_during_commit_is_settled_by_asking_the_server(target)
     assert not target.has("public.a")
 
 
+def test_a_commit_that_went_through_is_found_by_its_number(target):
+    journal = ListJournal()
+    apply(target, migration("create table a (i int)"), journal=journal)
+    intent, commit = journal.entries[:2]
+    assert settle(target.connect, intent.backend_pid, intent.backend_start, commit.xid) is Outcome.DONE
+
+
+def test_a_target_that_does_not_answer_settles_nothing():
+    def refuse() -> NoReturn:
+        raise OpsError(Reason.TARGET_UNAVAILABLE, "no")
+
+    assert settle(refuse, 1, "2026-01-01T00:00:00Z", "1") is Outcome.UNKNOWN
+
+
 KILLED = """
 import os, sys
 from functools import partial
@@ -470,7 +539,7 @@ def _killed(target: Target, sql: str, moment: str) -> tuple[Intent, str | None]:
 
 
 def test_killed_in_the_middle_of_a_statement_recovery_waits_and_finds_nothing(target):
-    """The server ends the dead client's statement (client_connection_check_interval), and until then keeps others out."""
+    """The server ends a dead client's statement after a second, and until then keeps others out."""
     sql = "create table a (i int); select pg_sleep(30)"
     intent, _ = _killed(target, sql, "statement")
     early = inspect_after_crash(target.connection, migration(sql), intent)

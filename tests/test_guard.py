@@ -151,7 +151,7 @@ def test_blockers_are_named_without_the_data_in_their_queries(target):
 
 
 SHAPES = {
-    "SELECT * FROM t WHERE a = 'it''s' AND b = 42.5e3 -- for ana\n AND c": "SELECT * FROM t WHERE a = ? AND b = ? AND c",
+    "SELECT * FROM t WHERE a = 'it''s' AND b = 42.5e3 -- ana\n AND c": "SELECT * FROM t WHERE a = ? AND b = ? AND c",
     "UPDATE t1 SET x = E'a\\'b', y = $tag$ se'cret $tag$ /* card 4111 */": "UPDATE t1 SET x = ?, y = ?",
     'SELECT "it\'s a name" FROM "t2"': 'SELECT "it\'s a name" FROM "t2"',
     "INSERT INTO t VALUES ('cut off by the ser": "INSERT INTO t VALUES (?",

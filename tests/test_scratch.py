@@ -12,6 +12,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from postgres_fixtures import open_folder
 
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -26,12 +27,10 @@ ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
-def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder() -> Iterator[Path]:
     """A place for clusters that a server with a user id of its own can pass."""
-    folder = tmp_path_factory.mktemp("scratches")
-    for above in (folder, folder.parent, folder.parent.parent):
-        above.chmod(above.stat().st_mode | 0o111)
-    return folder
+    with open_folder() as folder:
+        yield folder
 
 
 @pytest.fixture(scope="module")

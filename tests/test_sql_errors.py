@@ -15,9 +15,8 @@ MAIL = "ana@acme.example"
 @pytest.fixture(scope="module")
 def target():
     with fresh_target(history=False) as fresh:
-        fresh.run(
-            f"CREATE TABLE people (email text UNIQUE CHECK (email <> 'no'), age int); INSERT INTO people VALUES ('{MAIL}', 7)"
-        )
+        fresh.run("CREATE TABLE people (email text UNIQUE CHECK (email <> 'no'), age int)")
+        fresh.run(f"INSERT INTO people VALUES ('{MAIL}', 7)")
         yield fresh
 
 
