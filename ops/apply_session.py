@@ -79,7 +79,7 @@ class Session:
         restore_role(self.connection)
 
     def _keep_limits(self) -> None:
-        """Set what is off, or was not set by a file: what the server or the role says at first is nobody's choice here."""
+        """Set what is off or not of the file's own making: what the role or the URL says at first is overruled."""
         for name, value in self._wanted.items():
             now = self._setting("SELECT pg_catalog.current_setting(%s)", name)
             if now in ("0", self._limits.get(name, now)):

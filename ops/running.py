@@ -2,43 +2,29 @@
 
 import logging
 import uuid
-from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import closing
 from contextlib import suppress
-from dataclasses import dataclass
 
 import psycopg
 
 from audit import AuditError
 from audit import Draft
 from audit import View
-from ops.apply import apply_migration
-from ops.apply_journal import Patience
-from ops.backup import Level
-from ops.backup import take_backup
-from ops.database import Connection
-from ops.database import connect
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.fingerprint import read_fingerprint
 from ops.guard import Guard
-from ops.health import Checked
-from ops.health import check_health
-from ops.health import worse_than
-from ops.history import ensure_history
-from ops.history import read_versions
-from ops.journal import LogJournal
 from ops.layer import Ops
 from ops.layer import Progress
-from ops.migrations import Migration
-from ops.plan import changed_parts
-from ops.plan import pending_of
 from ops.policy import Clearance
 from ops.policy import clearance
 from ops.policy import may_decide_now
-from ops.recheck import what_changed
+from ops.push_steps import SupersededError
+from ops.push_steps import backup
+from ops.push_steps import connector
+from ops.push_steps import health
+from ops.push_steps import migrate
+from ops.push_steps import preflight
 from ops.recovery import Standing
 from ops.recovery import remains_of
 from ops.recovery import where_it_stands
@@ -78,7 +64,7 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     request = find_request(ops.view, number)
     target = ops.target_of(request)
     try:
-        with ops.at_work(number), Guard(_connector(target, f"guard {number}"), target.name) as guard:
+        with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name) as guard:
             attempt = _claim(ops, request, target)
             _attempt(ops, number, target, guard, attempt, progress)
     except OpsError as error:
@@ -92,7 +78,7 @@ def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     """Take up a run whose runner died: find out what is on the target, then go on, or leave it to a person."""
     request = find_request(ops.view, number)
     target = ops.target_of(request)
-    with ops.at_work(number), Guard(_connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
+    with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
         recorder = Recorder(ops, request, request.attempts + 1, progress)
         try:
             standing = where_it_stands(ops, request, target)
@@ -127,11 +113,6 @@ def _why_not_again(ops: Ops, request: Request) -> str:
     if request.attempts >= ATTEMPTS:
         return f"its runner died {request.attempts} times"
     return "its time ran out meanwhile" if request.needed and ops.now() >= request.expires_at else ""
-
-
-def _connector(target: Target, purpose: str) -> Callable[[], Connection]:
-    """Opens sessions on a target; the secret is looked up each time and kept nowhere."""
-    return lambda: connect(target.database_url(), purpose=purpose)
 
 
 def _clearance(ops: Ops, request: Request) -> Clearance:
@@ -223,10 +204,10 @@ def _attempt(
     recorder = Recorder(ops, request, attempt, progress)
     try:
         try:
-            ready = _preflight(recorder, target, standing)
-            _backup(recorder, target, guard)
-            _migrate(recorder, target, guard, ready)
-            _health(recorder, target, ready.before)
+            ready = preflight(recorder, target, standing)
+            backup(recorder, target, guard)
+            migrate(recorder, target, guard, ready)
+            health(recorder, target, ready.before)
         except psycopg.Error as error:
             raise OpsError(
                 Reason.CONNECTION_LOST,
@@ -250,137 +231,6 @@ def _attempt(
     ops.log.append(recorder.drafts("succeeded", data, target.stream))
 
 
-class _SupersededError(OpsError):
-    """The plan is another one now; `changed` names the parts."""
-
-    def __init__(self, request: Request, changed: list[str]) -> None:
-        message = f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was run."
-        super().__init__(Reason.PLAN_CHANGED, message, f"Ask again: `push {request.environment}`.", exit_code=3)
-        self.changed = changed
-
-
-@dataclass(frozen=True)
-class _Ready:
-    """What preflight found: the files to run, the versions that are on the target, the baseline of the checks."""
-
-    pending: tuple[Migration, ...]
-    versions: tuple[str, ...]
-    before: tuple[Checked, ...]
-
-
-def _preflight(recorder: Recorder, target: Target, standing: Standing | None) -> _Ready:
-    """The digest again, under the guard, before anything else; then the baseline of the health checks."""
-    request = recorder.request
-    with recorder.step("preflight", {"digest": request.digest}) as result:
-        if standing is None:
-            _check_same(request, what_changed(recorder.ops, request, recorder.progress))
-        pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
-        with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
-            if ensure_history(connection):
-                recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
-            versions = read_versions(connection)
-        before = check_health(target)
-        result["health"] = [check.to_json() for check in before]
-        bad = [check.name for check in before if not check.ok]
-        said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
-        result["said"] = said + (f"; already failing: {', '.join(bad)}" if bad else "")
-    return _Ready(pending, versions, before)
-
-
-def _check_same(request: Request, changed: list[str]) -> None:
-    if changed:
-        raise _SupersededError(request, changed)
-
-
-def _backup(recorder: Recorder, target: Target, guard: Guard) -> None:
-    """A proven backup before the first statement, or no statement at all. One that this request has proven stands."""
-    request = find_request(recorder.ops.view, recorder.request.id)
-    level = Level(request.plan["policy"]["backup"])
-    if request.proof is not None:
-        return
-    with recorder.step("backup", {"level": level.value}) as result:
-        if level is Level.NONE:
-            result["said"] = 'none taken: backup = "none" for this environment'
-            return
-        settings = recorder.ops.settings
-        proof = take_backup(
-            target.database_url(),
-            level=level,
-            folder=settings.path(settings.backup.path),
-            label=f"{request.project}-{request.environment}-{request.id}",
-            tools_bin=settings.postgres.bin,
-            progress=lambda words, _: recorder.progress(f"backup: {words}"),
-            stop=lambda: False,
-        )
-        if not proof.proven:
-            raise OpsError(
-                Reason.BACKUP_NOT_PROVEN,
-                f"The backup of {target.name} is not proven {level.value}: {'; '.join(proof.problems[:5])}. "
-                "Nothing was run.",
-                "Mend what stands there, then ask again.",
-                exit_code=1,
-                details={"problems": list(proof.problems)},
-            )
-        result["said"] = f"{level.value} and proven"
-        recorder.record("backup_proven", {"proof": proof.to_json()})
-        guard.check()
-
-
-def _migrate(recorder: Recorder, target: Target, guard: Guard, ready: _Ready) -> None:
-    """Each file in a session of its own, in order; what is already there (after a crash) is passed over."""
-    settings = target.settings
-    timeout = settings.statement_timeout
-    patience = Patience(
-        seconds=settings.lock_patience.total_seconds(),
-        statement_timeout_seconds=timeout.total_seconds() if timeout else None,
-    )
-    request = find_request(recorder.ops.view, recorder.request.id)
-    left = [migration for migration in ready.pending if migration.version not in request.applied]
-    versions = set(ready.versions)
-    with recorder.step("migrate", {"files": len(ready.pending), "left": len(left)}) as result:
-        if not request.applied:
-            _check_state(request, target)
-        for number, migration in enumerate(left, len(request.applied) + 1):
-            recorder.progress(f"migrate: {number} of {len(ready.pending)}, {migration.filename}")
-            apply_migration(
-                migration,
-                connect=_connector(target, f"migrate {request.id}"),
-                guard=guard,
-                patience=patience,
-                journal=LogJournal(recorder, migration),
-                stop=lambda: False,
-                expect_history=tuple(sorted(versions)),
-            )
-            versions.add(migration.version)
-        result["applied"] = [migration.version for migration in left]
-
-
-def _check_state(request: Request, target: Target) -> None:
-    """The target's state once more, for the backup may have taken long: the last look before the first statement."""
-    with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
-        now = read_fingerprint(connection, project_ref=target.settings.project_ref).to_json()
-    _check_same(request, changed_parts(request.plan, {**request.plan, "fingerprint": now}))
-
-
-def _health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> None:
-    """The same checks again; one that held before and does not now ends the run as it must be told: half-way."""
-    with recorder.step("health") as result:
-        after = check_health(target)
-        result["health"] = [check.to_json() for check in after]
-        worse = worse_than(before, after)
-        if worse:
-            words = "; ".join(f"{check.name} ({check.detail})" for check in worse)
-            raise OpsError(
-                Reason.HEALTH_FAILED,
-                f"Every migration is on {target.name}, but what held before does not hold now: {words}.",
-                "Look at the application; the backup of this run is proven.",
-                exit_code=1,
-                details={"health": [check.to_json() for check in after]},
-            )
-        held = sum(1 for check in after if check.ok)
-        result["said"] = f"{held} of {len(after)} checks hold" if after else "no checks are configured"
-
-
 def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
     """The last event of a run that did not succeed: superseded, failed, half-way, or unknown."""
     events = ops.view.events(stream=recorder.request.stream)
@@ -391,7 +241,7 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
     told = {"reason": error.reason.value, "message": error.message, "step": step}
     applied = list(request.applied)
     data: Mapping[str, object]
-    if isinstance(error, _SupersededError) and not applied and not remains:
+    if isinstance(error, SupersededError) and not applied and not remains:
         kind, data = "superseded", {"changed": error.changed, "message": error.message, "by": None}
     elif error.reason is Reason.OUTCOME_UNKNOWN or remains == "unknown":
         kind, data = "interrupted", {**told, "applied": applied, "unknown": left[:1]}

@@ -186,7 +186,8 @@ def reachable_programs(folder: Path, uid: int, copies: Path) -> Path:
 
 
 def _runs_as(folder: Path, uid: int) -> bool:
-    command = as_user([str(folder / "postgres"), "--version"], uid=uid, gid=uid)
+    # Through a shell: setpriv itself still has root's rights at the moment in which it starts a program.
+    command = as_user(["sh", "-c", 'exec "$0" --version', str(folder / "postgres")], uid=uid, gid=uid)
     finished = subprocess.run(command, check=False, env=PLAIN_ENVIRONMENT, cwd="/", capture_output=True)
     return finished.returncode == 0
 

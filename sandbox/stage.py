@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -95,7 +96,10 @@ class Stage:
         empty: bool = False,
         environment: dict[str, str] | None = None,
         rate_limits: bool = True,
+        postgres: LocalPostgres | None = None,
     ) -> None:
+        """`prod` and `slack` are lines of the configuration; `empty`: no migrations yet, in the repository or applied;
+        `postgres`: a running server to use instead of one of our own, where databases of a stage have its own names."""
         self._prod = prod
         self._slack_settings = slack
         self._empty = empty
@@ -103,7 +107,9 @@ class Stage:
         self.folder = Path(tempfile.mkdtemp(prefix="countersign-stage-"))
         self.folder.chmod(0o755)
         self.slack = FakeSlack(demo_workspace(), rate_limits=rate_limits)
-        self.postgres = LocalPostgres(self.folder / "postgres", fast=True)
+        self._owns_postgres = postgres is None
+        self.postgres = postgres or LocalPostgres(self.folder / "postgres", fast=True)
+        self.databases = {name: name if postgres is None else f"{name}_{secrets.token_hex(4)}" for name in ("dev", "prod")}
         self.repository = self.folder / "repository"
         self.config = self.folder / "countersign.toml"
         self.bot: subprocess.Popen[bytes] | None = None
@@ -112,7 +118,8 @@ class Stage:
     def __enter__(self) -> Self:
         try:
             self.slack.start()
-            self.postgres.start()
+            if self._owns_postgres:
+                self.postgres.start()
             self._build()
         except BaseException:
             self.close()
@@ -129,8 +136,12 @@ class Stage:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.stop_bot(signal.SIGKILL)
         self.slack.stop()
-        with contextlib.suppress(subprocess.CalledProcessError, OSError):
-            self.postgres.stop("immediate")
+        with contextlib.suppress(subprocess.CalledProcessError, OSError, psycopg.Error):
+            if self._owns_postgres:
+                self.postgres.stop("immediate")
+            else:
+                for database in self.databases.values():
+                    self.postgres.drop_database(database)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _build(self) -> None:
@@ -141,7 +152,7 @@ class Stage:
             self.commit({"supabase/config.toml": 'project_id = "shop"\n'}, "Start")
         else:
             build_repository(self.repository)
-        urls = {name: self.postgres.create_database(name) for name in ("dev", "prod")}
+        urls = {name: self.postgres.create_database(database) for name, database in self.databases.items()}
         if not self._empty:
             self._seed(urls["dev"], names)
             self._seed(urls["prod"], names[:-PENDING_ON_PROD])
@@ -195,7 +206,7 @@ class Stage:
 
     def sql(self, database: str, query: str) -> list[tuple[Any, ...]]:
         """What the database answers, asked as its owner."""
-        with closing(psycopg.connect(self.postgres.url(database), autocommit=True)) as connection:
+        with closing(psycopg.connect(self.postgres.url(self.databases[database]), autocommit=True)) as connection:
             cursor = connection.execute(query.encode())
             return list(cursor.fetchall()) if cursor.description else []
 

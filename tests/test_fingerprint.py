@@ -124,7 +124,9 @@ NO_CHANGES = {
     "rows": "INSERT INTO shop.people (email) VALUES ('a'); SELECT nextval('shop.numbers')",
     "a partition": "CREATE TABLE shop.more PARTITION OF shop.logs FOR VALUES FROM ('2027-01-01') TO ('2028-01-01')",
     "a managed schema": "CREATE TABLE auth.t (i int); CREATE SCHEMA cron; CREATE TABLE cron.job (i int)",
-    "the history": "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text)",
+    "the history": (
+        "CREATE SCHEMA supabase_migrations; CREATE TABLE supabase_migrations.schema_migrations (version text)"
+    ),
     "a temporary table": "CREATE TEMP TABLE t (i int)",
     "a comment": "COMMENT ON TABLE shop.people IS 'people'",
     "statistics": "ANALYZE shop.people",

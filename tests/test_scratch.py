@@ -1,7 +1,9 @@
 """Scratch clusters: hostile SQL stays inside, limits end them, and nothing is left of them."""
 
+import dataclasses
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -98,6 +100,21 @@ def test_the_server_has_no_network_no_secrets_and_its_own_user(scratch: Scratch)
         assert f"Max address space         {Limits().memory_bytes}" in limits
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root starts a server as somebody else")
+def test_programs_in_a_closed_home_are_copied(shared_folder: Path) -> None:
+    wheel = wheel_tools()
+    assert wheel is not None
+    home = shared_folder / "home"
+    package = wheel.bin.parents[1]
+    shutil.copytree(wheel.bin.parent, home / package.name / wheel.bin.parent.name, symlinks=True)
+    shutil.copytree(package.with_name(f"{package.name}.libs"), home / f"{package.name}.libs")
+    home.chmod(0o700)
+    closed = dataclasses.replace(wheel, bin=home / package.name / wheel.bin.parent.name / "bin")
+    with Scratch(closed, folder=shared_folder) as one, psycopg.connect(one.url()) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+        assert one.tools.bin.is_relative_to(one.root)
+
+
 def test_an_older_server_is_refused() -> None:
     wheel = wheel_tools()
     assert wheel is not None
@@ -110,7 +127,7 @@ def test_nothing_survives_the_end_even_in_a_deep_folder(shared_folder: Path) -> 
     deep.mkdir(mode=0o755)
     with Scratch(find_scratch_tools([]), folder=deep) as one:
         pid = int((one.data / "postmaster.pid").read_text().split()[0])
-        socket_folder = Path(psycopg.conninfo.conninfo_to_dict(one.url())["host"])
+        socket_folder = Path(str(psycopg.conninfo.conninfo_to_dict(one.url())["host"]))
         assert socket_folder.is_dir()
     assert list(deep.iterdir()) == []
     assert not socket_folder.exists()

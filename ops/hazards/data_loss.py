@@ -1,0 +1,219 @@
+"""Rules about rows, columns and whole objects that would be gone."""
+
+from collections.abc import Iterator
+
+from pglast import ast
+from pglast.enums import AlterTableType
+from pglast.enums import DropBehavior
+from pglast.enums import ObjectType
+
+from ops.hazards.model import Act
+from ops.hazards.model import Found
+from ops.hazards.model import HazardClass
+from ops.hazards.model import Level
+from ops.hazards.model import rule
+from ops.hazards.pending import Pending
+from ops.hazards.pending import is_always_true
+from ops.hazards.pending import names
+from ops.masking import printable
+
+_FIRST_COPY = "Copy the rows aside first, or rename it now and drop it some days later."
+
+
+def _dropped(act: Act, kind: ObjectType, pending: Pending, what: str) -> Iterator[str]:
+    if act.node.removeType != kind:
+        return
+    for parts in act.node.objects or ():
+        name = pending.name_of_parts(names(parts))
+        if not pending.is_fresh(name):
+            yield f"Drops {what} {name}{_and_dependents(act.node)}."
+
+
+def _and_dependents(node: ast.DropStmt) -> str:
+    return " and all that depends on it" if node.behavior == DropBehavior.DROP_CASCADE else ""
+
+
+@rule(
+    "drop-table",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.DropStmt,),
+    caught="drop table orders;",
+    left_alone="create table draft (id int); alter table draft enable row level security; drop table draft;",
+    safe_way=_FIRST_COPY,
+)
+def drop_table(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Tables and foreign tables that the pending files did not make themselves."""
+    yield from _dropped(act, ObjectType.OBJECT_TABLE, pending, "the rows of table")
+
+
+@rule(
+    "drop-materialized-view",
+    HazardClass.DATA_LOSS,
+    Level.CAUTION,
+    on=(ast.DropStmt,),
+    caught="drop materialized view sales_by_day;",
+    left_alone="create materialized view sales_by_day as select 1; drop materialized view sales_by_day;",
+    safe_way="Make sure that nobody reads it, or make its successor under another name first.",
+)
+def drop_materialized_view(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Its rows can be computed again only while their sources are there."""
+    yield from _dropped(act, ObjectType.OBJECT_MATVIEW, pending, "materialized view")
+
+
+@rule(
+    "drop-schema",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.DropStmt,),
+    caught="drop schema billing cascade;",
+    left_alone="create schema billing;",
+    safe_way="Drop what is in it one by one, so that each is seen.",
+)
+def drop_schema(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """A schema, most of all with CASCADE."""
+    if act.node.removeType == ObjectType.OBJECT_SCHEMA:
+        for parts in act.node.objects or ():
+            yield f"Drops schema {printable('.'.join(names(parts)))}{_and_dependents(act.node)}."
+
+
+@rule(
+    "drop-extension",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.DropStmt,),
+    caught="drop extension citext cascade;",
+    left_alone="create extension if not exists citext;",
+    safe_way="Move the columns of its types to other types first, then drop it without CASCADE.",
+)
+def drop_extension(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """With CASCADE, the columns of an extension's types go with it."""
+    if act.node.removeType == ObjectType.OBJECT_EXTENSION:
+        for parts in act.node.objects or ():
+            yield f"Drops extension {printable('.'.join(names(parts)))}{_and_dependents(act.node)}."
+
+
+@rule(
+    "drop-column",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.AlterTableStmt,),
+    caught="alter table orders drop column note;",
+    left_alone="alter table orders add column note text;",
+    safe_way="Stop using the column first, copy its values aside, and drop it some days later.",
+)
+def drop_column(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Columns of tables, and attributes of composite types."""
+    name = pending.name(act.node.relation)
+    for command in act.node.cmds or ():
+        if command.subtype == AlterTableType.AT_DropColumn and not pending.is_fresh(name):
+            yield f"Drops column {printable(command.name or '')} of {name} with its values."
+
+
+@rule(
+    "drop-owned",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.DropOwnedStmt,),
+    caught="drop owned by reporting;",
+    left_alone="reassign owned by reporting to postgres;",
+    safe_way="Use REASSIGN OWNED, or drop the objects by name.",
+)
+def drop_owned(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Everything that a role owns, whatever that is on the day."""
+    yield "Drops everything that a role owns in this database."
+
+
+@rule(
+    "drop-database",
+    HazardClass.DATA_LOSS,
+    Level.FORBIDDEN,
+    on=(ast.DropdbStmt,),
+    caught="drop database archive;",
+    left_alone="create schema archive;",
+    safe_way="Drop databases by hand, outside migrations.",
+)
+def drop_database(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Never part of a migration."""
+    yield f"Drops database {printable(act.node.dbname)}."
+
+
+@rule(
+    "truncate",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.TruncateStmt,),
+    caught="truncate orders;",
+    left_alone="create temp table scratch_rows (id int); truncate scratch_rows;",
+    safe_way="Copy the rows aside first; delete only the rows that must go.",
+)
+def truncate(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """All rows of a table; with CASCADE, of the tables that point to it as well."""
+    more = " and of the tables that point to it" if act.node.behavior == DropBehavior.DROP_CASCADE else ""
+    for relation in act.node.relations or ():
+        name = pending.name(relation)
+        if not pending.is_fresh(name):
+            yield f"Deletes all rows of {name}{more}."
+
+
+@rule(
+    "delete-without-where",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.DeleteStmt,),
+    caught="with gone as (delete from orders returning id) select count(*) from gone;",
+    left_alone="delete from orders where state = 'draft';",
+    safe_way="Say with WHERE which rows must go, and copy them aside first.",
+)
+def delete_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Also with a condition that is always true."""
+    name = pending.name(act.node.relation)
+    if is_always_true(act.node.whereClause) and not act.node.usingClause and not pending.is_fresh(name):
+        yield f"Deletes all rows of {name}."
+
+
+@rule(
+    "update-without-where",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.UpdateStmt,),
+    caught="update orders set state = 'new' where true;",
+    left_alone="update orders set state = 'new' where state is null;",
+    safe_way="Say with WHERE which rows change; fill a new column in batches.",
+)
+def update_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Also with a condition that is always true."""
+    name = pending.name(act.node.relation)
+    if is_always_true(act.node.whereClause) and not act.node.fromClause and not pending.is_fresh(name):
+        columns = ", ".join(printable(target.name or "") for target in (act.node.targetList or ())[:5])
+        yield f"Overwrites {columns} in all rows of {name}."
+
+
+_NARROW = {
+    *("int2", "int4", "float4", "date", "bool", "bpchar", "char"),
+    *("numeric", "varchar", "timestamp", "time", "bit", "varbit"),
+}
+_ONLY_WITH_SIZE = {"numeric", "varchar", "bit", "varbit"}
+
+
+@rule(
+    "narrowing-type",
+    HazardClass.DATA_LOSS,
+    Level.CAUTION,
+    on=(ast.AlterTableStmt,),
+    caught="alter table orders alter column note type varchar(20) using left(note, 20);",
+    left_alone="alter table orders alter column note type text;",
+    safe_way="Check that every value fits; add a new column and move over in steps.",
+)
+def narrowing_type(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """New types that hold less than their wider kin; the old type is not in the file, so it is a caution."""
+    name = pending.name(act.node.relation)
+    for command in act.node.cmds or ():
+        if command.subtype != AlterTableType.AT_AlterColumnType or pending.is_fresh(name):
+            continue
+        kind = command.def_.typeName
+        new = names(kind.names)[-1]
+        if new in _NARROW and (kind.typmods or new not in _ONLY_WITH_SIZE):
+            message = f"Changes column {printable(command.name or '')} of {name} to {new}, which may cut or refuse values."
+            cuts = isinstance(command.def_.raw_default, ast.FuncCall)
+            yield Found(message, level=Level.DANGER if cuts else None)
