@@ -19,6 +19,7 @@ from ops.apply_alone import lock_timeout
 from ops.apply_journal import Journal
 from ops.apply_journal import Patience
 from ops.apply_journal import Work
+from ops.apply_session import Session
 from ops.apply_session import open_session
 from ops.apply_session import session_failed
 from ops.apply_statements import meaning_of
@@ -69,6 +70,26 @@ def apply_migration(
     work = Work(migration, connect, guard, patience, journal, stop, tuple(sorted(expect_history)))
     began = time.monotonic()
     catalog_sha256 = _in_one_transaction(work) if work.is_one_transaction else _in_parts(work)
+    seconds = round(time.monotonic() - began, 3)
+    journal.file_applied(migration.version, catalog_sha256, seconds)
+    return Applied(migration.version, len(migration.statements), seconds, catalog_sha256)
+
+
+def finish_migration(
+    migration: Migration,
+    *,
+    connect: Callable[[], Connection],
+    guard: Guard,
+    patience: Patience,
+    journal: Journal,
+    stop: Callable[[], bool],
+    expect_history: Sequence[str],
+) -> Applied:
+    """Write the history row of a file whose every statement is on the target, after a crash just before it. As above."""
+    work = Work(migration, connect, guard, patience, journal, stop, tuple(sorted(expect_history)))
+    began = time.monotonic()
+    with open_session(work) as session:
+        catalog_sha256 = _row_alone(work, session, _LockWaits(work), len(migration.statements))
     seconds = round(time.monotonic() - began, 3)
     journal.file_applied(migration.version, catalog_sha256, seconds)
     return Applied(migration.version, len(migration.statements), seconds, catalog_sha256)
@@ -131,10 +152,14 @@ def _in_parts(work: Work) -> str:
                 remains = _remains(migration, done)
                 waits.until_done(Alone(work, session, number, index, remains=remains).run, remains)
                 done += 1
-        session.limit(work.patience.lock_timeout_seconds)
-        remains = _remains(migration, done)
-        row_alone = Transaction(work, session, len(migration.segments), with_row=True, remains=remains)
-        return waits.until_done(row_alone.run, remains)
+        return _row_alone(work, session, waits, done)
+
+
+def _row_alone(work: Work, session: Session, waits: "_LockWaits", done: int) -> str:
+    session.limit(work.patience.lock_timeout_seconds)
+    remains = _remains(work.migration, done)
+    row_alone = Transaction(work, session, len(work.migration.segments), with_row=True, remains=remains)
+    return waits.until_done(row_alone.run, remains)
 
 
 def _remains(migration: Migration, done: int) -> str:

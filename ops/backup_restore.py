@@ -84,6 +84,7 @@ def restore(
     limits = scratch_limits(catalog.database_bytes)
     roles = catalog.roles
     with Scratch(tools, roles=roles, extension_files=extension_files, limits=limits) as scratch:
+        progress("preparing the scratch database", None)
         scratch.create_database(_DATABASE, encoding=catalog.encoding)
         problems = list(_create_extensions(scratch, catalog))
         stderr, exit_code = _run_pg_restore(scratch, archive, catalog, progress, stop)
@@ -100,6 +101,7 @@ def restore(
         except psycopg.Error as error:
             reason = error.diag.message_primary or type(error).__name__
             problems.append(f"The restored database could not be read: {reason}")
+        progress("removing the scratch database", None)
     return Restored(contents, expected, tuple(problems))
 
 

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pglast import ast
 from pglast import parser
 
+from ops import grammar
+
 _COMMENTS = ("SQL_COMMENT", "C_COMMENT")
 # A statement begins at the start, after a semicolon, or after one of these.
 _OPENING_KEYWORDS = ("BEGIN_P", "THEN", "ELSE")
-_READABLE = ["ALTER", "CALL", "CLUSTER", "COPY", "CREATE", "DELETE_P", "DROP", "GRANT", "IMPORT_P", "INSERT", "LOCK_P", "MERGE", "REASSIGN", "REFRESH", "REINDEX", "REVOKE", "SECURITY", "SET", "TRUNCATE", "UPDATE", "VACUUM", "WITH"]
+_READABLE = {
+    *("ALTER", "CALL", "CLUSTER", "COPY", "CREATE", "DELETE_P", "DROP", "GRANT", "IMPORT_P", "INSERT", "LOCK_P"),
+    *("MERGE", "REASSIGN", "REFRESH", "REINDEX", "REVOKE", "SECURITY", "SET", "TRUNCATE", "UPDATE", "VACUUM", "WITH"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +56,8 @@ def body_of(node: ast.Node, source: str, base: int) -> Body | None:
         return None
     for element in elements or ():
         if element.defname == "as":
-            value = element.arg[0] if isinstance(element.arg, tuple) else element.arg
             start = base + (element.arg_location or element.location or 0)
-            return Body(value.sval, start + _quote_length(source, start))
+            return Body(grammar.names(element.arg)[0], start + _quote_length(source, start))
     return None
 
 
@@ -64,7 +68,7 @@ def _quote_length(source: str, start: int) -> int:
 
 
 def commits(body: Body) -> list[int]:
-    """Where the body commits or rolls back. A body that cannot be taken apart gives its start, when it has the words."""
+    """Where the body commits or rolls back; its start, when it has the words but cannot be taken apart."""
     words = body.text.lower()
     if "commit" not in words and "rollback" not in words:
         return []

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import pglast
 from pglast import ast
@@ -51,10 +52,10 @@ class NotReadError(Exception):
 class Tree:
     """One statement as Postgres reads it, from its first word to before its semicolon.
 
-    The node's own locations count from `base`.
+    The node's own locations count from `base`. Its type is one of pglast's nodes, told apart at run time.
     """
 
-    node: ast.Node
+    node: Any
     start: int
     end: int
     base: int
@@ -82,7 +83,7 @@ def read(text: str) -> tuple[Tree, ...]:
 
 def _trees(text: str) -> Iterator[Tree]:
     for statement in pglast.parse_sql(text):
-        start = statement.stmt_location
+        start = statement.stmt_location or 0
         end = start + statement.stmt_len if statement.stmt_len else len(text)
         yield Tree(statement.stmt, start, end, 0)
 
@@ -146,9 +147,19 @@ def walk(node: ast.Node) -> Iterator[ast.Node]:
             stack.extend(value for name in item if isinstance(value := getattr(item, name), tuple | ast.Node))
 
 
+def names(parts: object) -> list[str]:
+    """The parts of an object's name as plain strings, whatever pglast wraps them in; [""] for none."""
+    if isinstance(parts, ast.ObjectWithArgs):
+        parts = parts.objname
+    elif isinstance(parts, ast.TypeName):
+        parts = parts.names
+    listed = parts if isinstance(parts, tuple | list) else (parts,)
+    return [part.sval or "" for part in listed if isinstance(part, ast.String)] or [""]
+
+
 def options(elements: tuple[ast.DefElem, ...] | None) -> dict[str, object]:
     """Options by name; a bare option is True, the words off, false, no and 0 are False."""
-    return {element.defname: _option(element.arg) for element in elements or ()}
+    return {element.defname or "": _option(element.arg) for element in elements or ()}
 
 
 def _option(value: object) -> object:

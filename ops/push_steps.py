@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 
 from ops.apply import apply_migration
+from ops.apply import finish_migration
 from ops.apply_journal import Patience
 from ops.backup import Level
 from ops.backup import take_backup
@@ -48,11 +49,13 @@ class SupersededError(OpsError):
 
 @dataclass(frozen=True)
 class Ready:
-    """What preflight found: the files to run, the versions that are on the target, the baseline of the checks."""
+    """What preflight found: the files to run, the versions on the target, the baseline of the checks, and after a crash
+    the version of a file that lacks nothing but its history row."""
 
     pending: tuple[Migration, ...]
     versions: tuple[str, ...]
     before: tuple[Checked, ...]
+    row_missing: str | None
 
 
 def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> Ready:
@@ -71,7 +74,7 @@ def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> 
         bad = [check.name for check in before if not check.ok]
         said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
         result["said"] = said + (f"; already failing: {', '.join(bad)}" if bad else "")
-    return Ready(pending, versions, before)
+    return Ready(pending, versions, before, standing.row_missing if standing else None)
 
 
 def _check_same(request: Request, changed: list[str]) -> None:
@@ -125,11 +128,12 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     left = [migration for migration in ready.pending if migration.version not in request.applied]
     versions = set(ready.versions)
     with recorder.step("migrate", {"files": len(ready.pending), "left": len(left)}) as result:
-        if not request.applied:
+        if not request.applied and ready.row_missing is None:
             _check_state(request, target)
         for number, migration in enumerate(left, len(request.applied) + 1):
             recorder.progress(f"migrate: {number} of {len(ready.pending)}, {migration.filename}")
-            apply_migration(
+            apply = finish_migration if migration.version == ready.row_missing else apply_migration
+            apply(
                 migration,
                 connect=connector(target, f"migrate {request.id}"),
                 guard=guard,

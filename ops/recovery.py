@@ -1,8 +1,10 @@
 """After a runner died: what is on the target, from the log's intents and the target's own word. Guesses nothing."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from audit import Event
@@ -12,11 +14,8 @@ from ops.apply_recovery import Found
 from ops.apply_recovery import inspect_after_crash
 from ops.database import Connection
 from ops.database import connect
-from ops.errors import OpsError
-from ops.errors import Reason
 from ops.fingerprint import catalog_hash
 from ops.guard import wait_until_gone
-from ops.history import HistoryRow
 from ops.history import history_sha256
 from ops.history import read_history
 from ops.journal import applied_data
@@ -33,31 +32,40 @@ BACKEND_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a target stands. `found`: data of `migration_applied` events that the dead runner could not write any more.
+    """Where a target stands after its runner died.
 
-    `problem` says why the run may not go on by itself, empty when the target is exactly the base and a prefix of the plan.
+    `found`: data of the `migration_applied` event that the dead runner could not write any more. `settled`: data of the
+    `statement_finished` event likewise. `row_missing`: the version of a file whose every statement is there, but not
+    its history row. `problem` says why the run may not go on by itself; it is empty when the target is exactly the base
+    and a prefix of the plan.
     """
 
-    found: tuple[dict[str, object], ...]
-    problem: str
+    found: dict[str, object] | None = None
+    settled: dict[str, object] | None = None
+    row_missing: str | None = None
+    problem: str = ""
 
 
 def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
     """Wait until the dead runner's backend is gone, then compare the target with the base plus a prefix of the plan.
 
-    Reads only. Raises OpsError(OUTCOME_UNKNOWN) when it cannot be known what became of a statement.
+    Reads only. A `problem` with nothing settled means that what became of a statement cannot be known.
     """
     events = ops.view.events(stream=stream_of(request.id))
     pending = pending_of(ops.repository(target), request.commit, request.files)
     with closing(connect(target.database_url(), purpose=f"recovery {request.id}")) as connection:
-        intent, commit = _last_intent(events)
-        found: tuple[dict[str, object], ...] = ()
-        if intent is not None:
-            migration = next(one for one in pending if one.version == intent.version)
-            found = _settle(connection, migration, intent, commit)
-        applied = [*request.applied, *(str(one["version"]) for one in found)]
-        catalog = _expected_catalog(events, request, found)
-        return Standing(found, _compare(connection, request, pending, applied, catalog))
+        last = _last_intent(events)
+        standing = Standing()
+        if last is not None:
+            migration = next(one for one in pending if one.version == last.intent.version)
+            standing = _settle(connection, migration, last)
+        if standing.problem:
+            return standing
+        applied = [*request.applied, *([str(standing.found["version"])] if standing.found else [])]
+        problem = _history_problem(connection, request, pending, applied)
+        if not problem and standing.row_missing is None:
+            problem = _schema_problem(connection, events, request, standing)
+        return replace(standing, problem=problem)
 
 
 def remains_of(events: Sequence[Event], left: Sequence[str]) -> str:
@@ -73,19 +81,32 @@ def remains_of(events: Sequence[Event], left: Sequence[str]) -> str:
     return "some" if outcomes.keys() and {"done", "failed"} & set(outcomes.values()) else ""
 
 
-def _last_intent(events: Sequence[Event]) -> tuple[Intent | None, dict[str, Any] | None]:
-    """The last intent that has no outcome, and the COMMIT that was sent after it, if one was."""
-    intent: Intent | None = None
-    commit: dict[str, Any] | None = None
+@dataclass(frozen=True)
+class _LastIntent:
+    """The last thing that went to the target: whether it is known to be done, and its COMMIT if one was sent."""
+
+    intent: Intent
+    is_done: bool = False
+    commit: Mapping[str, Any] | None = None
+
+
+def _last_intent(events: Sequence[Event]) -> _LastIntent | None:
+    """The last intent of a file that is not known to be applied; None when it is, or was rolled back."""
+    last: _LastIntent | None = None
     for event in events:
         data = event.data or {}
-        if event.kind == "statement_sent":
-            intent, commit = _intent(data), None
-        elif event.kind == "commit_sent":
-            commit = data
-        elif event.kind == "migration_applied" or (event.kind == "statement_finished" and data["outcome"] in {"rolled_back", "failed"}):
-            intent, commit = None, None
-    return intent, commit
+        match event.kind:
+            case "statement_sent":
+                last = _LastIntent(_intent(data))
+            case "commit_sent" if last is not None:
+                last = replace(last, commit=data)
+            case "statement_finished" if last is not None and data["outcome"] == "done":
+                last = replace(last, is_done=True)
+            case "statement_finished" if data["outcome"] in {"rolled_back", "failed"}:
+                last = None
+            case "migration_applied":
+                last = None
+    return last
 
 
 def _intent(data: dict[str, Any]) -> Intent:
@@ -99,43 +120,50 @@ def _intent(data: dict[str, Any]) -> Intent:
     )
 
 
-def _settle(
-    connection: Connection, migration: Migration, intent: Intent, commit: dict[str, Any] | None
-) -> tuple[dict[str, object], ...]:
-    """What the target says of the last intent: the file's `migration_applied` if it is there, nothing if it is not."""
+def _settle(connection: Connection, migration: Migration, last: _LastIntent) -> Standing:
+    """What the target says of the last intent, once its backend is gone."""
+    intent, commit = last.intent, last.commit
     gone = wait_until_gone(connection, intent.backend_pid, intent.backend_start, timeout_seconds=BACKEND_SECONDS)
-    xid = str(commit["xid"]) if commit else None
-    found = inspect_after_crash(connection, migration, intent, commit_xid=xid)
+    found = inspect_after_crash(connection, migration, intent, commit_xid=str(commit["xid"]) if commit else None)
+    if found.of == "segment" and last.is_done:
+        found = replace(found, outcome=Outcome.DONE, why="its end was written down")
     if not gone or found.outcome is Outcome.UNKNOWN:
-        raise _unknown(migration, found)
+        return Standing(problem=f"{migration.filename}: it cannot be known what became of a statement: {found.why}")
+
+    settled: dict[str, object] = {
+        "version": intent.version,
+        "segment": intent.segment,
+        "statements": list(intent.statements),
+        "outcome": found.outcome.value,
+        "seconds": 0.0,
+        "detail": f"found after a crash: {found.why}",
+    }
     if found.outcome is Outcome.DONE and found.of == "file":
         catalog = str(commit["catalog_sha256"]) if commit else catalog_hash(connection)
-        return (applied_data(migration, catalog, 0.0),)
-    one_transaction = len(migration.segments) == 1 and migration.segments[0].transactional
-    if found.outcome is Outcome.ROLLED_BACK and (found.of == "file" or one_transaction or intent.segment == 0):
-        return ()
-    raise _unknown(migration, found)  # some of its statements are on the target: a person decides how to go on
+        return Standing(found=applied_data(migration, catalog, 0.0), settled=settled)
+    if _is_all_done(migration, intent, found):
+        return Standing(settled=settled, row_missing=migration.version)
+    if found.outcome is Outcome.ROLLED_BACK and _is_first(migration, intent):
+        return Standing(settled=settled)
+    return Standing(settled=settled, problem=f"{migration.filename} was interrupted in the middle: {found.why}")
 
 
-def _unknown(migration: Migration, found: Found) -> OpsError:
-    return OpsError(
-        Reason.OUTCOME_UNKNOWN,
-        f"{migration.filename} was interrupted in the middle: {found.why}.",
-        "Compare the target with the file, settle it by hand, then say what you found.",
-        exit_code=1,
-    )
+def _is_first(migration: Migration, intent: Intent) -> bool:
+    """Whether nothing of the file was sent before this intent."""
+    return intent.segment == 0 and intent.statements[:1] == migration.segments[0].statements[:1]
 
 
-def _expected_catalog(events: Sequence[Event], request: Request, found: Sequence[dict[str, object]]) -> str:
-    """The schema that the target must have: what the last applied file left, else the base."""
-    if found:
-        return str(found[-1]["catalog_sha256"])
-    left = [event.data["catalog_sha256"] for event in events if event.kind == "migration_applied" and event.data]
-    return str(left[-1] if left else request.plan["fingerprint"]["schema_sha256"])
+def _is_all_done(migration: Migration, intent: Intent, found: Found) -> bool:
+    """Whether every statement of a file that is not one transaction is on the target, and only its row is missing."""
+    if intent.segment >= len(migration.segments):
+        return found.outcome is Outcome.ROLLED_BACK
+    is_last = intent.segment == len(migration.segments) - 1
+    ends = intent.statements[-1:] == migration.segments[-1].statements[-1:]
+    return found.outcome is Outcome.DONE and is_last and ends
 
 
-def _compare(
-    connection: Connection, request: Request, pending: Sequence[Migration], applied: Sequence[str], catalog: str
+def _history_problem(
+    connection: Connection, request: Request, pending: Sequence[Migration], applied: Sequence[str]
 ) -> str:
     planned = [migration.version for migration in pending]
     if list(applied) != planned[: len(applied)]:
@@ -143,10 +171,17 @@ def _compare(
     rows = read_history(connection)
     mine = {row.version for row in rows} & set(planned)
     if mine != set(applied):
-        return f"the target's history has {', '.join(sorted(mine ^ set(applied)))} otherwise than the log"
-    base: list[HistoryRow] = [row for row in rows if row.version not in mine]
+        return f"the target's history and the log differ in {', '.join(sorted(mine ^ set(applied)))}"
+    base = [row for row in rows if row.version not in mine]
     if history_sha256(base) != request.plan["fingerprint"]["history_sha256"]:
         return "somebody else changed the target's history meanwhile"
-    if catalog_hash(connection) != catalog:
-        return "the target's schema is not what the plan left"
     return ""
+
+
+def _schema_problem(connection: Connection, events: Sequence[Event], request: Request, standing: Standing) -> str:
+    """The schema must be what the last applied file left, by the hash that its own transaction computed; else the base."""
+    left = [event.data["catalog_sha256"] for event in events if event.kind == "migration_applied" and event.data]
+    expected = left[-1] if left else request.plan["fingerprint"]["schema_sha256"]
+    if standing.found:
+        expected = standing.found["catalog_sha256"]
+    return "" if catalog_hash(connection) == expected else "the target's schema is not what the plan left"

@@ -211,9 +211,9 @@ def calls_that_commit(trees: Iterable[grammar.Tree], text: str, committing: set[
         node = tree.node
         if isinstance(node, ast.CreateFunctionStmt) and node.is_procedure:
             body = bodies.body_of(node, text, tree.base)
-            name = node.funcname[-1].sval
+            name = grammar.names(node.funcname)[-1]
             (committing.add if body and bodies.commits(body) else committing.discard)(name)
-        elif isinstance(node, ast.CallStmt) and node.funccall.funcname[-1].sval in committing:
+        elif isinstance(node, ast.CallStmt) and _called(node) in committing:
             line = line_at(text, tree.start)
             yield Refusal(
                 "call_commits",
@@ -221,3 +221,7 @@ def calls_that_commit(trees: Iterable[grammar.Tree], text: str, committing: set[
                 f"The procedure called on line {line} commits inside, so the file could stop half done.",
                 "Call it outside a migration, or take the COMMIT out of the procedure.",
             )
+
+
+def _called(node: ast.CallStmt) -> str:
+    return grammar.names(node.funccall.funcname)[-1] if node.funccall else ""

@@ -80,16 +80,12 @@ def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     target = ops.target_of(request)
     with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
         recorder = Recorder(ops, request, request.attempts + 1, progress)
-        try:
-            standing = where_it_stands(ops, request, target)
-        except OpsError as error:
-            if error.reason is Reason.OUTCOME_UNKNOWN:
-                _end(ops, recorder, target, error)
-                return find_request(ops.view, number)
-            raise
-        for done in standing.found:
-            recorder.record("migration_applied", done)
-        why = _why_not_again(ops, request) or standing.problem
+        standing = where_it_stands(ops, request, target)
+        if standing.settled:
+            recorder.record("statement_finished", standing.settled)
+        if standing.found:
+            recorder.record("migration_applied", standing.found)
+        why = standing.problem or _why_not_again(ops, request)
         if why:
             message = f"{number} is not taken up again by itself: {why}."
             _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))

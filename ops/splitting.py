@@ -42,9 +42,11 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """A text taken apart. `ends`: offsets just behind each semicolon that ends a piece, and the text's length.
+    """A text taken apart.
 
-    `backslashes`: offsets of backslashes outside quotes and comments, which only psql reads. `unfinished` names what the end of the text still stands inside of (a quote, a comment…), or is empty.
+    `ends`: offsets just behind each semicolon that ends a piece, and the text's length. `backslashes`: offsets of
+    backslashes outside quotes and comments, which only psql reads. `unfinished` names what the end of the text still
+    stands inside of (a quote, a comment…), or is empty.
     """
 
     pieces: tuple[Piece, ...]

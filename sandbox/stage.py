@@ -94,15 +94,18 @@ class Stage:
         prod: str = PROD,
         slack: str = "",
         empty: bool = False,
+        seeded: bool = True,
         environment: dict[str, str] | None = None,
         rate_limits: bool = True,
         postgres: LocalPostgres | None = None,
     ) -> None:
         """`prod` and `slack` are lines of the configuration; `empty`: no migrations yet, in the repository or applied;
+        `seeded`: dev has every migration of the example already and prod all but the last three;
         `postgres`: a running server to use instead of one of our own, where databases of a stage have its own names."""
         self._prod = prod
         self._slack_settings = slack
         self._empty = empty
+        self._seeded = seeded and not empty
         self._more_environment = environment or {}
         self.folder = Path(tempfile.mkdtemp(prefix="countersign-stage-"))
         self.folder.chmod(0o755)
@@ -153,7 +156,7 @@ class Stage:
         else:
             build_repository(self.repository)
         urls = {name: self.postgres.create_database(database) for name, database in self.databases.items()}
-        if not self._empty:
+        if self._seeded:
             self._seed(urls["dev"], names)
             self._seed(urls["prod"], names[:-PENDING_ON_PROD])
         self.environment = {

@@ -37,6 +37,9 @@ from ops.migrations import read_folder
 from sandbox.postgres import LocalPostgres
 from sandbox.postgres import tls_bin_folder
 
+MIXED = "create table a (i int);\ncreate index concurrently a_i on a (i);\ninsert into a values (1);"
+"""A file of three parts: a transaction, a statement that stands alone, a transaction."""
+
 _names = itertools.count(1)
 
 
@@ -185,3 +188,18 @@ def until(condition: Callable[[], Any], seconds: float = 10.0) -> Any:
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.02)
     return found
+
+
+def backends(target: Target, application: str) -> list[int]:
+    return [
+        row[0]
+        for row in target.rows(
+            f"SELECT pid FROM pg_stat_activity WHERE application_name = 'countersign {application}' "
+            "AND datname = current_database()"
+        )
+    ]
+
+
+def is_sleeping(target: Target) -> bool:
+    query = "SELECT FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+    return bool(target.rows(query))

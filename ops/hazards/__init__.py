@@ -1,21 +1,12 @@
-"""Temporary."""
-from dataclasses import dataclass
-from enum import StrEnum
+"""Named dangers in migrations: what they are, where they stand, what to do instead."""
 
-class Level(StrEnum):
-    INFO = "info"
-    FORBIDDEN = "forbidden"
+from ops.hazards.finding import all_rules
+from ops.hazards.finding import find_hazards
+from ops.hazards.linter import SquawkTool
+from ops.hazards.model import Hazard
+from ops.hazards.model import HazardClass
+from ops.hazards.model import Level
+from ops.hazards.model import Rule
+from ops.hazards.table import rules_page
 
-@dataclass(frozen=True)
-class Hazard:
-    rule: str
-    level: Level
-    version: str
-    line: int
-    message: str
-    safe_way: str
-    def to_json(self):
-        return {}
-
-def find_hazards(migrations):
-    return ()
+__all__ = ["Hazard", "HazardClass", "Level", "Rule", "SquawkTool", "all_rules", "find_hazards", "rules_page"]

@@ -10,6 +10,7 @@ from pglast.enums import ObjectType
 from pglast.enums import RoleSpecType
 
 from ops import grammar
+from ops.grammar import names
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -18,7 +19,6 @@ from ops.hazards.model import rule
 from ops.hazards.pending import Pending
 from ops.hazards.pending import created_relation
 from ops.hazards.pending import is_always_true
-from ops.hazards.pending import names
 from ops.masking import printable
 
 # Schemas that the Data API serves to everybody who has the anon key.
@@ -149,8 +149,7 @@ def _objects(node: ast.GrantStmt, pending: Pending) -> str:
         if isinstance(each, ast.RangeVar):
             listed.append(str(pending.name(each)))
         else:
-            parts = each.objname if isinstance(each, ast.ObjectWithArgs) else each
-            listed.append(printable(".".join(names(parts))))
+            listed.append(printable(".".join(names(each))))
     return ", ".join(listed)
 
 

@@ -7,6 +7,7 @@ from pglast.enums import AlterTableType
 from pglast.enums import DropBehavior
 from pglast.enums import ObjectType
 
+from ops.grammar import names
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -14,7 +15,6 @@ from ops.hazards.model import Level
 from ops.hazards.model import rule
 from ops.hazards.pending import Pending
 from ops.hazards.pending import is_always_true
-from ops.hazards.pending import names
 from ops.masking import printable
 
 _FIRST_COPY = "Copy the rows aside first, or rename it now and drop it some days later."
@@ -26,7 +26,7 @@ def _dropped(act: Act, kind: ObjectType, pending: Pending, what: str) -> Iterato
     for parts in act.node.objects or ():
         name = pending.name_of_parts(names(parts))
         if not pending.is_fresh(name):
-            yield f"Drops {what} {name}{_and_dependents(act.node)}."
+            yield f"Drops {what.format(name)}{_and_dependents(act.node)}."
 
 
 def _and_dependents(node: ast.DropStmt) -> str:
@@ -44,7 +44,7 @@ def _and_dependents(node: ast.DropStmt) -> str:
 )
 def drop_table(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Tables and foreign tables that the pending files did not make themselves."""
-    yield from _dropped(act, ObjectType.OBJECT_TABLE, pending, "the rows of table")
+    yield from _dropped(act, ObjectType.OBJECT_TABLE, pending, "table {} with its rows")
 
 
 @rule(
@@ -58,7 +58,7 @@ def drop_table(act: Act, pending: Pending) -> Iterator[str | Found]:
 )
 def drop_materialized_view(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Its rows can be computed again only while their sources are there."""
-    yield from _dropped(act, ObjectType.OBJECT_MATVIEW, pending, "materialized view")
+    yield from _dropped(act, ObjectType.OBJECT_MATVIEW, pending, "materialized view {}")
 
 
 @rule(
@@ -168,7 +168,7 @@ def truncate(act: Act, pending: Pending) -> Iterator[str | Found]:
 def delete_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Also with a condition that is always true."""
     name = pending.name(act.node.relation)
-    if is_always_true(act.node.whereClause) and not act.node.usingClause and not pending.is_fresh(name):
+    if is_always_true(act.node.whereClause) and not pending.is_fresh(name):
         yield f"Deletes all rows of {name}."
 
 
@@ -184,7 +184,7 @@ def delete_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
 def update_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Also with a condition that is always true."""
     name = pending.name(act.node.relation)
-    if is_always_true(act.node.whereClause) and not act.node.fromClause and not pending.is_fresh(name):
+    if is_always_true(act.node.whereClause) and not pending.is_fresh(name):
         columns = ", ".join(printable(target.name or "") for target in (act.node.targetList or ())[:5])
         yield f"Overwrites {columns} in all rows of {name}."
 
@@ -214,6 +214,8 @@ def narrowing_type(act: Act, pending: Pending) -> Iterator[str | Found]:
         kind = command.def_.typeName
         new = names(kind.names)[-1]
         if new in _NARROW and (kind.typmods or new not in _ONLY_WITH_SIZE):
-            message = f"Changes column {printable(command.name or '')} of {name} to {new}, which may cut or refuse values."
+            message = (
+                f"Changes column {printable(command.name or '')} of {name} to {new}, which may cut or refuse values."
+            )
             cuts = isinstance(command.def_.raw_default, ast.FuncCall)
             yield Found(message, level=Level.DANGER if cuts else None)

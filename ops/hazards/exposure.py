@@ -6,6 +6,7 @@ from pglast import ast
 from pglast.enums import ObjectType
 
 from ops import grammar
+from ops.grammar import names
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -14,7 +15,6 @@ from ops.hazards.model import rule
 from ops.hazards.pending import Name
 from ops.hazards.pending import Pending
 from ops.hazards.pending import created_relation
-from ops.hazards.pending import names
 from ops.masking import printable
 
 # Schemas that the platform makes, changes and restores by itself.
@@ -50,12 +50,8 @@ def definer_without_search_path(act: Act, pending: Pending) -> Iterator[str | Fo
         isinstance(element.arg, ast.VariableSetStmt) and element.arg.name == "search_path" for element in elements or ()
     )
     if is_definer and not fixed:
-        parts = act.node.func.objname if isinstance(act.node, ast.AlterFunctionStmt) else act.node.funcname
+        parts = act.node.func if isinstance(act.node, ast.AlterFunctionStmt) else act.node.funcname
         yield f"Function {pending.name_of_parts(names(parts))} runs as its owner without a search_path of its own."
-
-
-def _is_public_view(name: Name) -> bool:
-    return name.schema == "public"
 
 
 @rule(
@@ -137,7 +133,7 @@ def _touched(node: ast.Node, pending: Pending) -> Iterator[Name]:
     """The objects with a schema that a statement changes."""
     if isinstance(node, ast.DropStmt):
         for parts in node.objects or ():
-            listed = names(parts.objname) if isinstance(parts, ast.ObjectWithArgs) else names(parts)
+            listed = names(parts)
             listed = listed[:-1] if node.removeType in _OF_TABLE else listed
             schema = Name(listed[-1], "") if node.removeType == ObjectType.OBJECT_SCHEMA and listed else None
             if listed:

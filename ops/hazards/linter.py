@@ -91,7 +91,13 @@ def _run(
         command.append("--assume-in-transaction")
     try:
         ended = subprocess.run(
-            command, cwd=folder, env={}, capture_output=True, timeout=timeout_seconds, check=False, stdin=subprocess.DEVNULL
+            command,
+            cwd=folder,
+            env={},
+            capture_output=True,
+            timeout=timeout_seconds,
+            check=False,
+            stdin=subprocess.DEVNULL,
         )
     except subprocess.TimeoutExpired:
         raise LinterError(f"squawk did not end within {timeout_seconds:g} seconds") from None

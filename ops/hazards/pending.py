@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterable
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pglast import ast
 from pglast import enums
 
 from ops import bodies
 from ops import grammar
+from ops.grammar import names
 from ops.hazards.model import Act
 from ops.masking import printable
 from ops.migrations import Migration
@@ -36,7 +38,11 @@ class Name:
 
 
 class Pending:
-    """Follows the pending files act by act. What they created earlier is fresh: nobody uses it yet."""
+    """Follows the pending files act by act. What they created earlier is fresh: nobody uses it yet.
+
+    `protected`: tables whose row-level security some pending file switches on. `policies`: table and name of those
+    that some pending file makes. `fresh_statements`: version and offset of statements about fresh relations.
+    """
 
     def __init__(self, migrations: Iterable[Migration]) -> None:
         self.acts = [act for migration in migrations for act in acts_of(migration)]
@@ -45,7 +51,9 @@ class Pending:
         self._temporary: set[str] = set()
         self._schema = "public"
         self.protected = frozenset(self._with_row_security())
-        self._start_over()
+        self._fresh.clear()
+        self.policies = frozenset(self._made_policies())
+        self._fresh.clear()
 
     def follow(self) -> Iterator[Act]:
         """The acts in order; between them, `is_fresh` and `name` answer for that point of the story."""
@@ -66,7 +74,7 @@ class Pending:
 
     def name_of_parts(self, parts: Iterable[str | None]) -> Name:
         """As `name`, for a name given as a list: schema (if any) and name."""
-        *schema, name = [part for part in parts if part]
+        *schema, name = [part for part in parts if part] or [""]
         if schema:
             return Name(schema[-1], name)
         return Name(_TEMPORARY if name in self._temporary else self._schema, name)
@@ -74,10 +82,6 @@ class Pending:
     def is_fresh(self, name: Name) -> bool:
         """The pending files created it for certain, so it holds no rows of before and nobody uses it."""
         return name in self._fresh or name.schema == _TEMPORARY
-
-    def _start_over(self) -> None:
-        self._fresh.clear()
-        self._start_file()
 
     def _start_file(self) -> None:
         # Every file runs in a session of its own.
@@ -90,6 +94,11 @@ class Pending:
                 for command in act.node.cmds or ():
                     if command.subtype == enums.AlterTableType.AT_EnableRowSecurity:
                         yield self.name(act.node.relation)
+
+    def _made_policies(self) -> Iterator[tuple[Name, str]]:
+        for act in self.follow():
+            if isinstance(act.node, ast.CreatePolicyStmt):
+                yield self.name(act.node.table), act.node.policy_name or ""
 
     def _note_fresh_statement(self, act: Act) -> None:
         relation = getattr(act.node, "relation", None)
@@ -110,7 +119,7 @@ class Pending:
         created = created_relation(node)
         if created is not None and act.is_certain:
             if created.relpersistence == "t":
-                self._temporary.add(created.relname)
+                self._temporary.add(created.relname or "")
             elif not getattr(node, "if_not_exists", False) and not getattr(node, "replace", False):
                 self._fresh.add(self.name(created))
 
@@ -123,11 +132,11 @@ class Pending:
     def _take_set_config(self, node: ast.SelectStmt) -> None:
         for target in node.targetList or ():
             call = target.val
-            if isinstance(call, ast.FuncCall) and names(call.funcname)[-1:] == ["set_config"] and call.args:
-                if constant(call.args[0]) == "search_path":
-                    self._set_path(call.args[1:2], enums.VariableSetKind.VAR_SET_VALUE)
+            is_call = isinstance(call, ast.FuncCall) and names(call.funcname)[-1] == "set_config"
+            if is_call and call.args and constant(call.args[0]) == "search_path":
+                self._set_path(call.args[1:2], enums.VariableSetKind.VAR_SET_VALUE)
 
-    def _set_path(self, values: tuple[ast.Node, ...] | None, kind: int) -> None:
+    def _set_path(self, values: tuple[ast.Node, ...] | None, kind: int | None) -> None:
         if kind != enums.VariableSetKind.VAR_SET_VALUE:
             self._schema = "public"
             return
@@ -184,39 +193,36 @@ def _executed(node: ast.Node) -> Iterator[ast.Node]:
     """The statement, and those inside it that run with it."""
     yield node
     clause = getattr(node, "withClause", None)
-    for part in clause.ctes if isinstance(clause, ast.WithClause) else ():
+    for part in (clause.ctes or ()) if isinstance(clause, ast.WithClause) else ():
         if isinstance(part.ctequery, _DATA_CHANGES):
             yield from _executed(part.ctequery)
     if isinstance(node, ast.CreateSchemaStmt):
         for element in node.schemaElts or ():
+            relation = created_relation(element) or getattr(element, "relation", None)
+            if isinstance(relation, ast.RangeVar) and not relation.schemaname:
+                relation.schemaname = node.schemaname  # as Postgres does: names inside mean the new schema
             yield from _executed(element)
-    runs_query = isinstance(node, ast.CreateTableAsStmt | ast.CopyStmt | ast.PrepareStmt) or (
-        isinstance(node, ast.ExplainStmt) and grammar.options(node.options).get("analyze")
-    )
-    if runs_query and node.query is not None:
-        yield from _executed(node.query)
+    query = getattr(node, "query", None)
+    if isinstance(node, ast.ExplainStmt) and not grammar.options(node.options).get("analyze"):
+        query = None
+    if isinstance(query, ast.Node) and not isinstance(node, ast.ViewStmt):
+        yield from _executed(query)
 
 
-def created_relation(node: object) -> ast.RangeVar | None:
+def created_relation(node: Any) -> ast.RangeVar | None:
     """The table, view or materialized view that a statement creates."""
-    match node:
-        case ast.CreateStmt():
-            return node.relation
-        case ast.CreateForeignTableStmt():
-            return node.base.relation
-        case ast.CreateTableAsStmt():
-            return node.into.rel
-        case ast.SelectStmt() if node.intoClause is not None:
-            return node.intoClause.rel
-        case ast.ViewStmt():
-            return node.view
-    return None
-
-
-def names(parts: object) -> list[str]:
-    """A list of name parts as plain strings."""
-    listed = parts if isinstance(parts, tuple | list) else (parts,)
-    return [part.sval for part in listed if isinstance(part, ast.String)]
+    relation = None
+    if isinstance(node, ast.CreateStmt):
+        relation = node.relation
+    elif isinstance(node, ast.CreateForeignTableStmt):
+        relation = node.base.relation if node.base else None
+    elif isinstance(node, ast.CreateTableAsStmt):
+        relation = node.into.rel if node.into else None
+    elif isinstance(node, ast.SelectStmt):
+        relation = node.intoClause.rel if node.intoClause else None
+    elif isinstance(node, ast.ViewStmt):
+        relation = node.view
+    return relation
 
 
 def constant(node: object) -> str | None:

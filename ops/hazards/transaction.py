@@ -6,6 +6,7 @@ from pglast import ast
 from pglast import enums
 
 from ops import grammar
+from ops.grammar import names
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -13,7 +14,6 @@ from ops.hazards.model import Level
 from ops.hazards.model import rule
 from ops.hazards.pending import Pending
 from ops.hazards.pending import constant
-from ops.hazards.pending import names
 from ops.masking import printable
 from ops.migrations import Migration
 
