@@ -165,6 +165,8 @@ def options(elements: tuple[ast.DefElem, ...] | None) -> dict[str, object]:
 def _option(value: object) -> object:
     if value is None:
         return True
+    if isinstance(value, ast.TypeName):  # the grammar takes a bare word such as off for a type
+        value = ast.String(names(value)[-1])
     for attribute in ("boolval", "ival", "sval"):
         if hasattr(value, attribute):
             plain = getattr(value, attribute)

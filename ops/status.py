@@ -40,3 +40,12 @@ FINAL = frozenset(Status) - {Status.WAITING, Status.RUNNING}
 
 ENDINGS = frozenset(to.value for (start, _), to in TRANSITIONS.items() if start is Status.RUNNING and to in FINAL)
 """The kinds of event that end a run."""
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram; docs/design.md shows it, and a test keeps the two the same."""
+    lines = ["stateDiagram-v2"]
+    for (start, kind), to in TRANSITIONS.items():
+        if start is not to:
+            lines.append(f"    {start.value if start else '[*]'} --> {to.value}: {kind}")
+    return "\n".join(lines + [f"    {status.value} --> [*]" for status in Status if status in FINAL])

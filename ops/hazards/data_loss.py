@@ -199,14 +199,14 @@ _ONLY_WITH_SIZE = {"numeric", "varchar", "bit", "varbit"}
 @rule(
     "narrowing-type",
     HazardClass.DATA_LOSS,
-    Level.CAUTION,
+    Level.DANGER,
     on=(ast.AlterTableStmt,),
     caught="alter table orders alter column note type varchar(20) using left(note, 20);",
     left_alone="alter table orders alter column note type text;",
     safe_way="Check that every value fits; add a new column and move over in steps.",
 )
 def narrowing_type(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """New types that hold less than their wider kin; the old type is not in the file, so it is a caution."""
+    """New types that hold less than their wider kin; a danger where USING cuts, else a caution."""
     name = pending.name(act.node.relation)
     for command in act.node.cmds or ():
         if command.subtype != AlterTableType.AT_AlterColumnType or pending.is_fresh(name):
@@ -218,4 +218,4 @@ def narrowing_type(act: Act, pending: Pending) -> Iterator[str | Found]:
                 f"Changes column {printable(command.name or '')} of {name} to {new}, which may cut or refuse values."
             )
             cuts = isinstance(command.def_.raw_default, ast.FuncCall)
-            yield Found(message, level=Level.DANGER if cuts else None)
+            yield Found(message, level=None if cuts else Level.CAUTION)

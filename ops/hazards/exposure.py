@@ -68,7 +68,7 @@ def view_over_auth_users(act: Act, pending: Pending) -> Iterator[str | Found]:
     relation = created_relation(act.node)
     for node in grammar.walk(act.node.query):
         if isinstance(node, ast.RangeVar) and (node.schemaname, node.relname) == ("auth", "users"):
-            yield f"{pending.name(relation)} shows rows of auth.users."
+            yield f"View or table {pending.name(relation)} shows rows of auth.users."
             return
 
 
