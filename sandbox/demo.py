@@ -7,6 +7,7 @@ import threading
 import time
 
 from sandbox.example import PENDING_ON_PROD
+from sandbox.slack_answer import Answer
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
 
@@ -38,11 +39,11 @@ def _scene(stage: Stage) -> bool:
 
     _title("Ana looks at what would run")
     _said("Ana", "/migrate plan prod")
-    _bot(slack.say("U0ANA", "/migrate plan prod").text(20))
+    _bot(_answer(stage, slack.say("U0ANA", "/migrate plan prod")))
 
     _title("Ana asks for it")
     _said("Ana", "/migrate push prod")
-    _bot(slack.say("U0ANA", "/migrate push prod").text(20).split("\n")[0])
+    slack.say("U0ANA", "/migrate push prod")
     card = until(lambda: _card(stage, "Approve for prod"), 30)
     if card is None:
         return False
@@ -51,11 +52,11 @@ def _scene(stage: Stage) -> bool:
     _title("Who may not say yes, cannot")
     for person, name in (("U0GUS", "Gus, a guest,"), ("U0ANA", "Ana, who asked,")):
         _said(name, "presses Approve")
-        _bot(slack.click(person, "Approve", about="R-1").text(20))
+        _bot(_answer(stage, slack.click(person, "Approve", about="R-1")))
 
     _title("Ben says yes; a backup is proven by restoring it, then the migrations run")
     _said("Ben", "presses Approve")
-    _bot(slack.click("U0BEN", "Approve", about="R-1").text(20))
+    _bot(_answer(stage, slack.click("U0BEN", "Approve", about="R-1")))
     done = until(lambda: _card(stage, "R-1 · shop/prod · 3 migrations is done"), 90)
     if done is None:
         print(stage.bot_log.read_text()[-2000:], file=sys.stderr)
@@ -141,6 +142,12 @@ def _follow(stage: Stage, over: threading.Event) -> None:
                 if seen.get(f"{person}{message.ts}") != text:
                     seen[f"{person}{message.ts}"] = text
                     _bot(f"(only {person} sees this)\n{text}")
+
+
+def _answer(stage: Stage, answer: Answer) -> str:
+    """The private answer to one act, as the person reads it."""
+    answer.text(20)
+    return "\n".join(stage.slack.render(message) for message in answer.messages())
 
 
 def _card(stage: Stage, wanted: str) -> str | None:
