@@ -1,0 +1,124 @@
+"""What people said and decided: the data of events up to the start of a run."""
+
+from typing import Any
+from typing import Literal
+
+from audit.data import Data
+
+
+class Commanded(Data):
+    """Somebody typed a word. `text` is masked; `arguments` are those that were recognised, masked too."""
+
+    word: str
+    arguments: list[str]
+    text: str
+    front: Literal["slack", "terminal"]
+    channel: str | None = None
+
+
+class Clicked(Data):
+    """Somebody pressed a button or sent a form. `value` is what the button carried, whoever made it."""
+
+    verb: str
+    value: str
+    channel: str | None = None
+    message: str | None = None
+    inputs: dict[str, str]
+
+
+class Answered(Data):
+    """An act was answered; `to` is the id of its event. What is acked but not answered is answered after a restart."""
+
+    to: str
+    ok: bool
+    reason: str | None = None
+    message: str
+
+
+class Refused(Data):
+    """Something was not allowed: the stable reason, the sentence that the person read, the facts it rests on."""
+
+    to: str | None = None
+    word: str
+    reason: str
+    message: str
+    facts: dict[str, Any]
+
+
+class Planned(Data):
+    """What would run on a target was computed and shown to somebody."""
+
+    commit: str | None
+    digest: str
+    pending: list[dict[str, str]]
+    hazards: list[dict[str, Any]]
+    fingerprint: dict[str, Any]
+    problems: list[str]
+
+
+class Requested(Data):
+    """Somebody asks to run a plan. `plan` is the canonical plan whose SHA-256 is `digest`."""
+
+    kind: str
+    digest: str
+    commit: str
+    plan: dict[str, Any]
+    hazards: list[dict[str, Any]]
+    authors: list[str]
+    unknown_authors: list[str]
+    expires_at: str
+
+
+class Pinned(Data):
+    """Group handles of the policy and the Slack ids that they meant when the request was picked up."""
+
+    groups: dict[str, str]
+    eligible: list[str]
+
+
+class Shown(Data):
+    """The full SQL of a digest (or only its hash, where the configuration says so) reached the people who decide."""
+
+    digest: str
+    how: Literal["file", "hash", "terminal"]
+    channel: str | None = None
+    message: str | None = None
+    file: str | None = None
+    sha256: str
+
+
+class Approved(Data):
+    """One person's yes to one digest, with the rule that let it count."""
+
+    digest: str
+    number: int
+    needed: int
+    facts: dict[str, Any]
+
+
+class Rejected(Data):
+    """One approver's no; it ends the request."""
+
+    digest: str
+    because: str
+    facts: dict[str, Any]
+
+
+class Cancelled(Data):
+    """The requester, or somebody who may, took the request back before it ran."""
+
+    because: str
+
+
+class Expired(Data):
+    """The time for deciding ran out. Expiry is computed from the clock; this event only says that it was noticed."""
+
+    expires_at: str
+
+
+class Superseded(Data):
+    """What would run is no longer what was asked for. `changed` names the parts."""
+
+    changed: list[str]
+    message: str
+    by: str | None = None
