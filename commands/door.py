@@ -1,8 +1,9 @@
 """The door: a unix socket beside the log, through which other processes of this host speak to the one that may write.
 
 The system proves who is at the other end (SO_PEERCRED), so a line that comes through the door is said by
-`os:<host>/<login>` and by nobody else. One JSON object per line: `{"text", "act"}` in; `{"hello"}`, any number of
-`{"progress"}`, and one `{"reply", "page", "exit_code", "ok"}` out.
+`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello"}` out, `{"words"}` in, then any number of
+`{"progress"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. The act's id is made here: a guest who
+could choose it could say something under the id of what was said before.
 """
 
 import contextlib
@@ -10,28 +11,35 @@ import json
 import logging
 import os
 import pwd
+import re
+import shlex
 import socket
 import struct
 import threading
 import time
+import uuid
 from collections.abc import Callable
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 from commands.dispatch import say
-from commands.page import plain_page
+from commands.knock import HELLO_SECONDS
+from commands.knock import LINE_BYTES
+from commands.knock import reply_json
+from commands.knock import short_path
+from commands.knock import socket_path
 from commands.reply import Reply
 from commands.words import Front
+from commands.words import forgive
 from ops.layer import Ops
 from ops.layer import host_name
 from ops.people import Actor
 
 logger = logging.getLogger("countersign.door")
 
-LINE_BYTES = 64 * 1024
-HELLO_SECONDS = 1.5
-GUESTS = 16
+GUESTS = 48
+GUESTS_OF_ONE = 16
+"""So many at once, and of one user: nobody's silent guests keep the others out."""
 
 
 def terminal_actor(uid: int) -> Actor:
@@ -39,18 +47,18 @@ def terminal_actor(uid: int) -> Actor:
     try:
         login = pwd.getpwuid(uid).pw_name
     except KeyError:
+        login = ""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", login):
         login = f"uid-{uid}"
     return Actor(f"os:{host_name()}/{login}")
 
 
-@contextlib.contextmanager
-def _short_path(log: Path) -> Iterator[str]:
-    """The socket's path, short enough for the system whatever folder the log is in."""
-    folder = os.open(log.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{log.name}.sock"
-    finally:
-        os.close(folder)
+def line_of(words: Sequence[str]) -> str:
+    """Words as the shell gave them, as the one line that `split_line` takes apart into the same words again.
+
+    Curly quotes are straightened inside each word first: afterwards they would open quotes of their own.
+    """
+    return shlex.join(forgive(word) for word in words)
 
 
 class Door:
@@ -59,104 +67,84 @@ class Door:
     def __init__(self, ops: Ops, *, ready: Callable[[Reply], None] = lambda _: None) -> None:
         self.ops = ops
         self.ready = ready
-        self._path = ops.log.path.with_name(ops.log.path.name + ".sock")
+        self._path = socket_path(ops.log.path)
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._guests: set[threading.Thread] = set()
+        self._guests: dict[threading.Thread, int] = {}
         self._closing = threading.Event()
         self._path.unlink(missing_ok=True)  # we hold the log's lock, so a socket that stands here is a dead process's
-        with _short_path(ops.log.path) as path:
-            self._server.bind(path)
+        with short_path(self._path) as name:
+            self._server.bind(name)
         self._path.chmod(0o666)  # who reaches the folder may knock; the system tells us who it is
         self._server.listen(GUESTS)
-        self._server.settimeout(0.2)
         self._thread = threading.Thread(target=self._serve, name="door", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Take no new guests, finish with those inside, and take the socket away."""
+    def close(self, seconds: float | None = None) -> None:
+        """Take no new guests, take the socket away, and finish with those inside, for `seconds` at most (None: all)."""
         self._closing.set()
-        self._thread.join()
         self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._server.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits for a guest
+        self._thread.join()
         self._server.close()
+        deadline = None if seconds is None else time.monotonic() + seconds
         for guest in list(self._guests):
-            guest.join()
+            guest.join(None if deadline is None else max(0.0, deadline - time.monotonic()))
 
     def _serve(self) -> None:
         while not self._closing.is_set():
             try:
                 connection, _ = self._server.accept()
-            except TimeoutError:
+            except OSError:  # closing, or this process has too many files open just now
+                self._closing.wait(0.1)
                 continue
-            except OSError:
-                return
-            self._guests = {guest for guest in self._guests if guest.is_alive()}
-            if len(self._guests) >= GUESTS:
+            uid = _uid_of(connection)
+            self._guests = {guest: whose for guest, whose in self._guests.items() if guest.is_alive()}
+            if len(self._guests) >= GUESTS or list(self._guests.values()).count(uid) >= GUESTS_OF_ONE:
                 connection.close()
                 continue
-            guest = threading.Thread(target=self._welcome, args=(connection,), name="door-guest", daemon=True)
-            self._guests.add(guest)
+            guest = threading.Thread(target=self._welcome, args=(connection, uid), name="door-guest", daemon=True)
+            self._guests[guest] = uid
             guest.start()
 
-    def _welcome(self, connection: socket.socket) -> None:
+    def _welcome(self, connection: socket.socket, uid: int) -> None:
         with connection:
             try:
-                credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-                _, uid, _ = struct.unpack("3i", credentials)
-                connection.settimeout(HELLO_SECONDS * 2)
+                connection.settimeout(HELLO_SECONDS)
                 _send(connection, {"hello": self.ops.log.log_id})
-                asked = json.loads(_read_line(connection))
+                line = line_of(_words(_read_line(connection)))
                 reply = say(
                     self.ops,
-                    str(asked["text"]),
+                    line,
                     actor=terminal_actor(uid),
                     front=Front.TERMINAL,
-                    act=f"door:{asked['act']}",
+                    act=f"door:{uuid.uuid4()}",
                     progress=lambda words: _tell(connection, {"progress": words}),
                 )
                 self.ready(reply)
                 _send(connection, reply_json(reply))
-            except (OSError, ValueError, KeyError) as error:
+            except (OSError, ValueError) as error:
                 logger.info("door_guest_left error=%s", type(error).__name__)
 
 
-def reply_json(reply: Reply) -> dict[str, Any]:
-    """A reply as it goes through the door."""
-    return {
-        "reply": reply.to_json(),
-        "page": plain_page(reply.page),
-        "exit_code": reply.exit_code,
-        "ok": reply.ok,
-        "request": reply.request,
-    }
+def _uid_of(connection: socket.socket) -> int:
+    """The user who connected, as the system proves it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    _, uid, _ = struct.unpack("3i", credentials)
+    return int(uid)
 
 
-def knock(log: Path, text: str, act: str, progress: Callable[[str], None]) -> dict[str, Any] | None:
-    """What the process that holds the log answers to a line, or None when nobody opens within the time for a hello.
-
-    Raises ConnectionError when the door was opened and fell shut before the answer: then it is unknown what was done.
-    """
-    if not log.with_name(log.name + ".sock").exists():
-        return None
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with connection:
-        try:
-            connection.settimeout(HELLO_SECONDS)
-            with _short_path(log) as path:
-                connection.connect(path)
-            buffer = connection.makefile("rb")
-            if not buffer.readline(LINE_BYTES):
-                return None
-        except OSError:
-            return None
-        _send(connection, {"text": text, "act": act})
-        connection.settimeout(None)
-        for line in buffer:
-            said: dict[str, Any] = json.loads(line)
-            if "progress" in said:
-                progress(str(said["progress"]))
-            else:
-                return said
-    raise ConnectionError
+def _words(line: bytes) -> list[str]:
+    """The words that a guest says. Raises ValueError for anything else."""
+    try:
+        asked = json.loads(line)
+    except RecursionError:
+        raise ValueError from None
+    words = asked.get("words") if isinstance(asked, dict) else None
+    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+        raise ValueError
+    "".join(words).encode()  # half a character (a lone surrogate) can be neither stored nor shown
+    return words
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:
@@ -164,17 +152,20 @@ def _send(connection: socket.socket, message: dict[str, Any]) -> None:
 
 
 def _tell(connection: socket.socket, message: dict[str, Any]) -> None:
-    """Progress is a courtesy: a guest who left does not stop the work."""
+    """Progress is a courtesy: a guest who left, or does not listen, does not stop the work."""
     with contextlib.suppress(OSError):
         _send(connection, message)
 
 
 def _read_line(connection: socket.socket) -> bytes:
+    """What the guest says, up to the end of the line. Raises ValueError when it is too long or does not end in time."""
     found = b""
-    deadline = time.monotonic() + HELLO_SECONDS * 2
-    while b"\n" not in found and len(found) < LINE_BYTES and time.monotonic() < deadline:
+    deadline = time.monotonic() + HELLO_SECONDS
+    while b"\n" not in found:
+        if len(found) > LINE_BYTES or time.monotonic() > deadline:
+            raise ValueError
         part = connection.recv(LINE_BYTES)
         if not part:
-            break
+            raise ValueError
         found += part
     return found.partition(b"\n")[0]

@@ -15,8 +15,7 @@ _ABOUT = {
 }
 _INTRODUCTION = """# Hazards
 
-A hazard is a named danger in a plan. `plan` and `lint` show it with its rule, class, level, file and line. Approvals
-can be asked for class by class: `hazards = { data_loss = { approvals = 3 } }` in the configuration.
+A hazard is a named danger in a plan. `plan` and the card show it with its rule, class, level, file and line.
 
 Levels rise from info over caution and danger to forbidden. A rule's level here is its highest; a milder case of it may
 be shown lower. A plan with a forbidden hazard is shown, and its push is refused.

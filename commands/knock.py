@@ -1,0 +1,100 @@
+"""The terminal's side of the door: say a line to the process that holds the log, and hear what it answers.
+
+Light on purpose: a word that another process answers loads neither the log nor the ops layer.
+"""
+
+import contextlib
+import json
+import os
+import socket
+import time
+from collections.abc import Callable
+from collections.abc import Iterator
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from commands.page import plain_page
+from commands.reply import Reply
+from ops.errors import OpsError
+from ops.errors import Reason
+
+LINE_BYTES = 64 * 1024
+HELLO_SECONDS = 1.5
+"""Within this time there is an answer, or the line is not said at all."""
+
+
+def socket_path(log: Path) -> Path:
+    """Where the door of a log is."""
+    return log.with_name(log.name + ".sock")
+
+
+@contextlib.contextmanager
+def short_path(path: Path) -> Iterator[str]:
+    """The path of a socket, short enough for the system (108 bytes) whatever folder it is in."""
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def reply_json(reply: Reply) -> dict[str, Any]:
+    """A reply as it goes through the door and to whoever prints it."""
+    return {
+        "reply": reply.to_json(),
+        "page": plain_page(reply.page),
+        "exit_code": reply.exit_code,
+        "ok": reply.ok,
+        "request": reply.request,
+    }
+
+
+def knock(
+    log: Path, words: Sequence[str], progress: Callable[[str], None], seconds: float = HELLO_SECONDS
+) -> dict[str, Any] | None:
+    """What the process that holds the log answers to a line (as `reply_json` makes it), or None when nobody says hello
+    within `seconds`: then nothing was said.
+
+    Raises OpsError(OUTCOME_UNKNOWN) when the door fell shut before the answer, OpsError(BAD_USAGE) for a line that
+    is too long to be said.
+    """
+    line = json.dumps({"words": list(words)}).encode() + b"\n"
+    if len(line) > LINE_BYTES:
+        raise OpsError(Reason.BAD_USAGE, f"That line is {len(line)} bytes long; {LINE_BYTES} is the most.", "Say less.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, connection.makefile("rb") as answers:
+        if not _is_welcome(connection, answers, socket_path(log), seconds):
+            return None
+        try:
+            connection.sendall(line)
+            connection.settimeout(None)
+            for answer in answers:
+                said: dict[str, Any] = json.loads(answer)
+                if "progress" not in said:
+                    return said
+                progress(str(said["progress"]))
+        except (OSError, ValueError) as error:
+            raise _fell_shut() from error
+    raise _fell_shut()
+
+
+def _is_welcome(connection: socket.socket, answers: Any, path: Path, seconds: float) -> bool:
+    """Whether somebody opens and says hello in time."""
+    deadline = time.monotonic() + seconds
+    try:
+        connection.settimeout(max(0.01, seconds))
+        with short_path(path) as name:
+            connection.connect(name)
+        connection.settimeout(max(0.01, deadline - time.monotonic()))
+        return bool(answers.readline(LINE_BYTES))
+    except OSError:
+        return False
+
+
+def _fell_shut() -> OpsError:
+    return OpsError(
+        Reason.OUTCOME_UNKNOWN,
+        "The process that holds the log ended before it answered.",
+        "See with `countersign status` and `countersign history` what was done.",
+        exit_code=1,
+    )

@@ -1,0 +1,122 @@
+"""A word at the terminal that no other process answers: carried out in this process, which then holds the log."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from collections.abc import Sequence
+from typing import Any
+
+from audit import AuditError
+from audit import Log
+from audit import LogBusy
+from audit import LogDamaged
+from audit import NoLog
+from commands.dispatch import say
+from commands.door import Door
+from commands.door import line_of
+from commands.door import terminal_actor
+from commands.knock import knock
+from commands.knock import reply_json
+from commands.push import push_reply
+from commands.reply import Reply
+from commands.reply import error_reply
+from commands.words import Front
+from commands.words import parse
+from commands.words import split_line
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.layer import Ops
+from ops.layer import utc_now
+from ops.running import take_up_orphans
+from ops.settings import Settings
+from ops.settings import parse_duration
+from ops.waiting import wait_for_end
+
+Progress = Callable[[str], None]
+
+PAUSE_SECONDS = 0.05
+
+
+def say_or_knock(settings: Settings, words: Sequence[str], progress: Progress, deadline: float) -> dict[str, Any]:
+    """The answer to a line, from this process, or from another that takes the log meanwhile.
+
+    Raises OpsError(LOG_BUSY) when neither comes about before `deadline` (of `time.monotonic`): nothing was done.
+    """
+    while True:
+        try:
+            return reply_json(_say(settings, words, progress))
+        except LogBusy:
+            pass
+        except AuditError as error:
+            return reply_json(log_reply(error))
+        heard = knock(settings.log_path, words, progress, deadline - time.monotonic())
+        if heard is not None:
+            return heard
+        if time.monotonic() >= deadline:
+            raise OpsError(Reason.LOG_BUSY, "The log is busy; nothing was done.", "Try again in a moment.", exit_code=5)
+        time.sleep(PAUSE_SECONDS)
+
+
+def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
+    with Log.open(settings.log_path, lock_wait_seconds=0.0) as log:
+        ops = Ops(settings, log)
+        try:
+            door = Door(ops)
+        except OSError as error:
+            message = f"No door can be made beside the log {settings.log_path}: {error.strerror}. Nothing was done."
+            raise OpsError(Reason.LOG_UNAVAILABLE, message, "Look at the folder, its owner and permissions.") from error
+        try:
+            take_up_orphans(ops, progress)
+            actor = terminal_actor(os.getuid())
+            return say(
+                ops, line_of(words), actor=actor, front=Front.TERMINAL, act=str(uuid.uuid4()), progress=progress
+            )
+        finally:
+            door.close()
+
+
+def follow(settings: Settings, words: Sequence[str], answer: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """`push … --wait [DURATION]`: the answer once the request is over or expired, or the time is up.
+
+    Reads the log and holds nothing. Every other answer is returned as it is.
+    """
+    if not answer["request"] or answer["reply"].get("status") not in {"waiting", "running"}:
+        return answer
+    said = parse(split_line(line_of(words)), Front.TERMINAL)
+    if said.word != "push" or "wait" not in said.options:
+        return answer
+    duration = said.options["wait"]
+    seconds = parse_duration(duration).total_seconds() if duration else None
+    try:
+        found = wait_for_end(settings.log_path, answer["request"], seconds=seconds, now=utc_now, told=progress)
+    except AuditError as error:
+        return reply_json(_cannot_follow(answer, error))
+    reply = push_reply(found, utc_now())
+    if reply.data["status"] not in {"waiting", "running"}:
+        return reply_json(reply)
+    told = {
+        "reason": "still_waiting",
+        "message": f"{found.id} is {reply.data['status']} after {duration}.",
+        "hint": f"It goes on without you; see `countersign show {found.id}`.",
+    }
+    return reply_json(Reply(reply.page, {**reply.data, **told}, ok=False, exit_code=4, request=found.id))
+
+
+def _cannot_follow(answer: dict[str, Any], error: AuditError) -> Reply:
+    """The request stands, but this user or this moment does not let us read what becomes of it."""
+    refused = log_reply(error)
+    return Reply(refused.page, {**refused.data, "request": answer["request"]}, ok=False, exit_code=refused.exit_code)
+
+
+def log_reply(error: AuditError) -> Reply:
+    """What the log's own errors mean at the terminal."""
+    match error:
+        case NoLog():
+            return error_reply(OpsError(Reason.NO_LOG, error.message, error.hint))
+        case LogBusy():
+            return error_reply(OpsError(Reason.LOG_BUSY, error.message, error.hint, exit_code=5))
+        case LogDamaged():
+            return error_reply(OpsError(Reason.LOG_DAMAGED, error.message, error.hint))
+        case _:
+            return error_reply(OpsError(Reason.LOG_UNAVAILABLE, error.message, error.hint))
