@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test check demo demo-play bench lock clean
+.PHONY: test check demo demo-play lock clean
 
 test: .venv/ready
 	$(BIN)/python -m pytest

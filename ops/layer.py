@@ -45,7 +45,7 @@ def host_name() -> str:
 
 
 def project_repository(settings: Settings, target: Target) -> Repository:
-    """The bare mirror of a target's repository, kept beside the card store; a relative path counts from the configuration."""
+    """The bare mirror of a target's repository, kept beside the card store; relative paths are the configuration's."""
     url = target.project_settings.repository
     if "://" not in url and not re.match(r"[^/]+@[^/]+:", url):
         url = str(settings.path(Path(url).expanduser()))
@@ -102,7 +102,7 @@ class Ops:
         )
 
     def directory(self, entries: tuple[str, ...], *, users: tuple[str | None, ...] = (), members: bool) -> Directory:
-        """What Slack says now about the groups among `entries`, about `users`, and with `members` about everybody named.
+        """What Slack says now about groups among `entries`, about `users`, and with `members` about everybody named.
 
         Raises OpsError(IDENTITY_UNPROVEN) when any answer is uncertain. A process without Slack gets an empty
         directory unless somebody must be asked about, and an empty directory entitles nobody from Slack.

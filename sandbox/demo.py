@@ -11,7 +11,8 @@ from sandbox.slack_answer import Answer
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
 
-WIDTH = 110
+WIDTH = 140
+NEWEST = "select version, name from supabase_migrations.schema_migrations order by 1 desc limit 3"
 PEOPLE = {"ana": "U0ANA", "ben": "U0BEN", "chi": "U0CHI", "dee": "U0DEE", "gus": "U0GUS", "audra": "U0AUDRA"}
 
 HELP = """\
@@ -67,7 +68,7 @@ def _scene(stage: Stage) -> bool:
         _channel(note, indent=8)
 
     _title("What is on prod now")
-    for version, name in stage.sql("prod", "select version, name from supabase_migrations.schema_migrations order by 1 desc limit 3"):
+    for version, name in stage.sql("prod", NEWEST):
         _say(f"{version}  {name}")
 
     _title("The audit log")
@@ -123,7 +124,7 @@ def _do(stage: Stage, line: str) -> None:
             print(stage.cli("audit", "query", "--limit", "1000").out)
         elif line:
             print(HELP)
-    except Exception as error:  # noqa: BLE001 - whatever was typed, the chat goes on
+    except Exception as error:  # whatever was typed, the chat goes on
         print(f"    {type(error).__name__}: {error}")
 
 

@@ -86,7 +86,7 @@ class Ran:
 
 
 class Stage:
-    """`with Stage() as stage:` prepares everything but the bot; `start_bot()` starts it. All of it ends with the stage."""
+    """`with Stage() as stage:` prepares everything but the bot; `start_bot()` starts it. All ends with the stage."""
 
     def __init__(
         self,
@@ -112,7 +112,8 @@ class Stage:
         self.slack = FakeSlack(demo_workspace(), rate_limits=rate_limits)
         self._owns_postgres = postgres is None
         self.postgres = postgres or LocalPostgres(self.folder / "postgres", fast=True)
-        self.databases = {name: name if postgres is None else f"{name}_{secrets.token_hex(4)}" for name in ("dev", "prod")}
+        ending = "" if postgres is None else f"_{secrets.token_hex(4)}"
+        self.databases = {name: f"{name}{ending}" for name in ("dev", "prod")}
         self.repository = self.folder / "repository"
         self.config = self.folder / "countersign.toml"
         self.bot: subprocess.Popen[bytes] | None = None

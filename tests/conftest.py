@@ -5,12 +5,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from postgres_fixtures import database as database
-from postgres_fixtures import local_postgres as local_postgres
-from postgres_fixtures import tls_postgres as tls_postgres
 
 from sandbox.postgres import LocalPostgres
 from sandbox.stage import Stage
+
+pytest_plugins = ["postgres_fixtures"]
 
 
 @pytest.fixture
