@@ -22,7 +22,7 @@ from audit.errors import BadEvent
 
 FORMAT = 1
 FIRST_PREVIOUS = "0" * 64
-MAX_EVENT_BYTES = 1024 * 1024
+MAX_EVENT_BYTES = 16 * 1024 * 1024  # a plan of ten thousand files with their hazards is one event
 
 # In the order of the view `events`. The canonical JSON that is hashed sorts its keys by itself.
 COLUMNS = (

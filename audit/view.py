@@ -19,8 +19,9 @@ from audit.event import Event
 from audit.event import event_of
 from audit.event import written_at
 
-# A request is open until one of these is in its stream. Not `interrupted`: there, a person still has to decide.
-FINAL_KINDS = ("succeeded", "failed", "partially_applied", "rejected", "cancelled", "expired", "superseded")
+# A request is open until one of these is in its stream. Not `interrupted`: there, a person still has to decide,
+# which `recorded` says they did.
+FINAL_KINDS = ("succeeded", "failed", "partially_applied", "rejected", "cancelled", "expired", "superseded", "recorded")
 
 # Short enough that reading holds the WAL only for a moment, whatever the answer's size.
 SLICE_EVENTS = 500

@@ -16,6 +16,7 @@ from dataclasses import replace
 from audit import AuditError
 from audit import Event
 from bot.render import blocks_of
+from bot.render import clean
 from bot.render import text_of
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
@@ -44,11 +45,12 @@ UPDATES_PER_MINUTE = 45
 PAUSE_SECONDS = 1.0
 """A card is not updated more often than this, so that quick steps are shown together."""
 
-RETRY_SECONDS = (1.0, 2.0, 5.0, 15.0, 30.0)
+RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "thread_not_found"})
 """Slack's words for a card that can no longer be updated: it is posted anew."""
 
-SHARE_SECONDS = 20.0
+SHARE_SECONDS = 3.0
+"""So long the thread that keeps the cards waits for Slack to scan a file; then it looks after the others first."""
 
 
 class Announcer:
@@ -102,8 +104,9 @@ class Announcer:
                 self._failures.pop(request, None)
             except (SlackUnavailableError, OpsError, AuditError) as error:
                 self._again(request, error)
-            except Exception:
+            except Exception as error:
                 logger.exception("card_failed_unexpectedly request=%s", request)
+                self._again(request, error)
 
     def _next(self) -> str | None:
         """The next request that is due; None when it is time to end."""
@@ -132,13 +135,21 @@ class Announcer:
         card = self._store.card(number)
         if card is None or not self._update(request, card):
             card = self._post(request)
-        if self._wants_sql(request):
-            self._deliver_sql(request, card)
-        self._tell_thread(request, card)
+        try:
+            if self._wants_sql(request) and not _is_shown_at(card, request):
+                self._deliver_sql(request, card)  # its `shown` event brings the card back here, then with its button
+            self._tell_thread(request, card)
+        except SlackUnavailableError as error:
+            if error.error in GONE:
+                current = self._store.card(number) or card
+                self._store.keep(replace(current, rendered=""))  # so that the next look finds out and posts it anew
+            raise
 
-    def _page(self, request: Request) -> Page:
+    def _page(self, request: Request, card: Card | None) -> Page:
+        """The request as this card may show it: without an Approve button until the SQL is in this card's own thread."""
         backup = last_backup(self._ops.view, request.project, request.environment)
-        return request_page(request, self._ops.now(), LastBackup(*backup) if backup else None)
+        seen = request if card is not None and _is_shown_at(card, request) else replace(request, shown=None)
+        return request_page(seen, self._ops.now(), LastBackup(*backup) if backup else None)
 
     def _channel(self, request: Request) -> str:
         """Where cards of this request go. Raises SlackUnavailableError when the channel is shared with another company."""
@@ -150,7 +161,7 @@ class Announcer:
 
     def _post(self, request: Request) -> Card:
         """A new card. Its thread is empty, so its Approve button comes with the SQL."""
-        page = self._page(replace(request, shown=None) if self._wants_sql(request) else request)
+        page = self._page(request, None)
         channel = self._channel(request)
         answer = self._api.call(
             "chat.postMessage",
@@ -166,7 +177,7 @@ class Announcer:
 
     def _update(self, request: Request, card: Card) -> bool:
         """Bring the message up to date. False when it is gone and a new one has to be posted."""
-        page = self._page(request)
+        page = self._page(request, card)
         rendered = _hash(page)
         if rendered == card.rendered:
             return True
@@ -204,16 +215,16 @@ class Announcer:
     def _deliver_sql(self, request: Request, card: Card) -> None:
         """The full SQL into the card's thread; only when Slack says that it is there may anybody approve."""
         slack = self._ops.settings.slack
-        if slack is None or (request.shown is not None and (slack.sql == "hash" or card.file)):
+        if slack is None:
             return
         target = self._ops.target_of(request)
         pending = pending_of(self._ops.repository(target), request.commit, request.files)
-        document = sql_document(request.target, request.commit, request.digest, pending)
+        document = clean(sql_document(request.target, request.commit, request.digest, pending))
         sha256 = hashlib.sha256(document.encode()).hexdigest()
         file = None
         if slack.sql == "file":
-            file = self._upload(request, card, document, sha256)
-            self._store.keep(replace(card, file=file))
+            file = card.file or self._upload(request, card, document, sha256)
+            self._wait_until_shared(card, file)
         data: dict[str, object] = {
             "digest": request.digest,
             "how": slack.sql,
@@ -227,12 +238,28 @@ class Announcer:
     def _upload(self, request: Request, card: Card, document: str, sha256: str) -> str:
         comment = f"The full SQL of {request.id}, sha256 {sha256[:16]}. Read it before you decide."
         file = self._api.upload(card.channel, card.message, f"{request.id}.sql", document, comment)
+        current = self._store.card(request.id) or card
+        self._store.keep(replace(current, file=file))
+        return file
+
+    def _wait_until_shared(self, card: Card, file: str) -> None:
+        """Until Slack says that the file is in the card's own thread, and not merely taken. Not for long: others wait.
+
+        Raises SlackUnavailableError when it is not there yet; the next look asks again, or uploads it anew if it is gone.
+        """
         deadline = time.monotonic() + SHARE_SECONDS
-        while not _is_shared(self._api.ask("files.info", file=file).get("file"), card.channel):
+        while not _is_shared(self._file(card, file), card):
             if time.monotonic() > deadline:
                 raise SlackUnavailableError("files.info", "the file is not in the thread yet")
             time.sleep(0.3)
-        return file
+
+    def _file(self, card: Card, file: str) -> object:
+        try:
+            return self._api.ask("files.info", file=file).get("file")
+        except SlackUnavailableError as error:
+            if error.error in {"file_not_found", "file_deleted"}:
+                self._store.keep(replace(self._store.card(card.request) or card, file=None))
+            raise
 
     def _tell_thread(self, request: Request, card: Card) -> None:
         """What happened, one line each, below the card."""
@@ -259,11 +286,18 @@ def refuse_shared(api: SlackApi, channel: str) -> None:
         raise SlackUnavailableError("conversations.info", "the channel is shared with another company")
 
 
-def _is_shared(file: object, channel: str) -> bool:
+def _is_shown_at(card: Card, request: Request) -> bool:
+    """Whether the SQL has reached this very message's thread; an earlier message of the request does not count."""
+    shown = request.shown
+    return shown is not None and (shown["channel"], shown["message"]) == (card.channel, card.message)
+
+
+def _is_shared(file: object, card: Card) -> bool:
     if not isinstance(file, dict):
         return False
     shares = file.get("shares") or {}
-    return any(channel in (shares.get(kind) or {}) for kind in ("public", "private"))
+    found = [share for kind in ("public", "private") for share in (shares.get(kind) or {}).get(card.channel, [])]
+    return any(share.get("thread_ts") == card.message for share in found)
 
 
 def _hash(page: Page) -> str:

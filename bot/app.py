@@ -1,4 +1,4 @@
-"""The bot: the log, Slack, the desk, the announcer and the foreman, started in order and stopped in order."""
+"""The bot: the log, Slack, the desk, the announcer and the foreman, started in order and ended in the opposite one."""
 
 import asyncio
 import contextlib
@@ -23,13 +23,16 @@ from audit import Log
 from audit import LogBusy
 from bot.announcer import Announcer
 from bot.desk import Desk
+from bot.figures import Figures
 from bot.http_mode import events_route
 from bot.intake import Intake
 from bot.people import SlackPeople
 from bot.probes import add_probes
 from bot.probes import serve
 from bot.slack_api import SlackApi
+from bot.slack_api import error_word
 from bot.slack_api import make_client
+from bot.sockets import REFUSALS
 from bot.sockets import Sockets
 from bot.store import Store
 from commands.door import Door
@@ -99,7 +102,7 @@ def open_log(settings: Settings) -> Log:
 
 
 def run_bot(settings: Settings, mode: Mode) -> None:
-    """Run until SIGTERM or SIGINT. Raises OpsError when it cannot start; AuditError when there is no log to write to."""
+    """Run until SIGTERM or SIGINT. Raises OpsError when it cannot start, AuditError when the log cannot be written."""
     if settings.slack is None:
         raise OpsError(Reason.BAD_CONFIG, "The configuration has no [slack] table.", 'Add [slack] with channel = "C…".')
     tokens = Tokens.from_environment(mode)
@@ -115,49 +118,66 @@ class _Bot:
         self.mode = mode
         self.tokens = tokens
         self.log = log
-        self.stop = asyncio.Event()
         self.sockets: Sockets | None = None
         self.work = ThreadPoolExecutor(WORKERS, thread_name_prefix="work")
         self.runs = ThreadPoolExecutor(RUNS, thread_name_prefix="run")
 
     async def run(self) -> None:
+        """Serve until told to stop; told while it still starts, it stops as well."""
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, self.stop.set)
+        async with aiohttp.ClientSession() as session:
+            serving = asyncio.create_task(self._serve(session))
+            told = asyncio.Event()
+            for name in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(name, told.set)
+            stopping = asyncio.create_task(told.wait())
+            await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            stopping.cancel()
+            logger.info("bot_stops")
+            serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await serving
+
+    async def _serve(self, session: aiohttp.ClientSession) -> None:
+        """Start everything, one after the other; when this is cancelled, end it all in the opposite order."""
+        client = make_client(self.tokens.bot, self.tokens.api_url, session)
+        team = await self._who_we_are(client)
+        api = SlackApi(client, asyncio.get_running_loop())
+        ops = Ops(self.settings, self.log, people=SlackPeople(api, team))
+        store = Store(self.settings.path(self.settings.state.path))
+        desk = Desk(ops, api, store, self.work)
+        announcer = Announcer(ops, api, store)
+        foreman = Foreman(ops, self.runs)
+        app = self._app(client, desk)
+
         async with contextlib.AsyncExitStack() as stack:
-            session = await stack.enter_async_context(aiohttp.ClientSession())
-            client = make_client(self.tokens.bot, self.tokens.api_url, session)
-            team = await self._who_we_are(client)
-
-            api = SlackApi(client, loop)
-            ops = Ops(self.settings, self.log, people=SlackPeople(api, team))
-            store = Store(self.settings.path(self.settings.state.path))
-            desk = Desk(ops, api, store, self.work)
-            announcer = Announcer(ops, api, store)
-            foreman = Foreman(ops, self.runs)
             await asyncio.to_thread(self._prepare, ops)
+            stack.push_async_callback(asyncio.to_thread, self._say_goodbye)
+            left = await asyncio.to_thread(desk.what_was_left)
 
-            app = self._app(client, desk)
-            door = Door(ops, ready=_noticed)
-            runner = await self._listen(app)
             announcer.start()
+            stack.push_async_callback(asyncio.to_thread, announcer.stop, DRAIN_SECONDS)
+            stack.push_async_callback(asyncio.to_thread, self.work.shutdown)
             foreman.start()
-            await asyncio.to_thread(desk.answer_what_was_left)
+            stack.push_async_callback(asyncio.to_thread, foreman.stop, DRAIN_SECONDS)
+            door = Door(ops, ready=_noticed)
+            stack.push_async_callback(asyncio.to_thread, door.close, DRAIN_SECONDS)
+            await self._listen(app, stack, Figures(ops, foreman, http=self.mode.http, sockets=lambda: self.sockets))
+
+            for act in left:
+                desk.take(act)
             logger.info("bot_ready mode=%s team=%s", "http" if self.mode.http else "socket", team)
-            try:
-                await self.stop.wait()
-            finally:
-                await self._shut_down(runner, door, foreman, announcer)
+            await asyncio.Event().wait()
 
     async def _who_we_are(self, client: AsyncWebClient) -> str:
         """The workspace that the token belongs to, asked until Slack answers; a token that it refuses ends the bot."""
         pause = 1.0
-        while not self.stop.is_set():
+        while True:
             try:
                 return str((await client.auth_test())["team_id"])
             except SlackApiError as error:
-                word = str(error.response.get("error"))
-                if word in {"invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired"}:
+                word = error_word(error)
+                if word in REFUSALS:
                     message = f"Slack refuses SLACK_BOT_TOKEN: {word}."
                     raise OpsError(Reason.BAD_CONFIG, message, "Install the app anew and set the token.") from error
                 logger.warning("slack_does_not_answer error=%s", word)
@@ -165,7 +185,6 @@ class _Bot:
                 logger.warning("slack_does_not_answer error=%s", type(error).__name__)
             await asyncio.sleep(pause)
             pause = min(30.0, pause * 2)
-        raise OpsError(Reason.UNEXPECTED, "Stopped before Slack answered.", exit_code=1)
 
     def _prepare(self, ops: Ops) -> None:
         """Clear up after a killed process, then write down who starts with which configuration."""
@@ -187,7 +206,6 @@ class _Bot:
 
     def _app(self, client: AsyncWebClient, desk: Desk) -> AsyncApp:
         app = AsyncApp(
-            token=self.tokens.bot,
             signing_secret=self.tokens.signing_secret or None,
             client=client,
             process_before_response=True,  # the ack leaves when the listener returns; otherwise it is polled for, 10 ms
@@ -197,54 +215,30 @@ class _Bot:
         Intake(self.log, desk.take).register(app)
         return app
 
-    async def _listen(self, app: AsyncApp) -> web.AppRunner | None:
-        """Open the way in: the sockets, or the web server; and the probes where a port was asked for."""
+    async def _listen(self, app: AsyncApp, stack: contextlib.AsyncExitStack, figures: Figures) -> None:
+        """Open the way in: the web server, for Slack's posts and the probes, and the sockets."""
         application = events_route(app) if self.mode.http else web.Application()
-        add_probes(application, self._figures)
-        if not self.mode.http:
-            self.sockets = Sockets(app, self.tokens.app, app.client)
-            await self.sockets.connect()
+        add_probes(application, figures)
+        host = self.mode.host if self.mode.http else "127.0.0.1"
         try:
-            host = self.mode.host if self.mode.http else "127.0.0.1"
-            return await serve(application, host, self.mode.port)
+            runner = await serve(application, host, self.mode.port)
+            stack.push_async_callback(runner.cleanup)
+            logger.info("bot_listens host=%s port=%d", host, runner.addresses[0][1])
         except OSError as error:
             if self.mode.http:
-                message = f"{self.mode.host}:{self.mode.port} cannot be listened on: {error.strerror}."
-                raise OpsError(Reason.BAD_CONFIG, message, "Choose another --port.") from error
+                message = f"{host}:{self.mode.port} cannot be listened on: {error.strerror}."
+                raise OpsError(Reason.BAD_CONFIG, message, "Choose another --host or --port.") from error
             logger.warning("no_probes port=%d error=%s", self.mode.port, error.strerror)  # Slack does not need them
-            return None
+        if not self.mode.http:
+            self.sockets = Sockets(app, self.tokens.app, app.client)
+            stack.push_async_callback(self.sockets.close)
+            await self.sockets.connect()
 
-    async def _figures(self) -> Mapping[str, float]:
-        connected = await self.sockets.connected() if self.sockets else 0
-        try:
-            writable = 1.0
-            await asyncio.to_thread(self.log.transact, lambda _: [])
-        except AuditError:
-            writable = 0.0
-        ready = writable == 1 and (self.mode.http or connected > 0)
-        return {
-            "countersign_ready": float(ready),
-            "countersign_log_writable": writable,
-            "countersign_sockets_connected": float(connected),
-        }
-
-    async def _shut_down(
-        self, runner: web.AppRunner | None, door: Door, foreman: Foreman, announcer: Announcer
-    ) -> None:
-        """Take nothing in, finish what was taken, say goodbye to the log."""
-        logger.info("bot_stops")
-        if self.sockets:
-            await self.sockets.close()
-        if runner:
-            await runner.cleanup()
-        await asyncio.to_thread(door.close)
-        await asyncio.to_thread(foreman.stop, DRAIN_SECONDS)
-        await asyncio.to_thread(self.work.shutdown, wait=True)
-        await asyncio.to_thread(announcer.stop, DRAIN_SECONDS)
+    def _say_goodbye(self) -> None:
         self.runs.shutdown(wait=False, cancel_futures=True)
         with contextlib.suppress(AuditError):
             stopped = Draft(kind="bot_stopped", actor="system:bot", stream="bot", data={"because": "asked to stop"})
-            await asyncio.to_thread(self.log.append, [stopped])
+            self.log.append([stopped])
 
 
 def _noticed(reply: Reply) -> None:

@@ -1,4 +1,4 @@
-"""Doctor's questions to Slack: do the tokens work, do the scopes suffice, is the bot in the channel, are the groups there."""
+"""Doctor's questions to Slack: tokens, scopes, is the bot in the channel, are the groups there."""
 
 import asyncio
 import os
@@ -10,11 +10,24 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import SLACK_URL
+from bot.slack_api import error_word
 from commands.doctor import Check
 from ops.settings import Settings
 from ops.targets import all_targets
 
-SCOPES = frozenset({"commands", "chat:write", "files:write", "files:read", "im:write", "users:read", "usergroups:read"})
+SCOPES = {
+    "channels:read": "",
+    "chat:write": "",
+    "commands": "",
+    "files:read": "",
+    "files:write": "",
+    "im:write": "",
+    "usergroups:read": "",
+    "users:read": "",
+    "app_mentions:read": "@Countersign in a thread is not heard",
+    "groups:read": "no card can go to a private channel",
+}
+"""The scopes of the manifests, and what does not work without those that can be missed."""
 
 
 def slack_checks(settings: Settings) -> Iterator[Check]:
@@ -38,8 +51,8 @@ async def _ask(settings: Settings, token: str) -> list[Check]:
         return [Check("problem", "SLACK_BOT_TOKEN", _word(error))]
     checks = [Check("ok", "SLACK_BOT_TOKEN", f"{answer.get('user')} in {answer.get('team')}")]
     granted = {scope.strip() for scope in str(answer.headers.get("x-oauth-scopes", "")).split(",") if scope.strip()}
-    if granted and SCOPES - granted:
-        checks.append(Check("problem", "scopes", f"missing: {', '.join(sorted(SCOPES - granted))}"))
+    for scope in sorted(SCOPES.keys() - granted) if granted else []:
+        checks.append(Check("warning" if SCOPES[scope] else "problem", f"scope {scope}", SCOPES[scope] or "missing"))
     checks += [await _app_token(url), *(await _channels(settings, client)), *(await _groups(settings, client))]
     return checks
 
@@ -69,7 +82,7 @@ async def _channels(settings: Settings, client: AsyncWebClient) -> list[Check]:
         if found.get("is_ext_shared"):
             checks.append(Check("problem", f"channel {channel}", "is shared with another company: no card goes there"))
         elif not found.get("is_member"):
-            checks.append(Check("problem", f"channel {channel}", "the bot is not in it: type /invite @Countersign there"))
+            checks.append(Check("problem", f"channel {channel}", "the bot is not in it: /invite @Countersign there"))
         else:
             checks.append(Check("ok", f"channel {channel}", f"#{found.get('name')}"))
     return checks
@@ -88,16 +101,16 @@ async def _groups(settings: Settings, client: AsyncWebClient) -> list[Check]:
         groups = (await client.usergroups_list()).get("usergroups") or []
     except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
         return [Check("problem", "user groups", _word(error))]
-    known = {f"@{group.get('handle')}" for group in groups}
+    known = {f"@{group.get('handle')}" for group in groups if not group.get("date_delete")}
     return [
         Check("ok", f"group {handle}", "is there")
         if handle in known
-        else Check("problem", f"group {handle}", "Slack has no such user group")
+        else Check("problem", f"group {handle}", "Slack has no such user group, or it is disabled")
         for handle in sorted(handles)
     ]
 
 
 def _word(error: Exception) -> str:
     if isinstance(error, SlackApiError):
-        return f"Slack says {error.response.get('error')}"
+        return f"Slack says {error_word(error)}"
     return f"Slack did not answer ({type(error).__name__})"

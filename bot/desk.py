@@ -11,6 +11,7 @@ from datetime import timedelta
 from typing import Any
 
 from audit import AuditError
+from audit import Event
 from audit import Query
 from bot.announcer import refuse_shared
 from bot.intake import LOG_DOWN
@@ -19,16 +20,18 @@ from bot.intake import act_of
 from bot.modals import REASON
 from bot.modals import reject_form
 from bot.render import blocks_of
+from bot.render import clean
+from bot.render import escape
 from bot.render import text_of
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
 from bot.store import Store
+from commands.approve import approved_reply
 from commands.dispatch import answer
 from commands.dispatch import guarded
 from commands.page import Button
 from commands.page import Page
 from commands.page import Paragraph
-from commands.push import push_reply
 from commands.reply import Reply
 from commands.words import Front
 from ops.approving import PREFIX_LENGTH
@@ -39,13 +42,17 @@ from ops.approving import reject
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
-from ops.policy import may_request
+from ops.requesting import check_member
 from ops.requests import Request
 from ops.requests import find_request
 
 logger = logging.getLogger("countersign.desk")
 
-_VALUE = re.compile(r"(?P<verb>approve|reject|cancel) (?P<request>R-[1-9][0-9]*) (?P<prefix>[0-9a-f]{16})( (?P<word>[0-9a-f]{16}))?")
+_VALUE = re.compile(
+    r"(?P<verb>approve|reject|cancel) (?P<request>R-[1-9][0-9]{0,8}) (?P<prefix>[0-9a-f]{16})( (?P<word>[0-9a-f]{16}))?"
+)
+FORMS = frozenset({"reject"})
+"""The verbs whose button opens a form; a form of any other verb is not ours."""
 
 PROGRESS_AFTER_SECONDS = 1.2
 REDO_WITHIN = timedelta(minutes=30)
@@ -71,18 +78,23 @@ class Desk:
         else:
             logger.error("desk_full act=%s", act.id)
 
-    def answer_what_was_left(self) -> None:
-        """Do or answer what an earlier process acked and did not answer."""
+    def what_was_left(self) -> list[Act]:
+        """What an earlier process acked and did not answer. To be asked before anything new can come in."""
         since = self._ops.now() - timedelta(hours=24)
         query = Query(kinds=("commanded", "clicked", "answered"), since=since)
         events = self._ops.view.find(query)
         answered = {event.data["to"] for event in events if event.kind == "answered" and event.data}
-        for event in events:
-            if event.kind == "answered" or not event.actor.startswith("slack:") or event.id in answered:
-                continue
-            act = act_of(event)
-            young = self._ops.now() - event.at < REDO_WITHIN and "«" not in act.text
-            self.take(act if young else replace(act, kind="too_late"))
+        return [
+            self._as_left(event)
+            for event in events
+            if event.kind != "answered" and event.actor.startswith("slack:") and event.id not in answered
+        ]
+
+    def _as_left(self, event: Event) -> Act:
+        """The act to do again, or, where it is too old or a secret was cut out of it, to be answered only."""
+        act = act_of(event)
+        young = self._ops.now() - event.at < REDO_WITHIN and "«" not in act.text
+        return act if young else replace(act, kind="too_late")
 
     def _work(self, act: Act) -> None:
         try:
@@ -112,23 +124,20 @@ class Desk:
     def _click(self, act: Act) -> Reply:
         """What a button or a form asks for, once it is certain that we gave it to this person."""
         found = _VALUE.fullmatch(act.value)
-        if found is None or found["verb"] != act.verb:
+        if found is None or found["verb"] != act.verb or (act.inputs and act.verb not in FORMS):
             raise OpsError(
                 Reason.FORGED_VALUE,
                 "That button does not say which request and which plan it stands for.",
                 "Use the buttons of the request's own card.",
                 exit_code=3,
             )
-        directory = self._ops.directory((), users=(act.actor.user,), members=False)
-        may_request((), act.actor, directory, "").or_raise()
+        check_member(self._ops, act.actor)
         request = find_request(self._ops.view, found["request"])
         self._check_place(act, request, found["word"])
         match found["verb"], bool(act.inputs):
             case "approve", _:
                 decided = approve(self._ops, request.id, act.actor, act.id, found["prefix"])
-                left = "It has all it needs and starts." if not decided.missing else f"{decided.missing} more needed."
-                page = Page(f"Your approval of {request.id} is recorded. {left}")
-                return replace(push_reply(decided.request, self._ops.now()), page=page, ok=True, exit_code=0)
+                return approved_reply(decided, self._ops.now())
             case "reject", False:
                 return self._open_reject(act, request)
             case "reject", True:
@@ -143,6 +152,8 @@ class Desk:
         """A click counts only from the recorded card, or from a private answer by the person it was given to."""
         if act.inputs:
             return  # a form: we opened it for this person after these same checks, and Slack keeps its value
+        if any(self._ops.view.act(f"{act.id}:{done}") for done in ("approved", "rejected", "cancelled")):
+            return  # done before a restart and only not answered; its one-time word is used up
         if word is not None:
             if not self._store.take(word, f"{act.verb} {request.id} {request.digest[:PREFIX_LENGTH]}", act.actor.id):
                 raise _stale(request, "That private button was used already or was given to somebody else.")
@@ -183,9 +194,7 @@ class Desk:
         body = {"text": text_of(page), "blocks": blocks_of(page)}
         if act.response_url:
             try:
-                self._api.post_to(
-                    act.response_url, {**body, "response_type": "ephemeral", "replace_original": False}
-                )
+                self._api.post_to(act.response_url, {**body, "response_type": "ephemeral", "replace_original": False})
             except SlackUnavailableError as error:
                 logger.info("response_url_refused act=%s error=%s", act.id, error)
             else:
@@ -217,7 +226,8 @@ class Desk:
 
     def _say_progress(self, act: Act, words: str) -> None:
         if act.response_url:
-            body = {"text": f"Working on it: {words}…", "response_type": "ephemeral", "replace_original": False}
+            text = f"Working on it: {escape(clean(words))}…"
+            body = {"text": text, "response_type": "ephemeral", "replace_original": False}
             self._api.post_to(act.response_url, body)
 
 
@@ -254,6 +264,7 @@ class _Progress:
 
     def __exit__(self, *_: object) -> None:
         self._timer.cancel()
+        self._timer.join()  # what is being told is told before the answer, not after it
 
     def note(self, words: str) -> None:
         self._words = words

@@ -51,7 +51,6 @@ class Act:
     inputs: dict[str, str] = field(default_factory=dict)
     response_url: str | None = None
     trigger: str | None = None
-    label: str = ""
     is_private: bool = False
 
 
@@ -100,7 +99,6 @@ class Intake:
             kind="clicked",
             verb=str(action.get("action_id") or "")[:VALUE_LETTERS],
             value=str(action.get("value") or "")[:VALUE_LETTERS],
-            label=str((action.get("text") or {}).get("text") or "")[:VALUE_LETTERS],
             channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
             message=container.get("message_ts"),
             response_url=body.get("response_url"),
@@ -138,12 +136,14 @@ class Intake:
             await ack(response_action="errors", errors=dict.fromkeys(inputs, LOG_DOWN))
 
     async def on_mention(self, ack: Ack, body: dict[str, Any], event: dict[str, Any]) -> None:
-        await ack()
         text = unescape(re.sub(r"^\s*<@[UW][A-Z0-9]+>\s*", "", str(event.get("text") or "")))
         actor = actor_of(event.get("user_team") or event.get("team") or body.get("team_id"), event.get("user"))
         channel = event.get("channel")
         act = Act(id=act_id(body.get("event_id")), actor=actor, kind="commanded", text=text, channel=channel)
-        await self._record(act, commanded(text, actor, Front.SLACK, channel))
+        recorded = await self._record(act, commanded(text, actor, Front.SLACK, channel))
+        await ack()
+        if not recorded:
+            self._hand(replace(act, kind="log_down"))
 
     async def on_other(self, ack: Ack) -> None:
         await ack()
@@ -190,8 +190,7 @@ def act_of(event: Event) -> Act:
     """The act that an event of an earlier process tells of: what was acked and may not have been answered."""
     data = event.data or {}
     if event.kind == "commanded":
-        words = [data["word"], *data["arguments"]] if data["word"] else []
-        return Act(event.id, Actor(event.actor), "commanded", text=data["text"] if words else "", channel=data["channel"])
+        return Act(event.id, Actor(event.actor), "commanded", text=data["text"], channel=data["channel"])
     return Act(
         event.id,
         Actor(event.actor),

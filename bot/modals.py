@@ -16,7 +16,10 @@ def reject_form(request: str, target: str, value: str) -> dict[str, Any]:
         "submit": _plain("Reject"),
         "close": _plain("Back"),
         "blocks": [
-            {"type": "section", "text": _plain(f"{request} for {target} will not run. The requester reads your reason.")},
+            {
+                "type": "section",
+                "text": _plain(f"{request} for {target} will not run. The requester reads your reason."),
+            },
             {
                 "type": "input",
                 "block_id": REASON,

@@ -50,21 +50,25 @@ class SlackPeople:
         except SlackUnavailableError as error:
             raise _unproven(f"who is in {handle}", error) from error
         if not isinstance(members, list):
-            raise _unproven(f"who is in {handle}", SlackUnavailableError("usergroups.users.list", "no users in the answer"))
+            raise _unproven(
+                f"who is in {handle}", SlackUnavailableError("usergroups.users.list", "no users in the answer")
+            )
         return Group(str(found[0]["id"]), handle, frozenset(str(member) for member in members))
 
     def _problem(self, user: dict[str, Any]) -> str | None:
-        """Why this account may decide nothing, or None. A missing flag is no permission to a flag that is set."""
+        """Why this account may decide nothing, or None. A flag that Slack leaves out permits nothing."""
         if user.get("deleted"):
             return "this account is deactivated"
         if user.get("is_bot") or user.get("is_workflow_bot") or user.get("id") == "USLACKBOT":
             return "this is a bot"
-        if user.get("is_stranger") or (user.get("team_id") or self._team) != self._team:
+        if user.get("is_stranger") or user.get("team_id") != self._team:
             return "this person belongs to another workspace"
         if user.get("is_restricted") or user.get("is_ultra_restricted"):
             return "this person is a guest"
         if user.get("is_invited_user"):
             return "this person has not joined yet"
+        if not all(user.get(flag) is False for flag in ("deleted", "is_bot", "is_restricted", "is_ultra_restricted")):
+            return "Slack does not say whether this is a full member"
         return None
 
 

@@ -23,8 +23,11 @@ Blocks = list[dict[str, Any]]
 HEADER_LETTERS = 150
 TEXT_LETTERS = 3900  # chat.update refuses more than 4,000
 PART_LETTERS = 2800
-BLOCKS_LETTERS = 9000  # a message much larger than this is refused or cut (docs.slack.dev, read 2026-11)
+FACTS_LETTERS = 2000
+BODY_LETTERS = 8000  # a message of more than some 13,000 letters is refused or cut (measured; Slack states no number)
+LEAST_LETTERS = 200
 LINE_LETTERS = 400
+PARAGRAPH_LETTERS = 1500
 LIST_LINES = 30
 
 _DATE = "{date_short_pretty} {time}"
@@ -33,16 +36,17 @@ _USER = re.compile(r"slack:[TE][A-Z0-9]+/(?P<user>[UW][A-Z0-9]+)")
 
 def blocks_of(page: Page) -> Blocks:
     """The blocks of a page, within Slack's limits however large its parts are."""
-    blocks: Blocks = [{"type": "header", "text": {"type": "plain_text", "text": _cut(clean(page.headline), HEADER_LETTERS), "emoji": False}}]
+    blocks: Blocks = [{"type": "header", "text": _plain(page.headline, HEADER_LETTERS)}]
     if page.facts:
-        blocks.append(_rich([_section(_facts(page.facts))]))
-    left = BLOCKS_LETTERS
+        blocks.append(_rich([_section(_within(_facts(page.facts), FACTS_LETTERS))]))
+    left = BODY_LETTERS
     for part in page.body:
-        block = _rich(_part(part, max(200, min(PART_LETTERS, left))))
-        left -= len(str(block))
-        blocks.append(block)
-        if left <= 0:
-            blocks.append(_rich([_section([_text("More than fits here; the rest is in the thread's file.")])]))
+        elements = _part(part, min(PART_LETTERS, left))
+        left -= _letters(elements)
+        if elements:
+            blocks.append(_rich(elements))
+        if left < LEAST_LETTERS:
+            blocks.append(_rich([_section([_text("More than fits here; the terminal shows it all.")])]))
             break
     if page.next:
         blocks.append(_rich([_section([_text("Next: ", bold=True), *_spans(page.next)])]))
@@ -56,13 +60,15 @@ def blocks_of(page: Page) -> Blocks:
 def text_of(page: Page) -> str:
     """What a screen reader and a notification say: all that the blocks tell, as escaped mrkdwn."""
     lines = [escape(clean(page.headline))]
-    lines += [f"{escape(name)}: {_text_line(line)}" for name, line in page.facts]
+    lines += [f"{escape(clean(name))}: {_text_line(line)}" for name, line in page.facts]
     for part in page.body:
         lines += _text_part(part)
     if page.next:
         lines.append(f"Next: {_text_line(page.next)}")
     if page.buttons:
-        lines.append("Buttons: " + ", ".join(escape(button.label) for button in page.buttons))
+        lines.append("Buttons: " + ", ".join(escape(clean(button.label)) for button in page.buttons))
+    if page.small:
+        lines.append(_text_line(page.small))
     return _cut("\n".join(lines), TEXT_LETTERS)
 
 
@@ -73,16 +79,27 @@ def escape(text: str) -> str:
 
 def clean(text: str) -> str:
     """Text in which nothing hides: control, bidi and zero-width characters are shown by their number."""
-    return "".join(
-        character
-        if character in "\n\t" or unicodedata.category(character) not in {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
-        else f"\\u{ord(character):04x}"
-        for character in text
-    )
+    return _PERHAPS_HIDDEN.sub(_shown, text.replace("\r\n", "\n"))
+
+
+def _shown(found: re.Match[str]) -> str:
+    character = found[0]
+    hides = character in _BLANK or unicodedata.category(character) in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+    return f"\\u{ord(character):04x}" if hides else character
+
+
+_PERHAPS_HIDDEN = re.compile(r"[^\x20-\x7e\n\t]")
+_BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
+"""Letters and marks that are drawn as nothing, though Unicode does not count them among the format characters."""
 
 
 def _cut(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
+
+
+def _clean_cut(text: str, letters: int) -> str:
+    """At most so many letters of a text of any length, counted as they are shown."""
+    return _cut(clean(text[: 2 * letters + 2]), letters) or " "
 
 
 def _rich(elements: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -93,8 +110,29 @@ def _section(elements: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {"type": "rich_text_section", "elements": list(elements) or [_text(" ")]}
 
 
-def _text(text: str, *, bold: bool = False, code: bool = False) -> dict[str, Any]:
-    element: dict[str, Any] = {"type": "text", "text": _cut(clean(text), PART_LETTERS) or " "}
+def _plain(text: str, letters: int) -> dict[str, Any]:
+    return {"type": "plain_text", "text": _clean_cut(text, letters), "emoji": False}
+
+
+def _letters(elements: Sequence[dict[str, Any]]) -> int:
+    """How many letters people read in these."""
+    inner = sum(_letters(element.get("elements", ())) for element in elements)
+    return inner + sum(len(str(element.get("text", element.get("fallback", "")))) for element in elements)
+
+
+def _within(elements: Sequence[dict[str, Any]], letters: int) -> list[dict[str, Any]]:
+    """As many of the elements as these letters hold, and a word where some are left out."""
+    kept: list[dict[str, Any]] = []
+    for element in elements:
+        letters -= _letters([element])
+        if letters < 0:
+            return [*kept, _text(" …")]
+        kept.append(element)
+    return kept
+
+
+def _text(text: str, *, bold: bool = False, code: bool = False, letters: int = LINE_LETTERS) -> dict[str, Any]:
+    element: dict[str, Any] = {"type": "text", "text": _clean_cut(text, letters)}
     style = {name: True for name, wanted in (("bold", bold), ("code", code)) if wanted}
     return {**element, "style": style} if style else element
 
@@ -106,11 +144,11 @@ def _spans(line: Line) -> list[dict[str, Any]]:
 def _span(span: Span) -> dict[str, Any]:
     match span:
         case str():
-            return _text(_cut(span, LINE_LETTERS))
+            return _text(span)
         case Code(text):
-            return _text(_cut(text, LINE_LETTERS), code=True)
+            return _text(text, code=True)
         case Strong(text):
-            return _text(_cut(text, LINE_LETTERS), bold=True)
+            return _text(text, bold=True)
         case When(at):
             return {
                 "type": "date",
@@ -121,6 +159,13 @@ def _span(span: Span) -> dict[str, Any]:
         case Who(actor):
             match = _USER.fullmatch(actor)
             return {"type": "user", "user_id": match["user"]} if match else _text(actor)
+
+
+def _paragraph(line: Line) -> list[dict[str, Any]]:
+    """The only place for long sentences, such as a reason or an error."""
+    return [
+        _text(span, letters=PARAGRAPH_LETTERS) if isinstance(span, str) else _span(span) for span in line if span != ""
+    ]
 
 
 def _facts(facts: Sequence[tuple[str, Line]]) -> list[dict[str, Any]]:
@@ -134,38 +179,39 @@ def _facts(facts: Sequence[tuple[str, Line]]) -> list[dict[str, Any]]:
 def _part(part: Part, letters: int) -> list[dict[str, Any]]:
     match part:
         case Paragraph(line):
-            return [_section(_spans(line))]
+            return [_section(_within(_paragraph(line), letters))]
         case Listing(title, lines, marks):
-            shown = list(lines)[:LIST_LINES]
-            items = [
-                _section([*([_text(f"{marks[number]}  ", bold=True)] if marks else []), *_spans(line)])
-                for number, line in enumerate(shown)
-            ]
-            if len(lines) > len(shown):
-                items.append(_section([_text(f"and {len(lines) - len(shown)} more")]))
+            items: list[dict[str, Any]] = []
+            for number, line in enumerate(lines):
+                item = _section([*([_text(f"{marks[number]}  ", bold=True)] if marks else []), *_spans(line)])
+                letters -= _letters([item])
+                if number == LIST_LINES or letters < 0:
+                    items.append(_section([_text(f"and {len(lines) - number} more")]))
+                    break
+                items.append(item)
             heading = [_section([_text(title, bold=True)])] if title else []
             return [*heading, {"type": "rich_text_list", "style": "bullet", "elements": items}] if items else heading
         case Source(title, text):
             heading = [_section([_text(title, bold=True)])] if title else []
-            return [*heading, {"type": "rich_text_preformatted", "elements": [_text(_cut(text, letters) or " ")]}]
+            return [*heading, {"type": "rich_text_preformatted", "elements": [_text(text, letters=letters)]}]
 
 
 def _button(button: Button, page: Page) -> dict[str, Any]:
     element: dict[str, Any] = {
         "type": "button",
         "action_id": button.verb,
-        "text": {"type": "plain_text", "text": _cut(clean(button.label), 75), "emoji": False},
+        "text": _plain(button.label, 75),
         "value": button.value,
-        "accessibility_label": _cut(clean(f"{button.label}: {page.headline}"), 75),
+        "accessibility_label": _clean_cut(f"{button.label}: {page.headline}", 75),
     }
     if button.style:
         element["style"] = button.style
     if button.confirm:
         element["confirm"] = {
-            "title": {"type": "plain_text", "text": _cut(clean(button.label), 100), "emoji": False},
-            "text": {"type": "plain_text", "text": _cut(clean(button.confirm), 300), "emoji": False},
-            "confirm": {"type": "plain_text", "text": "Yes", "emoji": False},
-            "deny": {"type": "plain_text", "text": "No", "emoji": False},
+            "title": _plain(button.label, 100),
+            "text": _plain(button.confirm, 300),
+            "confirm": _plain("Yes", 30),
+            "deny": _plain("No", 30),
         }
     return element
 
@@ -194,6 +240,6 @@ def _text_part(part: Part) -> list[str]:
         case Listing(title, lines, marks):
             words = [_text_line(line) for line in lines]
             marked = [f"{mark}: {line}" for mark, line in zip(marks, words, strict=True)] if marks else words
-            return [*([f"{escape(title)}:"] if title else []), *marked]
+            return [*([f"{escape(clean(title))}:"] if title else []), *marked]
         case Source(title, text):
-            return [f"{escape(title)}:", escape(clean(text))]
+            return [*([f"{escape(clean(title))}:"] if title else []), escape(_clean_cut(text, TEXT_LETTERS))]

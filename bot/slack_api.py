@@ -9,6 +9,7 @@ from typing import TypeVar
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
+from slack_sdk.errors import SlackClientError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
 from slack_sdk.http_retry.builtin_async_handlers import AsyncServerErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
@@ -41,6 +42,12 @@ def make_client(token: str, base_url: str, session: aiohttp.ClientSession) -> As
             AsyncServerErrorRetryHandler(max_retry_count=2),
         ],
     )
+
+
+def error_word(error: SlackApiError) -> str:
+    """Slack's own word for an error; the status where it answered something else, as when it is down."""
+    data = error.response.data
+    return str(data.get("error", "unknown")) if isinstance(data, dict) else f"status {error.response.status_code}"
 
 
 class SlackApi:
@@ -78,7 +85,12 @@ class SlackApi:
         async def put() -> str:
             async with asyncio.timeout(60):
                 response = await self.client.files_upload_v2(
-                    channel=channel, thread_ts=thread, filename=name, title=name, content=content, initial_comment=comment
+                    channel=channel,
+                    thread_ts=thread,
+                    filename=name,
+                    title=name,
+                    content=content,
+                    initial_comment=comment,
                 )
             files: list[dict[str, Any]] = response.get("files") or [response["file"]]
             return str(files[0]["id"])
@@ -104,6 +116,6 @@ class SlackApi:
         try:
             return future.result()
         except SlackApiError as error:
-            raise SlackUnavailableError(method, str(error.response.get("error", "unknown"))) from error
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
+            raise SlackUnavailableError(method, error_word(error)) from error
+        except (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError) as error:
             raise SlackUnavailableError(method, type(error).__name__) from error

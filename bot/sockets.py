@@ -1,4 +1,4 @@
-"""Socket Mode: two connections in one process, quick to notice that one is dead, slow to ask for new ones when told to wait."""
+"""Socket Mode: two connections in one process, quick to notice a dead one, slow to ask for new ones when told to be."""
 
 import asyncio
 import contextlib
@@ -7,11 +7,18 @@ import random
 import time
 
 import aiohttp
-from slack_bolt.adapter.socket_mode.aiohttp import AsyncSocketModeHandler
+from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app
+from slack_bolt.adapter.socket_mode.async_internals import send_async_response
 from slack_bolt.app.async_app import AsyncApp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.web.async_client import AsyncWebClient
+
+from bot.slack_api import error_word
+from ops.errors import OpsError
+from ops.errors import Reason
 
 logger = logging.getLogger("countersign.sockets")
 
@@ -21,27 +28,47 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 60.0
 CALM_SECONDS = 60.0
 QUICK_OPENS = 3
+ADDRESS_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+REFUSALS = frozenset(
+    {"account_inactive", "invalid_auth", "not_allowed_token_type", "not_authed", "token_expired", "token_revoked"}
+)
+"""Slack's words for a token that will not be taken later either."""
 
 
 class PatientClient(SocketModeClient):
-    """Asks Slack for a new address at most as often as is polite.
+    """Asks Slack for a new address at most as often as is polite, and uses none for long.
 
     The client underneath asks again at once whenever it is disconnected, `too_many_websockets` included, hundreds of
-    times a second. Here three may follow each other quickly, as when Slack moves a connection; then pauses grow.
+    times a second. Here three may follow each other quickly, as when Slack moves a connection; then pauses grow. It
+    also tries the same address for ever, though one opens a connection only once and only for a while.
     """
 
-    _opened: list[float]
+    _opened: tuple[float, ...] = ()
+    _address: str | None = None
+    _address_at = 0.0
+
+    @property  # type: ignore[override]
+    def wss_uri(self) -> str | None:
+        """The address to connect to; None when there is none, or when it has been tried for long enough."""
+        return self._address if time.monotonic() < self._address_at + ADDRESS_SECONDS else None
+
+    @wss_uri.setter
+    def wss_uri(self, address: str | None) -> None:
+        self._address, self._address_at = address, time.monotonic()
 
     async def issue_new_wss_url(self) -> str:
-        opened = [at for at in getattr(self, "_opened", []) if at > time.monotonic() - CALM_SECONDS]
-        excess = len(opened) - QUICK_OPENS + 1
+        excess = len(self._opened_lately()) - QUICK_OPENS + 1
         if excess > 0:
             pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**excess)
             pause *= random.uniform(0.5, 1.0)  # noqa: S311 - spreads several bots, keeps no secret
-            logger.warning("socket_waits seconds=%.1f opened_lately=%d", pause, len(opened))
+            logger.warning("socket_waits seconds=%.1f", pause)
             await asyncio.sleep(pause)
-        self._opened = [*opened, time.monotonic()]
+        self._opened = (*self._opened_lately(), time.monotonic())
         return await self._ask_for_url()
+
+    def _opened_lately(self) -> tuple[float, ...]:
+        return tuple(at for at in self._opened if at > time.monotonic() - CALM_SECONDS)
 
     async def _ask_for_url(self) -> str:
         """One question after another until Slack gives an address, waiting as long as it says."""
@@ -51,7 +78,7 @@ class PatientClient(SocketModeClient):
                 answer = await self.web_client.apps_connections_open(app_token=self.app_token)
                 return str(answer["url"])
             except SlackApiError as error:
-                if error.response.get("error") in {"invalid_auth", "not_authed", "not_allowed_token_type", "account_inactive"}:
+                if error_word(error) in REFUSALS:
                     raise
                 wait = float(error.response.headers.get("Retry-After") or pause)
             except (aiohttp.ClientError, TimeoutError, OSError):
@@ -65,26 +92,41 @@ class Sockets:
     """The connections of one bot. `connected` counts those that are up."""
 
     def __init__(self, app: AsyncApp, app_token: str, client: AsyncWebClient) -> None:
-        self._handlers = [self._handler(app, app_token, client) for _ in range(SOCKETS)]
+        self._app = app
+        self._clients = [self._client(app_token, client) for _ in range(SOCKETS)]
 
     async def connect(self) -> None:
-        """Open the first connection, then the others; returns when one is up."""
-        await self._handlers[0].connect_async()
-        for handler in self._handlers[1:]:
-            with contextlib.suppress(SlackApiError, aiohttp.ClientError, TimeoutError):
-                await handler.connect_async()
+        """Open the connections, one after the other. Raises OpsError(BAD_CONFIG) when Slack refuses the token."""
+        for client in self._clients:
+            try:
+                client.wss_uri = await client.issue_new_wss_url()
+            except SlackApiError as error:
+                message = f"Slack refuses SLACK_APP_TOKEN: {error_word(error)}."
+                hint = "Make an app-level token with the scope connections:write and set it."
+                raise OpsError(Reason.BAD_CONFIG, message, hint) from error
+            await client.connect()  # type: ignore[no-untyped-call]
 
     async def connected(self) -> int:
         """How many connections are up just now."""
-        return sum([await handler.client.is_connected() for handler in self._handlers])
+        return sum([await client.is_connected() for client in self._clients])
 
     async def close(self) -> None:
-        """Take nothing more in."""
-        for handler in self._handlers:
-            with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
-                await asyncio.wait_for(handler.close_async(), timeout=5)
+        """Take nothing more in; a connection that does not say goodbye is dropped."""
+        await asyncio.gather(*(self._close(client) for client in self._clients))
 
-    def _handler(self, app: AsyncApp, app_token: str, client: AsyncWebClient) -> AsyncSocketModeHandler:
-        handler = AsyncSocketModeHandler(app, app_token, web_client=client, ping_interval=PING_SECONDS)
-        handler.client.__class__ = PatientClient  # Bolt makes its client itself and offers no other way in
-        return handler
+    async def _close(self, client: PatientClient) -> None:
+        with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
+            await asyncio.wait_for(client.close(), CLOSE_SECONDS)  # type: ignore[no-untyped-call]
+        for task in (client.message_processor, client.current_session_monitor, client.message_receiver):
+            if task is not None:
+                task.cancel()
+        await client.aiohttp_client_session.close()
+
+    def _client(self, app_token: str, web_client: AsyncWebClient) -> PatientClient:
+        client = PatientClient(app_token, logger=self._app.logger, web_client=web_client, ping_interval=PING_SECONDS)
+        client.socket_mode_request_listeners.append(self._hear)
+        return client
+
+    async def _hear(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        began = time.time()
+        await send_async_response(client, request, await run_async_bolt_app(self._app, request), began)

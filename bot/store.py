@@ -92,7 +92,9 @@ class Store:
         """A one-time word that lets this person, and nobody else, use a private button with this value once."""
         word = secrets.token_hex(8)
         with self._connection() as connection:
-            connection.execute("INSERT INTO private_button (word, value, person) VALUES (?, ?, ?)", (word, value, person))
+            connection.execute(
+                "INSERT INTO private_button (word, value, person) VALUES (?, ?, ?)", (word, value, person)
+            )
         return word
 
     def take(self, word: str, value: str, person: str) -> bool:

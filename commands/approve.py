@@ -1,5 +1,7 @@
 """`approve R-7`: one person's yes to exactly this plan. Without the digest it shows the plan, to be approved by a button."""
 
+from datetime import datetime
+
 from commands.page import Button
 from commands.page import Code
 from commands.page import Page
@@ -11,6 +13,7 @@ from commands.words import Front
 from commands.words import Option
 from commands.words import Said
 from ops.approving import PREFIX_LENGTH
+from ops.approving import Decided
 from ops.approving import approve
 from ops.approving import may_see_button
 from ops.errors import OpsError
@@ -31,10 +34,15 @@ def run(ops: Ops, said: Said) -> Reply:
     if len(said.arguments) == 1:
         return _ask(ops, said, number)
     decided = approve(ops, number, said.actor, said.act, said.arguments[1].lower(), said.progress)
+    return approved_reply(decided, ops.now())
+
+
+def approved_reply(decided: Decided, now: datetime) -> Reply:
+    """What an approver is told, typed or clicked: it is recorded, and what it still takes."""
     request = decided.request
-    left = "It has all it needs and starts." if not decided.missing else f"{decided.missing} more needed."
+    left = f"{decided.missing} more needed." if decided.missing else "It has all it needs and starts."
     page = Page(f"Your approval of {request.id} is recorded. {left}")
-    return Reply(page, push_reply(request, ops.now()).data, request=request.id)
+    return Reply(page, push_reply(request, now).data, request=request.id)
 
 
 def _ask(ops: Ops, said: Said, number: str) -> Reply:

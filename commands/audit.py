@@ -1,34 +1,37 @@
 """`audit create|verify|query|export`: the log itself, at the terminal. Reading it is written down where it can be."""
 
 import argparse
-import sys
 from dataclasses import asdict
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from typing import TextIO
 
+from audit import KINDS
 from audit import AuditError
 from audit import Draft
 from audit import Event
 from audit import Log
-from audit import LogBusy
-from audit import NoLog
+from audit import LogExists
 from audit import Query
 from audit import Reader
 from audit import export
 from audit import verify
 from commands.door import terminal_actor
+from commands.knock import check_log
 from commands.page import Listing
 from commands.page import Page
 from commands.page import When
 from commands.reply import Reply
 from commands.reply import error_reply
 from commands.show import event_json
+from commands.terminal import log_reply
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.settings import Settings
 from ops.targets import find_target
+from ops.targets import nearest
 
 ROWS = 50
 
@@ -48,27 +51,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action.add_argument("--until", help="the same, exclusive")
         action.add_argument("--text", help="text that the data holds")
         if name == "query":
-            action.add_argument("--limit", type=int, default=ROWS)
+            action.add_argument("--limit", type=int, default=ROWS, help=f"so many of the newest; {ROWS} if not said")
         else:
             action.add_argument("--format", choices=["csv", "jsonl"], default="jsonl")
 
 
-def run_audit(settings: Settings, arguments: argparse.Namespace, uid: int) -> Reply:
-    """Do one action. Everything but `create` wants a log to be there."""
+def run_audit(settings: Settings, arguments: argparse.Namespace, uid: int, out: TextIO) -> Reply:
+    """Do one action; `export` writes its rows to `out`. Everything but `create` wants a log to be there."""
     path = settings.log_path
     try:
         if arguments.action == "create":
             Log.create(path)
             return Reply(Page(f"The log {path} is made"), {"path": str(path)})
-        if not path.exists():
-            raise OpsError(Reason.NO_LOG, f"There is no log at {path}.", "Make one with `countersign audit create`.")
+        check_log(path)
         if arguments.action == "verify":
             return _verify(path, uid)
         query = _query(settings, arguments)
-        return _list(path, query, uid) if arguments.action == "query" else _export(path, query, arguments.format, uid)
+        if arguments.action == "query":
+            return _list(path, query, uid)
+        return _export(path, query, arguments.format, uid, out)
+    except LogExists as error:
+        return error_reply(OpsError(Reason.BAD_USAGE, error.message, error.hint))
     except AuditError as error:
-        reason = Reason.NO_LOG if isinstance(error, NoLog) else Reason.LOG_UNAVAILABLE
-        return error_reply(OpsError(reason, error.message, error.hint))
+        return log_reply(error)
     except OpsError as error:
         return error_reply(error)
 
@@ -89,10 +94,12 @@ def _verify(path: Path, uid: int) -> Reply:
 
 
 def _list(path: Path, query: Query, uid: int) -> Reply:
-    events = Reader(path).find(query)
+    events = Reader(path).find(query)[::-1]
     _note(path, uid, "queried", {"query": _words(query), "rows": len(events)})
     lines = [_line(event) for event in events]
-    page = Page(f"{len(events)} events", body=[Listing("", lines)] if lines else [])
+    words = f"{len(events)} event{'s' if len(events) != 1 else ''}"
+    full = len(events) == query.limit
+    page = Page(f"The last {words}; more with --limit" if full else words, body=[Listing("", lines)] if lines else [])
     return Reply(page, {"events": [{**event_json(event), "stream": event.stream} for event in events]})
 
 
@@ -102,26 +109,29 @@ def _line(event: Event) -> tuple[Any, ...]:
     return (f"#{event.seq}  ", When(event.at), f"  {event.kind}  {event.actor}{target}{request}")
 
 
-def _export(path: Path, query: Query, form: str, uid: int) -> Reply:
-    """Events go to standard output as they are; what is for people goes to standard error."""
-    rows = export(path, format="csv" if form == "csv" else "jsonl", query=query, out=sys.stdout)
+def _export(path: Path, query: Query, form: str, uid: int, out: TextIO) -> Reply:
+    """Events are written as they are, oldest first."""
+    rows = export(path, format="csv" if form == "csv" else "jsonl", query=query, out=out)
     _note(path, uid, "exported", {"format": form, "query": _words(query), "rows": rows})
     return Reply(Page(f"{rows} events exported"), {"rows": rows, "format": form})
 
 
 def _note(path: Path, uid: int, kind: str, data: dict[str, Any]) -> None:
-    """Write down that somebody read the log. While another process writes, reading leaves no trace but its own output."""
+    """Write down that somebody read the log. While another process has it, reading leaves no trace but its output."""
     try:
         with Log.open(path, lock_wait_seconds=0.0) as log:
             log.append([Draft(kind=kind, actor=terminal_actor(uid).id, stream="all", data=data)])
-    except LogBusy:
-        return
     except AuditError:
         return  # a damaged log must still be readable, and `verify` says what is wrong with it
 
 
 def _query(settings: Settings, arguments: argparse.Namespace) -> Query:
     target = find_target(settings, arguments.target) if arguments.target else None
+    for kind in arguments.kind:
+        if kind not in KINDS:
+            near = nearest(kind, sorted(KINDS))
+            hint = f"Did you mean {near}?" if near else f"These are: {', '.join(sorted(KINDS))}."
+            raise OpsError(Reason.BAD_USAGE, f"There is no kind of event {kind!r}.", hint)
     return Query(
         actor=arguments.actor,
         project=target.project if target else None,
@@ -132,7 +142,7 @@ def _query(settings: Settings, arguments: argparse.Namespace) -> Query:
         until=_moment(arguments.until),
         text=arguments.text,
         limit=getattr(arguments, "limit", None),
-        newest_first=False,
+        newest_first=arguments.action == "query",
     )
 
 
@@ -141,9 +151,9 @@ def _moment(text: str | None) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         raise OpsError(Reason.BAD_USAGE, f"{text!r} is no date.", "Write 2026-11-22 or 2026-11-22T13:52:01Z.") from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def _words(query: Query) -> str:

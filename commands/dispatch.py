@@ -21,6 +21,7 @@ from ops.layer import Ops
 from ops.layer import record_refusal
 from ops.masking import mask_intake
 from ops.people import Actor
+from ops.requesting import check_member
 
 logger = logging.getLogger("countersign.commands")
 
@@ -68,6 +69,8 @@ def answer(
     """Do what a line that is already in the log says, and record the answer. Always replies, whatever happens."""
 
     def work() -> Reply:
+        if front is Front.SLACK:
+            check_member(ops, actor)
         parsed = parse(split_line(text), front)
         said = Said(parsed.word, parsed.arguments, parsed.options, actor, front, act, progress)
         return all_words()[parsed.word].run(ops, said)
@@ -132,4 +135,3 @@ def _word_of(text: str) -> str:
     words = text.split()
     word = words[0].lower().lstrip("/") if words else "help"
     return word if word in all_words() else ""
-

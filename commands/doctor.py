@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from audit import AuditError
 from audit import verify
+from commands.knock import check_log
 from commands.page import Listing
 from commands.page import Page
 from commands.reply import Reply
@@ -41,28 +43,46 @@ SlackChecks = Callable[[Settings], Iterator[Check]]
 
 
 def run_doctor(path: Path, slack_checks: SlackChecks) -> Reply:
-    """Look at everything and change nothing. Exit 1 when there is a problem."""
+    """Look at everything and change nothing. Exit 1 when there is a problem, 2 without a configuration or a log."""
     checks: list[Check] = []
+    told: dict[str, str] = {}
     try:
         settings = load_settings(path)
+        checks.append(Check("ok", "configuration", str(path)))
     except OpsError as error:
         checks.append(Check("problem", "configuration", f"{error.message} {error.hint}"))
+        told = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
     else:
-        checks.append(Check("ok", "configuration", str(path)))
-        for look in (_log, _secrets_folder, slack_checks, _targets, _tools, _overriders):
-            checks += look(settings)
+        try:
+            check_log(settings.log_path)
+        except OpsError as error:
+            told = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
+        for look in (_log, _private, slack_checks, _targets, _tools, _overriders):
+            checks += _seen(look, settings)
     bad = sum(1 for check in checks if check.state == "problem")
     headline = "Everything works" if not bad else f"{bad} problem{'s' if bad != 1 else ''}"
     lines = [(f"{check.what}: {check.found}",) for check in checks]
     page = Page(headline, body=[Listing("", lines, [check.state for check in checks])])
-    return Reply(page, {"checks": [asdict(check) for check in checks]}, ok=not bad, exit_code=1 if bad else 0)
+    data = {**told, "checks": [asdict(check) for check in checks]}
+    return Reply(page, data, ok=not bad, exit_code=2 if told else min(bad, 1))
+
+
+def _seen(look: SlackChecks, settings: Settings) -> list[Check]:
+    """What one look found, up to where it failed in a way of its own: the others are not ended by that."""
+    checks: list[Check] = []
+    try:
+        for check in look(settings):
+            checks.append(check)
+    except (OpsError, AuditError) as error:
+        checks.append(Check("problem", look.__name__.strip("_"), f"{error.message} {error.hint}".strip()))
+    except OSError as error:
+        checks.append(Check("problem", look.__name__.strip("_"), f"{error.filename or ''} {error.strerror}".strip()))
+    return checks
 
 
 def _log(settings: Settings) -> Iterator[Check]:
     path = settings.log_path
-    if not path.exists():
-        yield Check("problem", "log", f"there is none at {path}; make it once with `countersign audit create`")
-        return
+    check_log(path)
     found = verify(path)
     words = f"{path}, {found.events} events, head {found.head[:16]}"
     yield Check("ok", "log", words) if found.ok else Check("problem", "log", f"{path}: {found.problems[0].message}")
@@ -72,11 +92,17 @@ def _log(settings: Settings) -> Iterator[Check]:
         yield Check("problem", "log", f"this user may not write {path}")
 
 
-def _secrets_folder(settings: Settings) -> Iterator[Check]:
-    for name, folder in (("backups", settings.backup.path), ("state", settings.state.path.parent)):
-        path = settings.path(folder)
-        if path.exists() and path.stat().st_mode & PRIVATE and name == "backups":
-            yield Check("warning", name, f"others on this host may look into {path}; make it 0700")
+def _private(settings: Settings) -> Iterator[Check]:
+    """What only the bot's own user may look into: the backups, and files that hold secrets."""
+    backups = settings.path(settings.backup.path)
+    if backups.exists() and backups.stat().st_mode & PRIVATE:
+        yield Check("warning", "backups", f"others on this host may look into {backups}; make it 0700")
+    for target in all_targets(settings):
+        headers = [value for check in target.settings.health for value in check.headers.values()]
+        for reference in (target.settings.database_url, *headers):
+            path = settings.path(Path(reference.removeprefix("file:")))
+            if reference.startswith("file:") and path.exists() and path.stat().st_mode & PRIVATE:
+                yield Check("warning", f"{target.name} secret", f"others on this host may read {path}; make it 0600")
 
 
 def _targets(settings: Settings) -> Iterator[Check]:

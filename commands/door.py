@@ -9,7 +9,6 @@ could choose it could say something under the id of what was said before.
 import contextlib
 import json
 import logging
-import os
 import pwd
 import re
 import shlex
@@ -162,10 +161,8 @@ def _read_line(connection: socket.socket) -> bytes:
     found = b""
     deadline = time.monotonic() + HELLO_SECONDS
     while b"\n" not in found:
-        if len(found) > LINE_BYTES or time.monotonic() > deadline:
-            raise ValueError
         part = connection.recv(LINE_BYTES)
-        if not part:
-            raise ValueError
         found += part
+        if not part or len(found) > LINE_BYTES or time.monotonic() > deadline:
+            raise ValueError
     return found.partition(b"\n")[0]

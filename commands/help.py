@@ -14,8 +14,10 @@ from commands.words import all_words
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.policy import Decision
 from ops.policy import is_named
 from ops.policy import may_request
+from ops.settings import Environment
 from ops.targets import all_targets
 from ops.targets import nearest
 
@@ -61,17 +63,20 @@ def _rights(ops: Ops, said: Said) -> list[Line]:
         except OpsError as error:
             lines.append((f"{target.name}: unknown just now, so nothing: {error.message}",))
             continue
-        decision = may_request(rules.requesters, said.actor, directory, target.name)
-        if not decision.allowed:
-            lines.append((f"{target.name}: nothing. {decision.message}",))
-            continue
-        if not rules.approvals:
-            lines.append((f"{target.name}: push (no approval needed)",))
-        elif is_named(rules.approvers, said.actor, directory.groups):
-            lines.append((f"{target.name}: push; approve and reject what others request and wrote",))
-        else:
-            lines.append((f"{target.name}: push; {rules.approvals} of {', '.join(rules.approvers)} approve",))
+        may_push = may_request(rules.requesters, said.actor, directory, target.name)
+        is_approver = bool(rules.approvals) and is_named(rules.approvers, said.actor, directory.groups)
+        lines.append((f"{target.name}: {_right(rules, may_push, is_approver)}",))
     return lines
+
+
+def _right(rules: Environment, may_push: Decision, is_approver: bool) -> str:
+    """What one person may do on one target, in words."""
+    deciding = "approve and reject what others request and wrote"
+    if not may_push.allowed:
+        return deciding if is_approver else f"nothing. {may_push.message}"
+    if not rules.approvals:
+        return "push (no approval needed)"
+    return f"push; {deciding}" if is_approver else f"push; {rules.approvals} of {', '.join(rules.approvers)} approve"
 
 
 def _first_step(ops: Ops, prefix: str) -> Line:

@@ -1,7 +1,9 @@
 """`countersign init`: a first configuration and an empty log, asking for what it needs to know."""
 
 import argparse
+import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -13,26 +15,26 @@ from commands.page import Page
 from commands.reply import Reply
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.settings import load_settings
+from ops.settings import read_settings
 
 _TEMPLATE = """\
 [slack]
-channel = "{channel}"
+channel = {channel}
 
 [projects.{project}]
-repository = "{repository}"
+repository = {repository}
 
 [projects.{project}.environments.dev]
 database_url = "${prefix}_DEV_DATABASE_URL"
-branch = "{dev_branch}"
+branch = {dev_branch}
 approvals = 0
 backup = "none"
 
 [projects.{project}.environments.prod]
 database_url = "${prefix}_PROD_DATABASE_URL"
-branch = "{prod_branch}"
+branch = {prod_branch}
 approvals = 1
-approvers = ["{approvers}"]
+approvers = [{approvers}]
 backup = "restored"
 """
 
@@ -53,25 +55,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_init(path: Path, arguments: argparse.Namespace) -> Reply:
-    """Write the configuration and make the log. Never writes over either. Raises OpsError."""
-    if path.exists():
-        raise OpsError(Reason.BAD_USAGE, f"{path} is there already.", "Change it by hand, or name another with --config.")
-    answers = {name: getattr(arguments, name) or _ask(question, default) for name, (question, default) in _QUESTIONS.items()}
-    quoted = {name: answer.replace("\\", "\\\\").replace('"', '\\"') for name, answer in answers.items()}
-    prefix = "".join(letter if letter.isalnum() else "_" for letter in answers["project"].upper())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.new")
-    draft.write_text(_TEMPLATE.format(prefix=prefix, **quoted))
-    try:
-        settings = load_settings(draft)  # a bad answer is told now, and leaves nothing behind
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
+    """Write the configuration and make the log. Never writes over either; a bad answer leaves nothing behind.
+
+    Raises OpsError.
+    """
+    if os.path.lexists(path):
+        message = f"{path} is there already."
+        raise OpsError(Reason.BAD_USAGE, message, "Change it by hand, or name another with --config.")
+    answers = {name: (getattr(arguments, name) or _ask(*question)).strip() for name, question in _QUESTIONS.items()}
+    prefix = re.sub("[^A-Z0-9]", "_", answers["project"].upper())
+    prefix = prefix if prefix[:1].isalpha() else f"_{prefix}"  # a variable's name does not begin with a digit
+    written = {name: _quoted(answer) for name, answer in answers.items()}
+    if re.fullmatch("[A-Za-z0-9_-]+", answers["project"]):
+        written["project"] = answers["project"]
+    text = _TEMPLATE.format(prefix=prefix, **written)
+    settings = read_settings(text.encode(), path)
+    _write(path, text)
     try:
         if not settings.log_path.exists():
             Log.create(settings.log_path)
-    except AuditError as error:
-        raise OpsError(Reason.LOG_UNAVAILABLE, error.message, error.hint) from error
+    except (AuditError, OSError) as error:
+        path.unlink()
+        message = error.message if isinstance(error, AuditError) else f"{settings.log_path}: {error.strerror}."
+        raise OpsError(Reason.LOG_UNAVAILABLE, message, "Mend that, then run `countersign init` again.") from error
     steps = [
         ("set ", Code(f"{prefix}_DEV_DATABASE_URL"), " and ", Code(f"{prefix}_PROD_DATABASE_URL")),
         ("make the Slack app from manifest.yaml and set ", Code("SLACK_BOT_TOKEN"), " and ", Code("SLACK_APP_TOKEN")),
@@ -82,7 +88,23 @@ def run_init(path: Path, arguments: argparse.Namespace) -> Reply:
     return Reply(page, {"config": str(path), "log": str(settings.log_path)})
 
 
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("x") as file:  # somebody else may have made it since we looked
+            file.write(text)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}."
+        raise OpsError(Reason.BAD_USAGE, message, "Choose another place with --config.") from error
+
+
+def _quoted(answer: str) -> str:
+    """An answer as a TOML string, or as the key of a table: JSON writes both in the same way."""
+    return json.dumps(answer, ensure_ascii=False)
+
+
 def _ask(question: str, default: str) -> str:
+    """What somebody at a terminal answers; the default where nobody can be asked."""
     if not sys.stdin.isatty():
         return default
     print(f"{question} [{default}]: ", end="", file=sys.stderr, flush=True)

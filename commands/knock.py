@@ -29,6 +29,24 @@ def socket_path(log: Path) -> Path:
     return log.with_name(log.name + ".sock")
 
 
+def check_log(log: Path) -> None:
+    """Without a log nothing is done; only `audit create` (through init and demo too) makes one. Raises OpsError."""
+    try:
+        log.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise OpsError(
+            Reason.NO_LOG,
+            f"There is no audit log at {log}, and nothing is done without one.",
+            "Make it once with `countersign audit create`; if there was one, find out where it went first.",
+        ) from None
+    except OSError as error:
+        raise OpsError(
+            Reason.LOG_UNAVAILABLE,
+            f"The audit log {log} cannot be reached: {error.strerror}.",
+            "Ask whoever runs Countersign: you have to be let into the log's folder.",
+        ) from error
+
+
 @contextlib.contextmanager
 def short_path(path: Path) -> Iterator[str]:
     """The path of a socket, short enough for the system (108 bytes) whatever folder it is in."""

@@ -18,6 +18,7 @@ from commands.page import Source
 from commands.page import When
 from commands.page import Who
 from ops.approving import PREFIX_LENGTH
+from ops.blockers import Blocker
 from ops.plan import Plan
 from ops.requests import Request
 from ops.requests import Step
@@ -41,7 +42,9 @@ def plan_page(plan: Plan) -> Page:
     """What would run on a target, its hazards, and what stands in the way."""
     count = len(plan.pending)
     blocked = plan.blocks()
-    headline = f"Plan for {plan.target.name}: {_migrations(count)} pending" if count else f"{plan.target.name}: nothing to do"
+    headline = (
+        f"Plan for {plan.target.name}: {_migrations(count)} pending" if count else f"{plan.target.name}: nothing to do"
+    )
     body: list[Part] = []
     if blocked is not None:
         body.append(Paragraph(("A push would be refused. ", blocked.message)))
@@ -105,7 +108,16 @@ def _headline(request: Request, status: Status) -> str:
     words = _HEADLINES[status]
     if status is Status.WAITING and not request.needed:
         words = "starts"
+    if _is_all_applied(request, status):
+        words = "is all applied, but did not end well"
+    if request.settlement is not None:
+        words = "was interrupted; a person settled it"
     return f"{request.id} · {request.target} · {_migrations(len(request.files))} {words}"
+
+
+def _is_all_applied(request: Request, status: Status) -> bool:
+    """Whether a run that did not succeed has everything on the target: a check failed afterwards."""
+    return status is Status.PARTIALLY_APPLIED and not request.ending.get("not_applied")
 
 
 def _facts(request: Request, status: Status, last_backup: LastBackup | None) -> list[tuple[str, Line]]:
@@ -118,7 +130,9 @@ def _facts(request: Request, status: Status, last_backup: LastBackup | None) -> 
     if status is Status.WAITING:
         if request.needed:
             facts.append(("Expires", (When(request.expires_at),)))
-            facts.append(("May approve", (", ".join(request.plan["policy"]["approvers"]), ", not the requester or an author")))
+            facts.append(
+                ("May approve", (", ".join(request.plan["policy"]["approvers"]), ", not the requester or an author"))
+            )
         facts.append(("Last backup", _backup_line(last_backup, request)))
         if request.unknown_authors:
             facts.append(("Authors nobody knows", (", ".join(request.unknown_authors),)))
@@ -130,15 +144,18 @@ def _facts(request: Request, status: Status, last_backup: LastBackup | None) -> 
 
 
 def _approvals(request: Request) -> Line:
-    line: list[Any] = [f"{len(request.approvals)} of {request.needed}"]
+    line: list[Any] = [f"{request.needed - request.missing} of {request.needed}"]
     for approval in request.approvals:
         line += [" · ", Who(approval.by.id), " ", When(approval.at)]
+        line += [] if approval.stands else [" (no longer counts)"]
     return tuple(line)
 
 
 def _backup_line(last: LastBackup | None, request: Request) -> Line:
     level = request.plan["policy"]["backup"]
-    coming = "; none will be taken: the policy says so" if level == "none" else f"; a new one is taken and {level} first"
+    coming = (
+        "; none will be taken: the policy says so" if level == "none" else f"; a new one is taken and {level} first"
+    )
     if last is None:
         return (f"none known{coming}",)
     return (When(last.at), f", {last.proof['level']}", coming)
@@ -182,18 +199,21 @@ def _problems_part(plan: Plan) -> list[Part]:
     return [Listing("History and files differ", lines)] if lines else []
 
 
-_MARKS = {"running": "running", "done": "done", "failed": "failed"}
-
-
 def _steps_part(request: Request) -> Listing:
     known = {step.name: step for step in request.steps}
     lines: list[Line] = []
     marks = []
     for name in STEPS:
         step = known.get(name)
-        marks.append(_MARKS[step.outcome] if step else ("not run" if request.is_over else "to come"))
+        marks.append(_step_mark(step, request))
         lines.append((name, *_step_words(step, request)))
     return Listing("Steps", lines, marks)
+
+
+def _step_mark(step: Step | None, request: Request) -> str:
+    if step is None:
+        return "not run" if request.is_over else "to come"
+    return "broken off" if request.is_over and step.outcome == "running" else step.outcome
 
 
 def _step_words(step: Step | None, request: Request) -> tuple[str, ...]:
@@ -204,9 +224,15 @@ def _step_words(step: Step | None, request: Request) -> tuple[str, ...]:
         words.append(f"{len(request.applied)} of {len(request.files)} migrations applied")
     if step.detail.get("said"):
         words.append(str(step.detail["said"]))
+    if step.detail.get("waits") and step.outcome == "running" and not request.is_over:
+        words.append(f"waits for a lock; in the way: {_blockers_text(step.detail['waits'])}")
     if step.seconds is not None:
         words.append(seconds_text(step.seconds))
     return (": " + ", ".join(words),) if words else ()
+
+
+def _blockers_text(wait: Mapping[str, Any]) -> str:
+    return "; ".join(str(Blocker(**one)) for one in wait["blockers"]) or "nobody that could be seen"
 
 
 def _ending_part(request: Request, status: Status) -> list[Part]:
@@ -222,10 +248,19 @@ def _ending_part(request: Request, status: Status) -> list[Part]:
         parts.append(Source("Where", str(failed.detail["sql"]["caret"])))
     if failed is not None and failed.detail.get("hint"):
         parts.append(Paragraph(("Hint: ", str(failed.detail["hint"]))))
-    if status is Status.PARTIALLY_APPLIED:
-        parts.append(Listing("On the target", [(Code(one),) for one in ending.get("applied", [])]))
-        parts.append(Listing("Not on the target", [(Code(one),) for one in ending.get("not_applied", [])]))
+    if status in {Status.PARTIALLY_APPLIED, Status.INTERRUPTED}:
+        for title, key in _WHERE:
+            if ending.get(key):
+                parts.append(Listing(title, [(Code(one),) for one in ending[key]]))
+    if (settled := request.settlement) is not None:
+        line: Line = ("Settled by ", Who(settled.by.id), " ", When(settled.at), f": {settled.because}")
+        parts.append(Paragraph(line))
+        there = ", ".join(settled.versions) or "none of this plan"
+        parts.append(Paragraph(("In the target's history then: ", there)))
     return parts
+
+
+_WHERE = (("On the target", "applied"), ("Not on the target", "not_applied"), ("Unknown", "unknown"))
 
 
 def _next(request: Request, status: Status) -> Line:
@@ -233,10 +268,9 @@ def _next(request: Request, status: Status) -> Line:
     match status:
         case Status.WAITING if request.needed and request.shown is None:
             return ("the full SQL goes into the thread; then the Approve button appears.",)
-        case Status.WAITING if request.needed > len(request.approvals):
-            missing = request.needed - len(request.approvals)
+        case Status.WAITING if request.missing:
             people = ", ".join(request.plan["policy"]["approvers"])
-            return (f"{missing} more of {people} approve or reject; ", Who(request.by.id), " can cancel.")
+            return (f"{request.missing} more of {people} approve or reject; ", Who(request.by.id), " can cancel.")
         case Status.WAITING:
             return ("it starts as soon as the target is free.",)
         case Status.RUNNING:
@@ -245,8 +279,12 @@ def _next(request: Request, status: Status) -> Line:
             return ("nothing to do. ", Code(f"history {request.environment}"), " lists what ran.")
         case Status.FAILED | Status.REJECTED | Status.CANCELLED | Status.EXPIRED | Status.SUPERSEDED:
             return ("when it is mended, ask again with ", Code(again), ".")
+        case Status.PARTIALLY_APPLIED if _is_all_applied(request, status):
+            return ("look at the application, and mend it with a new migration; ", Code(again), " runs it.")
         case Status.PARTIALLY_APPLIED:
             return ("mend what failed in a new commit, then ", Code(again), " runs what is left.")
+        case Status.INTERRUPTED if request.settlement is not None:
+            return ("settled, the target is free; ask again with ", Code(again), ".")
         case Status.INTERRUPTED:
             return (
                 "look at the target; when it is clear what happened, ",
@@ -261,9 +299,11 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     value = f"{request.id} {request.digest[:PREFIX_LENGTH]}"
     count = _migrations(len(request.files))
     buttons = []
-    if request.shown is not None and request.needed > len(request.approvals):
+    if request.shown is not None and request.missing:
         confirm = f"Run {count} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
-        buttons.append(Button("approve", f"Approve for {request.environment}"[:60], f"approve {value}", "primary", confirm))
+        buttons.append(
+            Button("approve", f"Approve for {request.environment}"[:60], f"approve {value}", "primary", confirm)
+        )
     buttons.append(Button("reject", "Reject…", f"reject {value}", "danger"))
     confirm = f"Take {request.id} back? Nothing will be run."
     buttons.append(Button("cancel", "Cancel request", f"cancel {value}", None, confirm))

@@ -28,9 +28,7 @@ OPTIONS = {"commit": Option("[0-9a-f]{7,40}", needed=True), "wait": Option("[0-9
 
 def run(ops: Ops, said: Said) -> Reply:
     target = find_target(ops.settings, _environment(said))
-    asked = request_push(
-        ops, target, said.actor, said.act, commit=said.options.get("commit"), progress=said.progress
-    )
+    asked = request_push(ops, target, said.actor, said.act, commit=said.options.get("commit"), progress=said.progress)
     if asked.request is None:
         page = Page(f"{target.name}: nothing to do, all {asked.plan.applied} migrations are applied")
         return Reply(page, {**plan_json(asked.plan), "request": None, "status": "nothing_to_do", "steps": []})

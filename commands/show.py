@@ -17,6 +17,7 @@ from commands.words import Said
 from ops.backups import last_backup
 from ops.layer import Ops
 from ops.requests import Request
+from ops.requests import Settlement
 from ops.requests import find_request
 from ops.requests import stream_of
 
@@ -55,9 +56,7 @@ def request_json(request: Request, now: datetime) -> dict[str, Any]:
         "digest": request.digest,
         "by": request.by.id,
         "expires_at": request.expires_at.isoformat(),
-        "approvals": [
-            {"by": one.by.id, "at": one.at.isoformat(), "digest": one.digest} for one in request.approvals
-        ],
+        "approvals": [{"by": one.by.id, "at": one.at.isoformat(), "digest": one.digest} for one in request.approvals],
         "needed": request.needed,
         "applied": list(request.applied),
         "steps": [
@@ -66,7 +65,15 @@ def request_json(request: Request, now: datetime) -> dict[str, Any]:
         ],
         "backup": dict(request.proof) if request.proof else None,
         "ending": dict(request.ending),
+        "settled": _settled_json(request.settlement),
     }
+
+
+def _settled_json(found: Settlement | None) -> dict[str, Any] | None:
+    if found is None:
+        return None
+    at = found.at.isoformat()
+    return {"by": found.by.id, "at": at, "because": found.because, "versions": list(found.versions)}
 
 
 def event_json(event: Event) -> dict[str, Any]:

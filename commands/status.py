@@ -38,7 +38,9 @@ def run(ops: Ops, said: Said) -> Reply:
         mine = [one for one in waiting if one.target == target.name]
         backup = last_backup(view, target.project, target.environment)
         lines: list[Line] = [_request_line(ops, one) for one in mine] or [("nothing waits and nothing runs",)]
-        lines.append(("last backup: ", When(backup[0]), f", {backup[1]['level']}") if backup else ("last backup: none known",))
+        lines.append(
+            ("last backup: ", When(backup[0]), f", {backup[1]['level']}") if backup else ("last backup: none known",)
+        )
         parts.append(Listing(f"{target.name} ({target.settings.branch}, {_approvals(target)})", lines))
         data.append(_json(ops, target, mine, backup[0].isoformat() if backup else None))
     count = sum(1 for one in waiting if one.target in {target.name for target in targets})
@@ -53,7 +55,7 @@ def _approvals(target: Target) -> str:
 
 def _request_line(ops: Ops, request: Request) -> Line:
     words = f"{request.id} is {request.status_at(ops.now()).value}: {len(request.files)} migrations, "
-    return (words, f"{len(request.approvals)} of {request.needed} approvals, by ", Who(request.by.id))
+    return (words, f"{request.needed - request.missing} of {request.needed} approvals, by ", Who(request.by.id))
 
 
 def _json(ops: Ops, target: Target, mine: list[Request], backup_at: str | None) -> dict[str, Any]:

@@ -29,8 +29,8 @@ from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import utc_now
 from ops.running import take_up_orphans
+from ops.setting_values import parse_duration
 from ops.settings import Settings
-from ops.settings import parse_duration
 from ops.waiting import wait_for_end
 
 Progress = Callable[[str], None]
@@ -69,9 +69,7 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
         try:
             take_up_orphans(ops, progress)
             actor = terminal_actor(os.getuid())
-            return say(
-                ops, line_of(words), actor=actor, front=Front.TERMINAL, act=str(uuid.uuid4()), progress=progress
-            )
+            return say(ops, line_of(words), actor=actor, front=Front.TERMINAL, act=str(uuid.uuid4()), progress=progress)
         finally:
             door.close()
 

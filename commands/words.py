@@ -18,6 +18,7 @@ from commands.reply import Reply
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.masking import mask_intake
 from ops.people import Actor
 from ops.targets import nearest
 
@@ -90,15 +91,26 @@ def forgive(text: str) -> str:
     return re.sub(r"(?<!\S)–(?=[a-z]{2})", "--", straight).replace("–", "-")
 
 
+_APOSTROPHE = re.compile(r"(?<=\w)'(?=\w)")
+_NO_QUOTE = "\ue000"
+"""Stands for an apostrophe while quotes are read; a private character that nobody types."""
+
+
 def split_line(text: str) -> list[str]:
-    """A typed line as shell-like words. Raises OpsError(BAD_USAGE) for an open quote."""
+    """A typed line as shell-like words; an apostrophe in don't is no quote, and a backslash is only itself.
+
+    Raises OpsError(BAD_USAGE) for an open quote.
+    """
+    reader = shlex.shlex(_APOSTROPHE.sub(_NO_QUOTE, forgive(text)), posix=True, punctuation_chars=False)
+    reader.whitespace_split = True
+    reader.commenters = reader.escape = ""
     try:
-        return shlex.split(forgive(text))
+        return [word.replace(_NO_QUOTE, "'") for word in reader]
     except ValueError:
-        if "'" in text and '"' not in text:
-            return forgive(text).split()  # an apostrophe in a reason is no quote
+        if "'" in forgive(text) and '"' not in forgive(text):
+            return forgive(text).split()  # an apostrophe at a word's end, as in the users' data
         raise OpsError(
-            Reason.BAD_USAGE, "A quote was opened and not closed.", 'Close it, or leave the quotes out: push prod.'
+            Reason.BAD_USAGE, "A quote was opened and not closed.", "Close it, or leave the quotes out: push prod."
         ) from None
 
 
@@ -119,7 +131,7 @@ def parse(words: Sequence[str], front: Front) -> Parsed:
         near = nearest(word, known)
         raise OpsError(
             Reason.UNKNOWN_WORD,
-            f"There is no word {words[0][:40]!r}." + (f" Did you mean `{near}`?" if near else ""),
+            f"There is no word {_said(words[0])!r}." + (f" Did you mean `{near}`?" if near else ""),
             f"These are: {', '.join(known)}.",
         )
     if word not in known:
@@ -132,6 +144,11 @@ def parse(words: Sequence[str], front: Front) -> Parsed:
     return Parsed(word, arguments, options)
 
 
+def _said(text: str) -> str:
+    """What somebody typed, as a refusal may repeat it: short, secrets covered. Masked first, for half a token has no mark."""
+    return mask_intake(text)[:40]
+
+
 def _options(word: str, rest: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """`--name value`, `--name=value` and `--name` apart from the arguments."""
     allowed = all_words()[word].OPTIONS
@@ -141,7 +158,7 @@ def _options(word: str, rest: Sequence[str]) -> tuple[tuple[str, ...], dict[str,
     while waiting:
         part = waiting.pop(0)
         if not part.startswith("--") or part == "--":
-            arguments.append(part)
+            arguments.append(mask_intake(part))  # no word takes a secret, and a refusal repeats what was said
             continue
         name, has_value, value = part[2:].partition("=")
         option = allowed.get(name)
@@ -149,14 +166,12 @@ def _options(word: str, rest: Sequence[str]) -> tuple[tuple[str, ...], dict[str,
             near = nearest(name, sorted(allowed))
             raise OpsError(
                 Reason.BAD_USAGE,
-                f"`{word}` has no option --{name[:40]}." + (f" Did you mean --{near}?" if near else ""),
+                f"`{word}` has no option --{_said(name)}." + (f" Did you mean --{near}?" if near else ""),
                 f"Type `{usage_of(word)}`.",
             )
         if not has_value and option.value and waiting and re.fullmatch(option.value, waiting[0]):
             value = waiting.pop(0)
         if (value and not re.fullmatch(option.value, value)) or (option.needed and not value):
-            raise OpsError(
-                Reason.BAD_USAGE, f"--{name} does not take {value[:40]!r}.", f"Type `{usage_of(word)}`."
-            )
+            raise OpsError(Reason.BAD_USAGE, f"--{name} does not take {_said(value)!r}.", f"Type `{usage_of(word)}`.")
         options[name] = value
     return tuple(arguments), options

@@ -147,6 +147,7 @@ class Work:
             f"The target's history changed before {self.migration.filename}: {changes or 'its order'}.",
             "Somebody else migrates this target too; make a new plan.",
             exit_code=3,
+            details={"changed": ["the target's migration history"]},
         )
 
 

@@ -1,5 +1,6 @@
 """What became of statements whose sender died or lost its connection, as far as the server can still say."""
 
+import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from ops.history import statements_sha256
 from ops.migrations import Migration
 
 _SETTLE_SECONDS = 15.0
+_RECONNECT_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -65,18 +67,31 @@ def inspect_after_crash(
     return Found(outcome, "segment", f"transaction {commit_xid}" if commit_xid else "COMMIT was never sent")
 
 
-def settle(connect: Callable[[], Connection], pid: int, backend_start: str, xid: str) -> Outcome:
+def settle(
+    connect: Callable[[], Connection],
+    pid: int,
+    backend_start: str,
+    xid: str,
+    *,
+    patience_seconds: float = _SETTLE_SECONDS,
+) -> Outcome:
     """What became of a transaction whose COMMIT was sent when the connection ended: DONE, ROLLED_BACK or UNKNOWN.
 
-    Asks in a new session, once the old backend is gone; UNKNOWN when neither happens within 15 s.
+    Asks in a new session, once the old backend is gone; UNKNOWN when either does not happen within `patience_seconds`,
+    which is enough for a server that starts again after a crash.
     """
-    try:
-        with closing(connect()) as connection:
-            if not wait_until_gone(connection, pid, backend_start, timeout_seconds=_SETTLE_SECONDS):
+    deadline = time.monotonic() + patience_seconds
+    while True:
+        try:
+            with closing(connect()) as connection:
+                left_seconds = max(0.0, deadline - time.monotonic())
+                if not wait_until_gone(connection, pid, backend_start, timeout_seconds=left_seconds):
+                    return Outcome.UNKNOWN
+                return _transaction_outcome(connection, xid)
+        except (OpsError, psycopg.Error):
+            if time.monotonic() >= deadline:
                 return Outcome.UNKNOWN
-            return _transaction_outcome(connection, xid)
-    except (OpsError, psycopg.Error):
-        return Outcome.UNKNOWN
+        time.sleep(_RECONNECT_SECONDS)
 
 
 def _transaction_outcome(connection: Connection, xid: str) -> Outcome:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 
 from audit import Draft
 from audit import View
@@ -9,6 +10,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.masking import mask_intake
 from ops.people import Actor
 from ops.policy import Directory
 from ops.policy import entitled
@@ -16,10 +18,14 @@ from ops.policy import may_approve
 from ops.policy import may_cancel
 from ops.policy import may_decide_now
 from ops.policy import may_reject
+from ops.policy import may_settle
+from ops.policy import missing_approvals
+from ops.policy import person_of
 from ops.policy import refused
 from ops.recheck import what_changed
 from ops.requests import Request
 from ops.requests import find_request
+from ops.requests import occupant_of
 from ops.status import Status
 
 PREFIX_LENGTH = 16
@@ -44,67 +50,90 @@ def approve(
     """
     request = find_request(ops.view, number)
     if ops.view.act(f"{act}:approved"):
-        return _decided(request)
+        return Decided(request, request.missing)
     directory = _directory(ops, request, actor)
-    requester_is = ops.requester_is(request.by)
-    may_approve(request, actor, directory, requester_is, ops.now()).or_raise(_busy_or_refused(request))
+    requester_is, actor_is = ops.requester_is(request.by), ops.requester_is(actor)
+    may_approve(request, actor, directory, requester_is, ops.now(), actor_is).or_raise(_busy_or_refused(request))
     _check_prefix(request, prefix)
     check_unchanged(ops, request, progress)
 
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, number)
-        decision = may_approve(fresh, actor, directory, requester_is, ops.now()).or_raise()
+        decision = may_approve(fresh, actor, directory, requester_is, ops.now(), actor_is).or_raise()
         data = {
             "digest": fresh.digest,
-            "number": len(fresh.approvals) + 1,
+            "number": fresh.needed - missing_approvals(fresh, directory, requester_is) + 1,
             "needed": fresh.needed,
-            "facts": dict(decision.facts),
+            "facts": {**decision.facts, "person": person_of(actor, actor_is)},
         }
         return [ops.draft("approved", actor, fresh, data)]
 
     ops.log.transact(decide, id=f"{act}:approved")
-    return _decided(find_request(ops.view, number))
+    approved = find_request(ops.view, number)
+    return Decided(approved, missing_approvals(approved, directory, requester_is))
 
 
 def reject(ops: Ops, number: str, actor: Actor, act: str, prefix: str | None, because: str) -> Decided:
     """One approver's no, with the reason; it ends the request."""
     request = find_request(ops.view, number)
     if ops.view.act(f"{act}:rejected"):
-        return _decided(request)
+        return Decided(request, request.missing)
     directory = _directory(ops, request, actor)
-    requester_is = ops.requester_is(request.by)
-    may_reject(request, actor, directory, requester_is, ops.now()).or_raise()
+    requester_is, actor_is = ops.requester_is(request.by), ops.requester_is(actor)
+    may_reject(request, actor, directory, requester_is, ops.now(), actor_is).or_raise()
     _check_prefix(request, prefix)
 
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, number)
-        decision = may_reject(fresh, actor, directory, requester_is, ops.now()).or_raise()
-        data = {"digest": fresh.digest, "because": because, "facts": dict(decision.facts)}
+        decision = may_reject(fresh, actor, directory, requester_is, ops.now(), actor_is).or_raise()
+        data = {"digest": fresh.digest, "because": mask_intake(because), "facts": dict(decision.facts)}
         return [ops.draft("rejected", actor, fresh, data)]
 
     ops.log.transact(decide, id=f"{act}:rejected")
-    return _decided(find_request(ops.view, number))
+    rejected = find_request(ops.view, number)
+    return Decided(rejected, rejected.missing)
 
 
 def cancel(ops: Ops, number: str, actor: Actor, act: str, because: str) -> Decided:
     """The requester takes a waiting request back."""
     request = find_request(ops.view, number)
     if ops.view.act(f"{act}:cancelled"):
-        return _decided(request)
+        return Decided(request, request.missing)
+    requester_is = ops.requester_is(request.by)
 
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, number)
-        may_cancel(fresh, actor, ops.now()).or_raise()
-        return [ops.draft("cancelled", actor, fresh, {"because": because})]
+        may_cancel(fresh, actor, requester_is, ops.now()).or_raise()
+        return [ops.draft("cancelled", actor, fresh, {"because": mask_intake(because)})]
 
     ops.log.transact(decide, id=f"{act}:cancelled")
-    return _decided(find_request(ops.view, number))
+    cancelled = find_request(ops.view, number)
+    return Decided(cancelled, cancelled.missing)
+
+
+def settle(ops: Ops, request: Request, actor: Actor, act: str, because: str) -> Request:
+    """Say what became of an interrupted request. It stays `interrupted`; its target is free again."""
+    directory = _directory(ops, request, actor)
+    may_settle(request, actor, directory, ops.requester_is(request.by)).or_raise()
+    target = ops.target_of(request)
+    found = mask_intake(because)
+
+    def decide(view: View) -> Sequence[Draft]:
+        occupant = occupant_of(view, target.stream)
+        if occupant is None or occupant.request != request.id or not occupant.blocked:
+            may_decide_now(find_request(view, request.id), ops.now()).or_raise()
+        said = ops.draft("cancelled", actor, request, {"because": found})
+        freed = {"because": found, "by": actor.id, "versions": []}
+        return [said, replace(said, kind="recorded", stream=target.stream, data=freed)]
+
+    ops.log.transact(decide, id=f"{act}:cancelled")
+    return find_request(ops.view, request.id)
 
 
 def may_see_button(ops: Ops, request: Request, actor: Actor) -> None:
     """Raise OpsError when this person's yes could not count anyway: before a form or a plan is shown to decide on."""
     directory = _directory(ops, request, actor)
-    entitled(request, actor, directory, ops.requester_is(request.by)).or_raise()
+    entitled(request, actor, directory, ops.requester_is(request.by), ops.requester_is(actor)).or_raise()
     may_decide_now(request, ops.now()).or_raise()
 
 
@@ -141,9 +170,7 @@ def supersede(ops: Ops, request: Request, changed: list[str]) -> None:
 
     ops.log.transact(decide)
     reason = Reason.POLICY_CHANGED if changed == ["the policy"] else Reason.PLAN_CHANGED
-    raise OpsError(
-        reason, message, f"Make a new plan and ask again: `push {request.environment}`.", exit_code=3
-    )
+    raise OpsError(reason, message, f"Make a new plan and ask again: `push {request.environment}`.", exit_code=3)
 
 
 def _directory(ops: Ops, request: Request, actor: Actor) -> Directory:
@@ -160,7 +187,7 @@ def _check_prefix(request: Request, prefix: str | None) -> None:
             f"Say which plan you approve: the digest of {request.id} begins with {wanted}.",
             f"Read it with `show {request.id}`, then `approve {request.id} {wanted}`.",
         ).or_raise()
-    if prefix != wanted:
+    if len(prefix or "") < PREFIX_LENGTH or not request.digest.startswith(prefix or ""):
         refused(
             Reason.STALE_CARD,
             f"That is not the plan of {request.id}: its digest begins with {wanted}.",
@@ -171,7 +198,3 @@ def _check_prefix(request: Request, prefix: str | None) -> None:
 def _busy_or_refused(request: Request) -> int:
     """Exit 5 where somebody else's run is in the way of deciding, 3 for every other refusal."""
     return 5 if request.status is Status.RUNNING else 3
-
-
-def _decided(request: Request) -> Decided:
-    return Decided(request, max(0, request.needed - len({approval.by for approval in request.approvals})))

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
+from typing import TypedDict
 
 import psycopg
 
@@ -52,6 +53,15 @@ MANAGED_SCHEMAS = (
 """Schemas that the platform or an extension looks after; `*` stands for any ending."""
 
 
+class Identity(TypedDict):
+    """Which database it is, whatever its state: the fields of a fingerprint that have these names."""
+
+    project_ref: str | None
+    host: str
+    database: str
+    system_identifier: str | None
+
+
 @dataclass(frozen=True)
 class Fingerprint:
     """Identity and state of a target. `server_version` is like 170010; `host` is as the database URL names it.
@@ -77,14 +87,21 @@ def read_fingerprint(
 ) -> Fingerprint:
     """The target as it is now. A few queries; writes nothing. Raises psycopg.Error when the server refuses one."""
     return Fingerprint(
-        project_ref=project_ref,
-        host=connection.info.host,
-        database=connection.info.dbname,
-        system_identifier=_system_identifier(connection),
+        **identity_of(connection, project_ref=project_ref),
         server_version=connection.info.server_version,
         history_sha256=history_sha256(read_history(connection)),
         schema_sha256=catalog_hash(connection, schemas_left_out=schemas_left_out),
     )
+
+
+def identity_of(connection: Connection, *, project_ref: str | None) -> Identity:
+    """The identity alone; cheap. Raises psycopg.Error as `read_fingerprint` does."""
+    return {
+        "project_ref": project_ref,
+        "host": connection.info.host,
+        "database": connection.info.dbname,
+        "system_identifier": _system_identifier(connection),
+    }
 
 
 def catalog_hash(connection: Connection, *, schemas_left_out: Sequence[str] = MANAGED_SCHEMAS) -> str:

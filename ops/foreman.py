@@ -12,6 +12,7 @@ from ops.approving import note_expiry
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.requesting import note_who_counts
 from ops.requesting import pick_up
 from ops.requests import Request
 from ops.requests import open_requests
@@ -75,6 +76,8 @@ class Foreman:
                     self._look_at(request)
             except AuditError as error:
                 logger.error("foreman_cannot_read error=%s", error.message)
+            except Exception:
+                logger.exception("foreman_failed_unexpectedly")  # and goes on: nothing else would start runs
             self._woken.wait(TICK_SECONDS)
             self._woken.clear()
 
@@ -87,12 +90,15 @@ class Foreman:
             status = request.status_at(now)
             if status is Status.EXPIRED and request.status is Status.WAITING:
                 note_expiry(self._ops, request)
-            elif status is Status.RUNNING:
+            elif status is Status.RUNNING and request.id not in self._ops.active:
                 self._hand_over(request, resumed=True)
             elif status is Status.WAITING:
                 pick_up(self._ops, request)
                 if is_cleared(self._ops, request):
                     self._hand_over(request, resumed=False)
+                elif request.needed and len(request.approvals) >= request.needed:
+                    note_who_counts(self._ops, request)
+                    raise OpsError(Reason.NOT_ALLOWED, f"{request.id} has approvals that no longer count.", exit_code=3)
         except OpsError as error:
             self._pause(request, error)
 
@@ -103,7 +109,7 @@ class Foreman:
             except OpsError as error:
                 self._pause(request, error)
             except AuditError as error:
-                logger.error("run_stopped request=%s error=%s", request.id, error.message)
+                self._pause(request, OpsError(Reason.LOG_UNAVAILABLE, error.message))
             except Exception:
                 logger.exception("run_failed_unexpectedly request=%s", request.id)
                 self._pause(request, OpsError(Reason.UNEXPECTED, "unexpected"))
@@ -119,7 +125,11 @@ class Foreman:
         return place == request.place and self._ops.now().timestamp() < until
 
     def _pause(self, request: Request, error: OpsError) -> None:
-        self._paused[request.id] = (request.place, self._ops.now().timestamp() + PAUSE_SECONDS)
+        try:
+            place = self._ops.view.last_place(request.stream)  # what was tried may have added to it
+        except AuditError:
+            place = request.place
+        self._paused[request.id] = (place, self._ops.now().timestamp() + PAUSE_SECONDS)
         if (request.id, error.reason.value) not in self._said:
             self._said.add((request.id, error.reason.value))
             logger.warning("request_paused request=%s reason=%s message=%s", request.id, error.reason, error.message)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import psycopg
 
+from audit import Event
 from ops.database import connect
 from ops.errors import OpsError
 from ops.settings import Health
@@ -34,6 +35,14 @@ def check_health(target: Target) -> tuple[Checked, ...]:
     return tuple(_check(target, check) for check in target.settings.health)
 
 
+def baseline_of(events: Sequence[Event]) -> tuple[Checked, ...]:
+    """What the checks found before the first statement of a run, however often it was taken up since; empty: unknown."""
+    for event in events:
+        if event.kind == "step_finished" and event.data and event.data["step"] == "preflight":
+            return tuple(Checked(**found) for found in event.data["result"]["health"])
+    return ()
+
+
 def worse_than(before: Sequence[Checked], after: Sequence[Checked]) -> tuple[Checked, ...]:
     """The checks that held before and do not hold now."""
     held = {check.name for check in before if check.ok}
@@ -48,8 +57,8 @@ def _check(target: Target, check: Health) -> Checked:
         ok, detail = False, error.message
     except psycopg.Error as error:
         ok, detail = False, f"SQLSTATE {error.sqlstate or 'unknown'}"
-    except httpx.HTTPError as error:
-        ok, detail = False, type(error).__name__
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        ok, detail = False, type(error).__name__  # the words may quote a header, which is a secret
     return Checked(check.name, ok, time.monotonic() - began, detail)
 
 
@@ -71,5 +80,7 @@ def _ask(target: Target, check: Health) -> tuple[bool, str]:
         name: resolve_secret(reference, folder=target.all_settings.folder) for name, reference in check.headers.items()
     }
     with httpx.Client(timeout=check.timeout_seconds, follow_redirects=False) as client:
-        status = client.get(check.url or "", headers=headers).status_code
+        # The status is all that is asked for: a body without end is not waited for.
+        with client.stream("GET", check.url or "", headers=headers) as response:
+            status = response.status_code
     return status == check.status, f"expected {check.status}, got {status}"

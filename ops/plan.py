@@ -128,14 +128,14 @@ class Plan:
         return sql_document(self.target.name, self.commit.sha, self.digest, self.pending)
 
 
-def pending_of(
-    repository: Repository, commit: str, files: Sequence[Mapping[str, Any]]
-) -> tuple[Migration, ...]:
+def pending_of(repository: Repository, commit: str, files: Sequence[Mapping[str, Any]]) -> tuple[Migration, ...]:
     """The files of a plan, read again at its commit and compared with its hashes byte for byte.
 
     Raises OpsError(PLAN_CHANGED) when one is missing or differs, which only a damaged mirror can bring about.
     """
-    found = {migration.filename: migration for migration in _folder(_migration_files(repository.snapshot(commit))).migrations}
+    found = {
+        migration.filename: migration for migration in _folder(_migration_files(repository.snapshot(commit))).migrations
+    }
     for wanted in files:
         migration = found.get(wanted["filename"])
         if migration is None or migration.sha256 != wanted["sha256"]:
@@ -144,6 +144,7 @@ def pending_of(
                 f"{wanted['filename']} at {commit[:12]} is not the file that was asked for.",
                 "Make a new plan.",
                 exit_code=3,
+                details={"changed": ["the files"]},
             )
     return tuple(found[wanted["filename"]] for wanted in files)
 

@@ -63,18 +63,25 @@ def is_named(entries: Iterable[str], actor: Actor, groups: Mapping[str, Group]) 
     return False
 
 
-def barred(request: Request, actor: Actor, requester_is: str | None) -> Decision | None:
+def person_of(actor: Actor, actor_is: str | None) -> str:
+    """One name per person, so that nobody counts twice: the Slack id, also of a terminal user whose login is known."""
+    return actor.user or actor_is or actor.id
+
+
+def barred(request: Request, actor: Actor, requester_is: str | None, actor_is: str | None = None) -> Decision | None:
     """Why this actor may never decide on this request (self, known author), or None.
 
-    `requester_is` is the Slack id of the requester, also when the request came from a terminal whose login is known.
+    `requester_is` and `actor_is` are the Slack ids of the requester and of the actor, also at a terminal whose login
+    is known.
     """
-    if actor == request.by or (actor.user is not None and actor.user == requester_is):
+    person = person_of(actor, actor_is)
+    if actor == request.by or person == requester_is:
         return refused(
             Reason.SELF_APPROVAL,
             f"You requested {request.id}, so you cannot decide on it.",
             "Somebody else of those who may approve has to.",
         )
-    if actor.user is not None and actor.user in request.authors:
+    if person in request.authors:
         return refused(
             Reason.AUTHOR_APPROVAL,
             f"You wrote a commit that {request.id} runs, so you cannot decide on it.",
@@ -83,7 +90,9 @@ def barred(request: Request, actor: Actor, requester_is: str | None) -> Decision
     return None
 
 
-def entitled(request: Request, actor: Actor, directory: Directory, requester_is: str | None) -> Decision:
+def entitled(
+    request: Request, actor: Actor, directory: Directory, requester_is: str | None, actor_is: str | None = None
+) -> Decision:
     """Whether this actor's yes or no counts for this request, by the rules and by what Slack says just now."""
     policy = request.plan["policy"]
     facts = {"approvers": policy["approvers"], "groups": {h: g.id for h, g in directory.groups.items()}}
@@ -107,7 +116,7 @@ def entitled(request: Request, actor: Actor, directory: Directory, requester_is:
     changed = _changed_group(request, directory)
     if changed is not None:
         return changed
-    no = barred(request, actor, requester_is)
+    no = barred(request, actor, requester_is, actor_is)
     if no is not None:
         return no
     if not is_named(policy["approvers"], actor, directory.groups):
@@ -158,10 +167,15 @@ def may_decide_now(request: Request, now: datetime) -> Decision:
 
 
 def may_approve(
-    request: Request, actor: Actor, directory: Directory, requester_is: str | None, now: datetime
+    request: Request,
+    actor: Actor,
+    directory: Directory,
+    requester_is: str | None,
+    now: datetime,
+    actor_is: str | None = None,
 ) -> Decision:
     """Whether this yes counts: the request waits, its SQL was shown, and the person is entitled and said it once."""
-    allowed = may_reject(request, actor, directory, requester_is, now)
+    allowed = may_reject(request, actor, directory, requester_is, now, actor_is)
     if not allowed.allowed:
         return allowed
     if request.shown is None or request.shown["digest"] != request.digest:
@@ -170,37 +184,66 @@ def may_approve(
             f"The SQL of {request.id} has not reached the thread yet, so nobody can have read it.",
             "Wait until the card has its Approve button.",
         )
-    if (earlier := request.approved_by(actor)) is not None:
+    missing = missing_approvals(request, directory, requester_is)
+    if (earlier := request.approved_by(person_of(actor, actor_is))) is not None:
         return refused(
             Reason.ALREADY_APPROVED,
             f"You approved {request.id} at {earlier.at:%Y-%m-%d %H:%M} UTC; it counts once.",
-            f"{request.needed - len(request.approvals)} more needed."
-            if request.needed > len(request.approvals)
-            else "It has all it needs.",
+            f"{missing} more needed." if missing else "It has all it needs.",
+        )
+    if not missing:
+        return refused(
+            Reason.ALREADY_DECIDED,
+            f"{request.id} has the {request.needed} approval{'s' if request.needed != 1 else ''} that it needs, "
+            "so yours is not needed.",
+            f"It starts as soon as it can; see `show {request.id}`.",
         )
     return allowed
 
 
 def may_reject(
-    request: Request, actor: Actor, directory: Directory, requester_is: str | None, now: datetime
+    request: Request,
+    actor: Actor,
+    directory: Directory,
+    requester_is: str | None,
+    now: datetime,
+    actor_is: str | None = None,
 ) -> Decision:
     """Whether this no counts: as for a yes, except that the SQL need not have been shown."""
-    decision = entitled(request, actor, directory, requester_is)
-    return decision if not decision.allowed else may_decide_now(request, now)
+    decision = entitled(request, actor, directory, requester_is, actor_is)
+    still = may_decide_now(request, now)
+    return decision if not decision.allowed or still.allowed else still
 
 
-def may_cancel(request: Request, actor: Actor, now: datetime) -> Decision:
+def may_cancel(request: Request, actor: Actor, requester_is: str | None, now: datetime) -> Decision:
     """Whether this person may take the request back: the requester, while it waits; a terminal user of the host too."""
     decision = may_decide_now(request, now)
     if not decision.allowed:
         return decision
-    if actor != request.by and not actor.is_terminal:
-        return refused(
-            Reason.NOT_ALLOWED,
-            f"{request.id} was requested by somebody else, and only they may take it back.",
-            "An approver can reject it.",
-        )
-    return Decision(True)
+    return _is_theirs(request, actor, requester_is)
+
+
+def may_settle(request: Request, actor: Actor, directory: Directory, requester_is: str | None) -> Decision:
+    """Whether this person may say what became of an interrupted request, which frees its target.
+
+    The requester may, those who may approve on that target (authors too, for nothing is run by it), and the host's
+    terminal users.
+    """
+    if actor.user is not None and (problem := directory.problem_of(actor.user)) is not None:
+        return refused(Reason.NOT_A_MEMBER, f"You cannot settle {request.id}: {problem}.")
+    if is_named(request.plan["policy"]["approvers"], actor, directory.groups):
+        return Decision(True)
+    return _is_theirs(request, actor, requester_is)
+
+
+def _is_theirs(request: Request, actor: Actor, requester_is: str | None) -> Decision:
+    if actor == request.by or actor.is_terminal or (actor.user is not None and actor.user == requester_is):
+        return Decision(True)
+    return refused(
+        Reason.NOT_ALLOWED,
+        f"{request.id} was requested by somebody else, and only they may take it back.",
+        "An approver can reject it.",
+    )
 
 
 @dataclass(frozen=True)
@@ -219,14 +262,22 @@ class Clearance:
         return {"needed": self.needed, "counting": [one.by.id for one in self.counting], "void": dict(self.void)}
 
 
+def missing_approvals(request: Request, directory: Directory, requester_is: str | None) -> int:
+    """How many more people must say yes. Approvals of people the directory was not asked about are taken to count."""
+    void = clearance(request, directory, requester_is).void
+    asked = {one.by.id for one in request.approvals if one.by.user is None or one.by.user in directory.people}
+    counting = {one.person for one in request.approvals if one.by.id not in asked or one.by.id not in void}
+    return max(0, request.needed - len(counting))
+
+
 def clearance(request: Request, directory: Directory, requester_is: str | None) -> Clearance:
     """Which approvals count at this moment: distinct people, entitled now, for exactly this digest."""
     counting: dict[str, Approval] = {}
     void: dict[str, str] = {}
     for approval in request.approvals:
-        decision = entitled(request, approval.by, directory, requester_is)
+        decision = entitled(request, approval.by, directory, requester_is, approval.person)
         if approval.digest == request.digest and decision.allowed:
-            counting.setdefault(approval.by.id, approval)
+            counting.setdefault(approval.person, approval)
         else:
             void[approval.by.id] = decision.message or "it was given for another plan"
     return Clearance(request.needed, tuple(counting.values()), void)

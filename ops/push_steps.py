@@ -17,6 +17,7 @@ from ops.errors import Reason
 from ops.fingerprint import read_fingerprint
 from ops.guard import Guard
 from ops.health import Checked
+from ops.health import baseline_of
 from ops.health import check_health
 from ops.health import worse_than
 from ops.history import ensure_history
@@ -36,15 +37,6 @@ from ops.targets import Target
 def connector(target: Target, purpose: str) -> Callable[[], Connection]:
     """Opens sessions on a target; the secret is looked up each time and kept nowhere."""
     return lambda: connect(target.database_url(), purpose=purpose)
-
-
-class SupersededError(OpsError):
-    """The plan is another one now; `changed` names the parts."""
-
-    def __init__(self, request: Request, changed: list[str]) -> None:
-        message = f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was run."
-        super().__init__(Reason.PLAN_CHANGED, message, f"Ask again: `push {request.environment}`.", exit_code=3)
-        self.changed = changed
 
 
 @dataclass(frozen=True)
@@ -69,7 +61,7 @@ def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> 
             if ensure_history(connection):
                 recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
             versions = read_versions(connection)
-        before = check_health(target)
+        before = baseline_of(recorder.ops.view.events(stream=request.stream)) or check_health(target)
         result["health"] = [check.to_json() for check in before]
         bad = [check.name for check in before if not check.ok]
         said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
@@ -78,17 +70,27 @@ def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> 
 
 
 def _check_same(request: Request, changed: list[str]) -> None:
+    """Raises OpsError(PLAN_CHANGED) with the parts that are others now, in words and in `details["changed"]`."""
     if changed:
-        raise SupersededError(request, changed)
+        raise OpsError(
+            Reason.PLAN_CHANGED,
+            f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was run.",
+            f"Ask again: `push {request.environment}`.",
+            exit_code=3,
+            details={"changed": changed},
+        )
 
 
 def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
     """A proven backup before the first statement, or no statement at all. One that this request has proven stands."""
     request = find_request(recorder.ops.view, recorder.request.id)
     level = Level(request.plan["policy"]["backup"])
-    if request.proof is not None:
+    if request.proof is not None and any(step.name == "backup" and step.outcome == "done" for step in request.steps):
         return
     with recorder.step("backup", {"level": level.value}) as result:
+        if request.proof is not None:
+            result["said"] = f"{level.value} and proven before this run was interrupted"
+            return
         if level is Level.NONE:
             result["said"] = 'none taken: backup = "none" for this environment'
             return

@@ -19,7 +19,9 @@ def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
     repository = ops.repository(target)
     repository.update()
     try:
-        return changed_parts(request.plan, make_plan(target, repository, commit=request.commit, progress=progress).canonical)
+        return changed_parts(
+            request.plan, make_plan(target, repository, commit=request.commit, progress=progress).canonical
+        )
     except OpsError as error:
         if error.reason is not Reason.COMMIT_NOT_ON_BRANCH:
             raise

@@ -15,6 +15,7 @@ from ops.apply_recovery import inspect_after_crash
 from ops.database import Connection
 from ops.database import connect
 from ops.fingerprint import catalog_hash
+from ops.fingerprint import identity_of
 from ops.guard import wait_until_gone
 from ops.history import history_sha256
 from ops.history import read_history
@@ -54,6 +55,9 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
     events = ops.view.events(stream=stream_of(request.id))
     pending = pending_of(ops.repository(target), request.commit, request.files)
     with closing(connect(target.database_url(), purpose=f"recovery {request.id}")) as connection:
+        other = _identity_problem(connection, request, target)
+        if other:
+            return Standing(problem=other)
         last = _last_intent(events)
         standing = Standing()
         if last is not None:
@@ -64,7 +68,8 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
         applied = [*request.applied, *([str(standing.found["version"])] if standing.found else [])]
         problem = _history_problem(connection, request, pending, applied)
         if not problem and standing.row_missing is None:
-            problem = _schema_problem(connection, events, request, standing)
+            left = [migration.version for migration in pending if migration.version not in applied]
+            problem = _half_file_problem(events, left) or _schema_problem(connection, events, request, standing)
         return replace(standing, problem=problem)
 
 
@@ -125,7 +130,7 @@ def _settle(connection: Connection, migration: Migration, last: _LastIntent) -> 
     intent, commit = last.intent, last.commit
     gone = wait_until_gone(connection, intent.backend_pid, intent.backend_start, timeout_seconds=BACKEND_SECONDS)
     found = inspect_after_crash(connection, migration, intent, commit_xid=str(commit["xid"]) if commit else None)
-    if found.of == "segment" and last.is_done:
+    if last.is_done and (found.of == "segment" or found.outcome is Outcome.ROLLED_BACK):
         found = replace(found, outcome=Outcome.DONE, why="its end was written down")
     if not gone or found.outcome is Outcome.UNKNOWN:
         return Standing(problem=f"{migration.filename}: it cannot be known what became of a statement: {found.why}")
@@ -139,13 +144,39 @@ def _settle(connection: Connection, migration: Migration, last: _LastIntent) -> 
         "detail": f"found after a crash: {found.why}",
     }
     if found.outcome is Outcome.DONE and found.of == "file":
-        catalog = str(commit["catalog_sha256"]) if commit else catalog_hash(connection)
-        return Standing(found=applied_data(migration, catalog, 0.0), settled=settled)
+        if commit is None:
+            return _applied_by_others(migration, last, settled)
+        return Standing(found=applied_data(migration, str(commit["catalog_sha256"]), 0.0), settled=settled)
     if _is_all_done(migration, intent, found):
         return Standing(settled=settled, row_missing=migration.version)
     if found.outcome is Outcome.ROLLED_BACK and _is_first(migration, intent):
         return Standing(settled=settled)
     return Standing(settled=settled, problem=f"{migration.filename} was interrupted in the middle: {found.why}")
+
+
+def _applied_by_others(migration: Migration, last: _LastIntent, settled: Mapping[str, object]) -> Standing:
+    """The history has the file, but the COMMIT that the row comes with was never ours: what we began was rolled back,
+    or, outside a transaction, is unknown."""
+    problem = f"{migration.filename} was applied by somebody else meanwhile"
+    segment = last.intent.segment
+    in_transaction = segment >= len(migration.segments) or migration.segments[segment].transactional
+    if last.is_done or not in_transaction:
+        return Standing(problem=problem)
+    return Standing(settled={**settled, "outcome": Outcome.ROLLED_BACK.value, "detail": problem}, problem=problem)
+
+
+def _identity_problem(connection: Connection, request: Request, target: Target) -> str:
+    """The configuration may name another database by now; nothing that this one says is about the run then."""
+    planned = request.plan["fingerprint"]
+    now = identity_of(connection, project_ref=target.settings.project_ref)
+    different = [name for name, value in now.items() if planned[name] != value]
+    return f"the configured database is not the one of the plan ({', '.join(different)})" if different else ""
+
+
+def _half_file_problem(events: Sequence[Event], left: Sequence[str]) -> str:
+    """A part that is done of a file that is not must not run again, whatever the schema looks like: it may be rows."""
+    half = [version for version in left if remains_of(events, [version]) == "some"]
+    return f"version {half[0]} was interrupted in the middle, and its first statements stay" if half else ""
 
 
 def _is_first(migration: Migration, intent: Intent) -> bool:
@@ -179,7 +210,7 @@ def _history_problem(
 
 
 def _schema_problem(connection: Connection, events: Sequence[Event], request: Request, standing: Standing) -> str:
-    """The schema must be what the last applied file left, by the hash that its own transaction computed; else the base."""
+    """The schema must be what the last applied file left, by the hash of its own transaction; else the base."""
     left = [event.data["catalog_sha256"] for event in events if event.kind == "migration_applied" and event.data]
     expected = left[-1] if left else request.plan["fingerprint"]["schema_sha256"]
     if standing.found:

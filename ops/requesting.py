@@ -28,6 +28,9 @@ from ops.targets import Target
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
+STANDING = frozenset({Status.WAITING, Status.RUNNING})
+"""Who asks for the plan of a request that waits or runs is given that request, not a second one."""
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -86,6 +89,12 @@ def request_push(
     return Asked(plan, find_request(ops.view, events[0].request or ""))
 
 
+def check_member(ops: Ops, actor: Actor) -> None:
+    """Raise OpsError unless Slack says now that this is a full member of the workspace. Terminal users pass."""
+    directory = ops.directory((), users=(actor.user,), members=False)
+    may_request((), actor, directory, "").or_raise()
+
+
 def pick_up(ops: Ops, request: Request) -> None:
     """Pin the groups of a request that came from a terminal, and end it when nobody could ever clear it."""
     if request.pinned is not None or not request.needed or not ops.people.are_known:
@@ -97,6 +106,17 @@ def pick_up(ops: Ops, request: Request) -> None:
             raise
         because = f"{error.reason.value}: {error.message}"
         draft = ops.draft("cancelled", Actor("system:policy"), request, {"because": because})
+    ops.log.transact(lambda view: [draft] if find_request(view, request.id).place == request.place else [])
+
+
+def note_who_counts(ops: Ops, request: Request) -> None:
+    """Pin anew who may approve when approvals stopped counting or count again, so that the card says so."""
+    directory = ops.directory(tuple(request.plan["policy"]["approvers"]), members=True)
+    eligible = eligible_people(request, directory, ops.requester_is(request.by))
+    if all(one.stands == (one.by.id in eligible or one.by.user in eligible) for one in request.approvals):
+        return
+    data = {"groups": dict(request.pinned or {}), "eligible": list(eligible)}
+    draft = ops.draft("pinned", Actor("system:policy"), request, data)
     ops.log.transact(lambda view: [draft] if find_request(view, request.id).place == request.place else [])
 
 
@@ -183,7 +203,7 @@ def _write_request(view: View, ops: Ops, wish: Draft, pins: Sequence[Draft]) -> 
     """The events of a new request, inside the transaction: nothing when the same plan is already asked for."""
     now = ops.now()
     standing = [one for one in open_requests(view) if one.target == f"{wish.project}/{wish.environment}"]
-    if any(one.digest == wish.data["digest"] and one.status_at(now) is Status.WAITING for one in standing):
+    if any(one.digest == wish.data["digest"] and one.status_at(now) in STANDING for one in standing):
         return []
     number = view.next_number("R-")
     drafts = [_numbered(wish, number)] + [_numbered(pin, number) for pin in pins]
@@ -212,7 +232,7 @@ def _standing(found: Sequence[Request], wish: Request, ops: Ops) -> Request | No
         (
             one
             for one in found
-            if one.target == wish.target and one.digest == wish.digest and one.status_at(ops.now()) is Status.WAITING
+            if one.target == wish.target and one.digest == wish.digest and one.status_at(ops.now()) in STANDING
         ),
         None,
     )

@@ -22,11 +22,16 @@ from ops.targets import nearest
 
 @dataclass(frozen=True)
 class Approval:
-    """One person's yes to one digest."""
+    """One person's yes to one digest. `person` is the Slack id of who it was, also where a terminal login is known.
+
+    `stands` turns false when the bot notes that it no longer counts: the person left the group, say.
+    """
 
     by: Actor
     at: datetime
     digest: str
+    person: str
+    stands: bool = True
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,16 @@ class Step:
     started_at: datetime
     seconds: float | None = None
     detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What a person found on the target of an interrupted run; it frees the target. `versions`: those applied there."""
+
+    by: Actor
+    at: datetime
+    because: str
+    versions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -71,6 +86,7 @@ class Request:
     ended_at: datetime | None = None
     ended_by: Actor | None = None
     ending: Mapping[str, Any] = field(default_factory=dict)
+    settlement: Settlement | None = None
 
     @property
     def target(self) -> str:
@@ -103,9 +119,14 @@ class Request:
     def is_over(self) -> bool:
         return self.status in FINAL
 
-    def approved_by(self, actor: Actor) -> Approval | None:
+    @property
+    def missing(self) -> int:
+        """How many more people must say yes, as far as the log knows; who counts is asked live before a run."""
+        return max(0, self.needed - len({one.person for one in self.approvals if one.stands}))
+
+    def approved_by(self, person: str) -> Approval | None:
         """This person's approval of this digest, or None."""
-        return next((one for one in self.approvals if one.by == actor and one.digest == self.digest), None)
+        return next((one for one in self.approvals if one.person == person and one.digest == self.digest), None)
 
 
 def stream_of(request: str) -> str:
@@ -147,11 +168,12 @@ def _apply(request: Request, event: Event) -> Request:
     request = replace(request, status=to, place=event.place)
     match event.kind:
         case "pinned":
-            return replace(request, pinned=data["groups"], eligible=tuple(data["eligible"]))
+            return _pin(request, data["groups"], tuple(data["eligible"]))
         case "shown":
             return replace(request, shown=data)
         case "approved":
-            approval = Approval(Actor(event.actor), event.at, data["digest"])
+            by = Actor(event.actor)
+            approval = Approval(by, event.at, data["digest"], data["facts"].get("person") or by.user or by.id)
             return replace(request, approvals=(*request.approvals, approval))
         case "started" | "resumed":
             return replace(request, attempts=data["attempt"], started_at=request.started_at or event.at)
@@ -160,14 +182,29 @@ def _apply(request: Request, event: Event) -> Request:
             return replace(request, steps=(*(one for one in request.steps if one.name != step.name), step))
         case "step_finished" | "step_failed":
             return replace(request, steps=_ended_step(request.steps, event))
+        case "lock_waited":
+            return replace(request, steps=_waiting_step(request.steps, data))
         case "migration_applied":
-            return replace(request, applied=(*request.applied, data["version"]))
+            steps = _waiting_step(request.steps, None)
+            return replace(request, applied=(*request.applied, data["version"]), steps=steps)
+        case "recorded":
+            found = Settlement(Actor(event.actor), event.at, data["because"], tuple(data["versions"]))
+            return replace(request, settlement=found)
         case "backup_proven":
             return replace(request, proof=data["proof"])
         case kind if kind in ENDINGS or kind in {"rejected", "cancelled", "expired", "superseded"}:
-            return replace(request, ended_at=event.at, ended_by=Actor(event.actor), ending=data)
+            ending = {**request.ending, **data}
+            return replace(request, ended_at=event.at, ended_by=Actor(event.actor), ending=ending)
         case _:
             return request
+
+
+def _pin(request: Request, groups: Mapping[str, str], eligible: tuple[str, ...]) -> Request:
+    """Who may approve, as Slack said at this event; earlier approvals by others no longer stand."""
+    approvals = tuple(
+        replace(one, stands=one.by.id in eligible or one.by.user in eligible) for one in request.approvals
+    )
+    return replace(request, pinned=groups, eligible=eligible, approvals=approvals)
 
 
 def _ended_step(steps: tuple[Step, ...], event: Event) -> tuple[Step, ...]:
@@ -180,20 +217,36 @@ def _ended_step(steps: tuple[Step, ...], event: Event) -> tuple[Step, ...]:
     )
 
 
+def _waiting_step(steps: tuple[Step, ...], wait: Mapping[str, Any] | None) -> tuple[Step, ...]:
+    """The steps with what the running one waits for: the data of a `lock_waited`; None: it waits no more."""
+    return tuple(
+        replace(step, detail={**step.detail, "waits": wait}) if step.outcome == "running" else step for step in steps
+    )
+
+
 def find_request(view: View, request: str) -> Request:
     """The request of this number, read from the log. Raises OpsError(UNKNOWN_REQUEST) with the nearest number."""
-    number = request.strip().upper()
+    number = request.strip().upper()[:40]
     events = view.events(stream=stream_of(number))
     if not events:
         last = view.next_number("R-")
         highest = int(last.removeprefix("R-")) - 1
-        near = nearest(number, [f"R-{n}" for n in range(max(1, highest - 50), highest + 1)])
+        near = _meant(number, highest)
         raise OpsError(
             Reason.UNKNOWN_REQUEST,
-            f"There is no request {request!r}." + (f" Did you mean {near}?" if near else ""),
+            f"There is no request {number!r}." + (f" Did you mean {near}?" if near else ""),
             f"The newest is R-{highest}." if highest else "Nobody has requested anything yet; try `push`.",
         )
     return fold(events)
+
+
+def _meant(number: str, highest: int) -> str | None:
+    """The request that was probably meant by `7`, `R7` or `#7`, else the one that is spelt most alike."""
+    digits = "".join(letter for letter in number if letter in "0123456789")
+    if digits and 1 <= int(digits) <= highest:
+        return f"R-{int(digits)}"
+    near = nearest(number, [f"r-{n}" for n in range(max(1, highest - 50), highest + 1)])
+    return near.upper() if near else None
 
 
 def open_requests(view: View) -> list[Request]:

@@ -1,9 +1,9 @@
-"""Carrying a request out: claim it, then preflight, backup, migrate, health, under the target's guard; end it truthfully."""
+"""Carrying a request out: claim it, then preflight, backup, migrate, health, under the guard; end it truthfully."""
 
-import logging
-import uuid
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import contextmanager
 from contextlib import suppress
 
 import psycopg
@@ -19,7 +19,6 @@ from ops.layer import Progress
 from ops.policy import Clearance
 from ops.policy import clearance
 from ops.policy import may_decide_now
-from ops.push_steps import SupersededError
 from ops.push_steps import backup
 from ops.push_steps import connector
 from ops.push_steps import health
@@ -36,9 +35,8 @@ from ops.requests import open_requests
 from ops.status import Status
 from ops.steps import RUNNER
 from ops.steps import Recorder
+from ops.steps import target_failed
 from ops.targets import Target
-
-logger = logging.getLogger("countersign.running")
 
 ATTEMPTS = 3
 """So often a run is taken up again by itself after its runner died; then a person decides."""
@@ -65,8 +63,9 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     target = ops.target_of(request)
     try:
         with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name) as guard:
-            attempt = _claim(ops, request, target)
-            _attempt(ops, number, target, guard, attempt, progress)
+            _claim(ops, request, target)
+            with _left_as_it_is(number):
+                _attempt(ops, number, target, guard, 1, progress)
     except OpsError as error:
         if not request.needed:
             _take_back(ops, number, error)
@@ -75,30 +74,62 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
 
 
 def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
-    """Take up a run whose runner died: find out what is on the target, then go on, or leave it to a person."""
+    """Take up a run whose runner died: find out what is on the target, then go on, or leave it to a person.
+
+    A run that turns out to be over, or at work in this process, is left alone. Raises OpsError when the target or the
+    log cannot be reached; then the run stays as it is, to be taken up later.
+    """
     request = find_request(ops.view, number)
+    if number in ops.active:
+        return request
     target = ops.target_of(request)
     with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
-        recorder = Recorder(ops, request, request.attempts + 1, progress)
-        standing = where_it_stands(ops, request, target)
-        if standing.settled:
-            recorder.record("statement_finished", standing.settled)
-        if standing.found:
-            recorder.record("migration_applied", standing.found)
-        why = standing.problem or _why_not_again(ops, request)
-        if why:
-            message = f"{number} is not taken up again by itself: {why}."
-            _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
-            return find_request(ops.view, number)
-        _resume(ops, request, target)
-        _attempt(ops, number, target, guard, request.attempts + 1, progress, standing)
+        request = find_request(ops.view, number)
+        if request.status is not Status.RUNNING:
+            return request  # its runner was still at work, and ended it while we waited for the target
+        with _left_as_it_is(number):
+            _go_on(ops, request, target, guard, progress)
     return find_request(ops.view, number)
 
 
+def _go_on(ops: Ops, request: Request, target: Target, guard: Guard, progress: Progress) -> None:
+    recorder = Recorder(ops, request, request.attempts + 1, progress)
+    try:
+        standing = where_it_stands(ops, request, target)
+    except psycopg.Error as error:
+        raise target_failed(target.name, error) from error
+    if standing.settled:
+        recorder.record("statement_finished", standing.settled)
+    if standing.found:
+        recorder.record("migration_applied", standing.found)
+    why = standing.problem or _why_not_again(ops, request)
+    if why:
+        message = f"{request.id} is not taken up again by itself: {why}."
+        _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
+        return
+    _resume(ops, request)
+    _attempt(ops, request.id, target, guard, request.attempts + 1, progress, standing)
+
+
+@contextmanager
+def _left_as_it_is(number: str) -> Iterator[None]:
+    """A log that takes nothing more stops a run where it is: what was intended is in it, so it can be taken up."""
+    try:
+        yield
+    except AuditError as error:
+        raise OpsError(
+            Reason.LOG_UNAVAILABLE,
+            f"The log could not be written while {number} ran ({error.message.rstrip('.')}), so nothing more was sent to "
+            "the target.",
+            f"When the log can be written again, the run is taken up by itself; see `show {number}`.",
+            exit_code=1,
+        ) from error
+
+
 def take_up_orphans(ops: Ops, progress: Progress = _silent) -> None:
-    """Take up what a dead process left running, where it needs nobody from Slack; a terminal does this before its word."""
+    """Take up what a dead process left running, where it needs nobody from Slack; a terminal does it before its word."""
     for request in open_requests(ops.view):
-        if request.status is Status.RUNNING and not request.needed and request.id not in ops.active:
+        if request.status is Status.RUNNING and not request.needed:
             try:
                 take_up(ops, request.id, progress)
             except OpsError as error:
@@ -108,7 +139,7 @@ def take_up_orphans(ops: Ops, progress: Progress = _silent) -> None:
 def _why_not_again(ops: Ops, request: Request) -> str:
     if request.attempts >= ATTEMPTS:
         return f"its runner died {request.attempts} times"
-    return "its time ran out meanwhile" if request.needed and ops.now() >= request.expires_at else ""
+    return "its time ran out meanwhile" if ops.now() >= request.expires_at else ""
 
 
 def _clearance(ops: Ops, request: Request) -> Clearance:
@@ -117,7 +148,7 @@ def _clearance(ops: Ops, request: Request) -> Clearance:
     return clearance(request, directory, ops.requester_is(request.by))
 
 
-def _claim(ops: Ops, request: Request, target: Target) -> int:
+def _claim(ops: Ops, request: Request, target: Target) -> None:
     """Append `started` to the request's stream and the target's in one transaction: of several, one run wins.
 
     People are asked live first; inside the transaction nothing may have changed since, but for more approvals.
@@ -140,7 +171,6 @@ def _claim(ops: Ops, request: Request, target: Target) -> int:
         return Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream)
 
     ops.log.transact(decide)
-    return 1
 
 
 def _check_free(view: View, target: Target) -> None:
@@ -176,7 +206,7 @@ def _take_back(ops: Ops, number: str, error: OpsError) -> None:
         ops.log.transact(decide)
 
 
-def _resume(ops: Ops, request: Request, target: Target) -> None:
+def _resume(ops: Ops, request: Request) -> None:
     data = {
         "digest": request.digest,
         "attempt": request.attempts + 1,
@@ -196,32 +226,17 @@ def _attempt(
     standing: Standing | None = None,
 ) -> None:
     """The steps in order. However it goes, the request's last event says what is true."""
-    request = find_request(ops.view, number)
-    recorder = Recorder(ops, request, attempt, progress)
+    recorder = Recorder(ops, find_request(ops.view, number), attempt, progress)
     try:
-        try:
-            ready = preflight(recorder, target, standing)
-            backup(recorder, target, guard)
-            migrate(recorder, target, guard, ready)
-            health(recorder, target, ready.before)
-        except psycopg.Error as error:
-            raise OpsError(
-                Reason.CONNECTION_LOST,
-                f"{target.name} refused or dropped the connection (SQLSTATE {error.sqlstate or 'unknown'}).",
-                "See whether the target is up.",
-                exit_code=1,
-            ) from error
-        except (OpsError, AuditError):
-            raise
-        except Exception as error:
-            reference = uuid.uuid4().hex[:8]
-            logger.exception("run_failed_unexpectedly request=%s reference=%s", number, reference)
-            message = f"Something went wrong that nobody foresaw (reference {reference})."
-            raise OpsError(Reason.UNEXPECTED, message, exit_code=1) from error
+        ready = preflight(recorder, target, standing)
+        backup(recorder, target, guard)
+        migrate(recorder, target, guard, ready)
+        health(recorder, target, ready.before)
     except OpsError as error:
         _end(ops, recorder, target, error)
         return
-    applied = list(find_request(ops.view, number).applied)
+    request = find_request(ops.view, number)
+    applied = list(request.applied)
     seconds = (ops.now() - (request.started_at or ops.now())).total_seconds()
     data = {"applied": applied, "seconds": round(seconds, 3)}
     ops.log.append(recorder.drafts("succeeded", data, target.stream))
@@ -237,8 +252,8 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
     told = {"reason": error.reason.value, "message": error.message, "step": step}
     applied = list(request.applied)
     data: Mapping[str, object]
-    if isinstance(error, SupersededError) and not applied and not remains:
-        kind, data = "superseded", {"changed": error.changed, "message": error.message, "by": None}
+    if error.reason is Reason.PLAN_CHANGED and not applied and not remains:
+        kind, data = "superseded", {"changed": error.details["changed"], "message": error.message, "by": None}
     elif error.reason is Reason.OUTCOME_UNKNOWN or remains == "unknown":
         kind, data = "interrupted", {**told, "applied": applied, "unknown": left[:1]}
     elif applied or remains:

@@ -1,92 +1,39 @@
-"""The configuration: read once, checked whole, passed on as frozen values. Nothing else reads a file or the environment."""
+"""The configuration: read once, checked whole, passed on as frozen values, with secrets by name only."""
 
+import difflib
 import hashlib
 import json
 import os
-import re
 import tomllib
 from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
 from typing import Any
 from typing import Literal
 from typing import Self
-from urllib.parse import parse_qs
-from urllib.parse import urlsplit
+from typing import get_args
 
-from pydantic import AfterValidator
 from pydantic import BaseModel
-from pydantic import BeforeValidator
 from pydantic import ConfigDict
 from pydantic import Field
-from pydantic import StrictInt
 from pydantic import ValidationError
 from pydantic import field_validator
 from pydantic import model_validator
 
 from ops.errors import OpsError
 from ops.errors import Reason
-
-_DURATION = re.compile(r"([1-9][0-9]{0,4})\s*(s|m|h|d)")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_PERSON = re.compile(r"[UW][A-Z0-9]{2,20}")
-_GROUP = re.compile(r"@[a-z0-9][a-z0-9._-]{0,79}")
-_OS_ACTOR = re.compile(r"os:[A-Za-z0-9.-]{1,253}/[A-Za-z0-9._-]{1,64}")
-_CHANNEL = re.compile(r"[CG][A-Z0-9]{2,20}")
-_PROJECT_REF = re.compile(r"[a-z]{20}")
-
-
-def parse_duration(text: object) -> timedelta:
-    """`24h`, `30m`, `90s` or `7d` as a time span."""
-    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
-    if match is None:
-        msg = 'a duration is a number and a unit, such as "30m", "24h" or "7d"'
-        raise ValueError(msg)
-    return timedelta(**{_UNITS[match[2]]: int(match[1])})
-
-
-def _secret_reference(text: str) -> str:
-    if text.startswith("$"):
-        if not re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", text):
-            msg = "the name of an environment variable has letters, digits and _ only, such as $SHOP_DATABASE_URL"
-            raise ValueError(msg)
-        return text
-    if text.startswith("file:") and len(text) > len("file:"):
-        return text
-    msg = "a secret is given by name only: $NAME (an environment variable) or file:PATH"
-    raise ValueError(msg)
-
-
-def _database_url(text: str) -> str:
-    """A reference to a secret, or a URL that holds no password (then the server trusts this host)."""
-    if text.startswith(("$", "file:")):
-        return _secret_reference(text)
-    parts = urlsplit(text)
-    if parts.scheme not in {"postgres", "postgresql"}:
-        msg = "a database URL is $NAME, file:PATH, or postgresql://user@host/database without a password"
-        raise ValueError(msg)
-    if parts.password or "password" in parse_qs(parts.query):
-        msg = "a password stands in the configuration file: put the URL into an environment variable and write $NAME here"
-        raise ValueError(msg)
-    return text
-
-
-def _people_entry(text: str) -> str:
-    if _GROUP.fullmatch(text) or _PERSON.fullmatch(text) or _OS_ACTOR.fullmatch(text):
-        return text
-    msg = (
-        f"{text!r} is neither a group (@database-owners), nor a person's Slack id (U0BEN), nor os:HOST/LOGIN"
-    )
-    raise ValueError(msg)
-
-
-Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
-SecretReference = Annotated[str, AfterValidator(_secret_reference)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
-PeopleEntry = Annotated[str, AfterValidator(_people_entry)]
-Channel = Annotated[str, Field(pattern=_CHANNEL.pattern)]
+from ops.setting_values import Channel
+from ops.setting_values import DatabaseUrl
+from ops.setting_values import Duration
+from ops.setting_values import HealthUrl
+from ops.setting_values import Name
+from ops.setting_values import PeopleEntry
+from ops.setting_values import PersonId
+from ops.setting_values import ProjectRef
+from ops.setting_values import RepositoryUrl
+from ops.setting_values import SecretReference
+from ops.setting_values import SupabaseFolder
 
 
 class Table(BaseModel):
@@ -121,15 +68,15 @@ class Health(Table):
 
     name: str = Field(min_length=1, max_length=80)
     sql: str | None = None
-    url: str | None = None
+    url: HealthUrl | None = None
     headers: Mapping[str, SecretReference] = Field(default_factory=dict)
-    status: int = 200
-    timeout_seconds: float = Field(default=5, gt=0, le=60)
+    status: int = Field(default=200, strict=True, ge=100, le=599)
+    timeout_seconds: float = Field(default=5, strict=True, gt=0, le=60)
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
         if (self.sql is None) == (self.url is None):
-            msg = "a health check has either sql or url"
+            msg = "a health check has either sql or url, and not both"
             raise ValueError(msg)
         return self
 
@@ -142,8 +89,8 @@ class Environment(Table):
 
     database_url: DatabaseUrl
     branch: str = Field(min_length=1, max_length=200)
-    approvals: StrictInt = Field(ge=0, le=20)
-    project_ref: str | None = None
+    approvals: int = Field(strict=True, ge=0, le=20)
+    project_ref: ProjectRef | None = None
     approvers: tuple[PeopleEntry, ...] = ()
     requesters: tuple[PeopleEntry, ...] = ()
     unknown_authors: Literal["show", "extra", "refuse"] = "show"
@@ -172,18 +119,14 @@ class Environment(Table):
             raise ValueError(msg)
         return value
 
-    @field_validator("project_ref")
-    @classmethod
-    def _a_project_ref(cls, value: str | None) -> str | None:
-        if value is not None and not _PROJECT_REF.fullmatch(value):
-            msg = "a project reference is 20 lower-case letters, such as abcdefghijklmnopqrst"
-            raise ValueError(msg)
-        return value
-
     @model_validator(mode="after")
     def _someone_can_approve(self) -> Self:
         if self.approvals and not self.approvers:
             msg = f'approvals = {self.approvals} but nobody may give them: add approvers = ["@group", "U0PERSON"]'
+            raise ValueError(msg)
+        people = set(self.approvers)
+        if len(people) < self.approvals and not any(entry.startswith("@") for entry in people):
+            msg = f"approvals = {self.approvals} but only {len(people)} may give them: name more approvers, or a @group"
             raise ValueError(msg)
         return self
 
@@ -209,50 +152,62 @@ class Environment(Table):
 
 
 class Project(Table):
-    repository: str = Field(min_length=1)
-    supabase: str = "supabase"
+    repository: RepositoryUrl = Field(min_length=1)
+    supabase: SupabaseFolder = "supabase"
     channel: Channel | None = None
-    environments: dict[str, Environment] = Field(min_length=1)
-
-    @field_validator("supabase")
-    @classmethod
-    def _inside_the_repository(cls, value: str) -> str:
-        if value.startswith(("/", "-")) or ".." in value.split("/"):
-            msg = "the supabase folder is a path inside the repository"
-            raise ValueError(msg)
-        return value.strip("/")
+    environments: dict[Name, Environment] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _after_is_known(self) -> Self:
         for name, environment in self.environments.items():
             for earlier in environment.after:
                 if earlier not in self.environments or earlier == name:
-                    msg = f"environments.{name}.after names {earlier!r}, which is not another environment of this project"
+                    msg = f"environments.{name}.after names {earlier!r}, which is no other environment of this project"
                     raise ValueError(msg)
+            if name in self._all_before(name):
+                msg = f"environments.{name}.after comes round to {name} again, so nothing could ever be pushed there"
+                raise ValueError(msg)
         return self
 
+    def _all_before(self, name: str) -> set[str]:
+        """Every environment that this one comes after, directly or not."""
+        found: set[str] = set()
+        waiting = list(self.environments[name].after)
+        while waiting:
+            earlier = waiting.pop()
+            if earlier not in found and earlier in self.environments:
+                found.add(earlier)
+                waiting += self.environments[earlier].after
+        return found
 
-class Settings(Table):
-    """The whole configuration; `folder` is what relative paths count from."""
+
+class Tables(Table):
+    """All that a configuration file can say."""
 
     slack: Slack | None = None
     audit: Audit = Audit()
     state: State = State()
     backup: Backup = Backup()
     postgres: Postgres = Postgres()
-    people: dict[str, Annotated[str, Field(pattern=_PERSON.pattern)]] = Field(default_factory=dict)
-    projects: dict[str, Project] = Field(min_length=1)
-    folder: Path = Field(default=Path(), exclude=True)
-    sha256: str = Field(default="", exclude=True)
+    people: dict[str, PersonId] = Field(default_factory=dict)
+    projects: dict[Name, Project] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _names_are_plain(self) -> Self:
-        for project, settings in self.projects.items():
-            for name in (project, *settings.environments):
-                if not _NAME.fullmatch(name):
-                    msg = f"the name {name!r} must be lower-case letters, digits, - and _, at most 40, for it is typed"
-                    raise ValueError(msg)
-        return self
+    @field_validator("people")
+    @classmethod
+    def _nobody_is_two(cls, value: dict[str, str]) -> dict[str, str]:
+        seen: dict[str, str] = {}
+        for known, who in value.items():
+            if seen.setdefault(known.strip().lower(), who) != who:
+                msg = f"{known} is two people: capital letters make no difference here"
+                raise ValueError(msg)
+        return value
+
+
+class Settings(Tables):
+    """The whole configuration. `folder` is what relative paths count from, `sha256` names the file as it was read."""
+
+    folder: Path = Path()
+    sha256: str = ""
 
     def path(self, path: Path) -> Path:
         """A path of the configuration as an absolute one."""
@@ -265,7 +220,7 @@ class Settings(Table):
     def known_author(self, email: str) -> str | None:
         """The Slack id of a commit's author, or None: nobody is guessed."""
         lowered = email.strip().lower()
-        return next((who for known, who in self.people.items() if known.lower() == lowered), None)
+        return next((who for known, who in self.people.items() if known.strip().lower() == lowered), None)
 
 
 def load_settings(path: Path) -> Settings:
@@ -278,45 +233,81 @@ def load_settings(path: Path) -> Settings:
             f"The configuration {path} cannot be read: {error.strerror}.",
             "Make one with `countersign init`, or name it with --config or $COUNTERSIGN_CONFIG.",
         ) from error
+    return read_settings(raw, path)
+
+
+def read_settings(raw: bytes, path: Path) -> Settings:
+    """The same from what is, or is going to be, in the file; nothing is read."""
     try:
-        tables = tomllib.loads(raw.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise OpsError(
-            Reason.BAD_CONFIG, f"{path} is not TOML: {error}.", "Mend that line and try again."
-        ) from error
+        tables = tomllib.loads(raw.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        message = f"{path} is not UTF-8 text (at line {line})."
+        raise OpsError(Reason.BAD_CONFIG, message, "Save it as UTF-8.") from None
+    except tomllib.TOMLDecodeError as error:
+        message = f"{path} is not TOML: {error}."
+        raise OpsError(Reason.BAD_CONFIG, message, "Mend that line and try again.") from None
+    except RecursionError:
+        raise OpsError(Reason.BAD_CONFIG, f"{path} is nested too deeply to be read.", "Take it apart.") from None
     try:
-        settings = Settings.model_validate(tables)
+        found = Tables.model_validate(tables)
     except ValidationError as error:
-        lines = [_mistake(found) for found in error.errors(include_url=False, include_input=False)]
+        lines = [_mistake(one) for one in error.errors(include_url=False, include_input=False)]
         raise OpsError(
             Reason.BAD_CONFIG,
             f"{path} has {len(lines)} mistake{'s' if len(lines) > 1 else ''}: " + "; ".join(lines) + ".",
             "countersign.example.toml explains every setting.",
-        ) from error
-    return settings.model_copy(
-        update={"folder": path.absolute().parent, "sha256": hashlib.sha256(raw).hexdigest()}
-    )
+        ) from None  # the cause holds the values
+    return Settings(**dict(found), folder=path.absolute().parent, sha256=hashlib.sha256(raw).hexdigest())
 
 
 _CURES = {
     "missing": "is missing",
-    "extra_forbidden": "is not a setting that exists; is it spelt right?",
+    "dict_type": "must be a table of its own",
+    "model_type": "must be a table of its own",
+    "mapping_type": "must be a table of its own",
+    "tuple_type": 'must be a list, such as ["dev"]',
+    "string_type": "must be text in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "bool_type": "must be true or false",
+    "path_type": "must be text in quotes",
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
 }
 
 
 def _mistake(found: Mapping[str, Any]) -> str:
-    place = ".".join(str(part) for part in found["loc"]) or "the file"
-    if place.endswith(".approvals") and found["type"] == "missing":
-        return f"{place} is missing: say how many people must agree (0 for nobody)"
-    if found["type"] == "extra_forbidden" and place.rsplit(".", 1)[-1] in {
-        "windows",
-        "hazards",
-        "keep",
-        "encrypt",
-    }:
-        return f"{place}: {_NOT_BUILT}"
-    words = _CURES.get(found["type"]) or found["msg"].removeprefix("Value error, ")
-    return f"{place} {words}" if found["type"] in _CURES else f"{place}: {words}"
+    """One mistake as a person reads it: the place, then what is wrong or what to do. Never the value."""
+    place = [str(part) for part in found["loc"] if part != "[key]"]
+    name = place[-1] if place else ""
+    shown = ".".join(place) or "the file"
+    if found["type"] == "missing" and name == "approvals":
+        return f"{shown} is missing: say how many people must agree (0 for nobody)"
+    if found["type"] == "extra_forbidden":
+        if name in {"windows", "hazards", "keep", "encrypt"}:
+            return f"{shown}: {_NOT_BUILT}"
+        near = difflib.get_close_matches(name.lower(), _settings_at(place), n=1, cutoff=0.6)
+        return f"{shown} is not a setting that exists" + (f": did you mean {near[0]}?" if near else "")
+    if found["type"] in _CURES:
+        return f"{shown} {_CURES[found['type']]}"
+    return f"{shown}: {found['msg'].removeprefix('Value error, ')}"
+
+
+def _settings_at(place: Sequence[str]) -> list[str]:
+    """The settings that exist where `place` is, to find which one was meant."""
+    table: type[Table] = Tables
+    for part in place[:-1]:
+        setting = table.model_fields.get(part)
+        table = (_table_of(setting.annotation) if setting else None) or table
+    return list(table.model_fields)
+
+
+def _table_of(annotation: object) -> type[Table] | None:
+    """The table that a setting holds, itself, by name or in a list; None where it is a plain value."""
+    if isinstance(annotation, type) and issubclass(annotation, Table):
+        return annotation
+    return next((found for part in get_args(annotation) if (found := _table_of(part))), None)
 
 
 def resolve_secret(reference: str, *, folder: Path, environment: Mapping[str, str] = os.environ) -> str:
@@ -336,13 +327,13 @@ def resolve_secret(reference: str, *, folder: Path, environment: Mapping[str, st
     if reference.startswith("file:"):
         path = folder / reference.removeprefix("file:")
         try:
-            return path.read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise OpsError(
-                Reason.BAD_CONFIG,
-                f"The secret's file {path} cannot be read.",
-                "Check the path and who may read it.",
-            ) from error
+            value = path.read_text().strip()
+        except (OSError, UnicodeDecodeError):
+            value = ""
+        if not value:
+            message = f"The secret's file {path} cannot be read, or is empty."
+            raise OpsError(Reason.BAD_CONFIG, message, "Check the path and who may read it.") from None
+        return value
     return reference
 
 

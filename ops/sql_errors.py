@@ -24,8 +24,8 @@ _STATEMENT_LETTERS = 2000
 class SqlError:
     """What the server said about one statement of a file. Row values and secrets are masked in every field.
 
-    `line` and `column` count from 1 in the file; `column` is 0 and `caret` has no pointer where the server did not
-    say a place or masking moved it. `statement` is the text (at most 2,000 letters), empty when none of the file's ran.
+    `line` and `column` count from 1 in the file. Where the server did not say a place, `column` is 0 and the caret
+    stands under the statement's beginning; where masking moved the place there is none. `statement` is the text (at most 2,000 letters), empty when none of the file's ran.
     """
 
     sqlstate: str
@@ -78,6 +78,7 @@ def outcome_unknown(migration: Migration, doing: str) -> OpsError:
     )
 
 
+_COMMENT = re.compile(r"\s*(--|$)")
 _KEY_VALUES = re.compile(r"\)=\(.*\)(?= |\.|$)", re.DOTALL)
 _ROW_VALUES = re.compile(r"(contains |row )\(.*\)", re.DOTALL)
 _QUOTED_VALUE = re.compile(r"""(?<=[:=] )["'].*["']|"[^"\n]*@[^"\n]*\"""", re.DOTALL)
@@ -117,8 +118,10 @@ def _place(migration: Migration, index: int, position: int | None) -> tuple[int,
     """Line and column in the file, and the excerpt with its pointer."""
     statement = migration.statements[index]
     if position is None:
-        first = mask_sql(statement.text).split("\n", 1)[0]
-        return statement.line, 0, _excerpt(statement.line, first, None)
+        lines = mask_sql(statement.text).split("\n")
+        number = next((n for n, line in enumerate(lines) if not _COMMENT.match(line)), 0)
+        begin = len(lines[number]) - len(lines[number].lstrip())
+        return statement.line + number, 0, _excerpt(statement.line + number, lines[number], begin)
     before = statement.text[:position]
     line = statement.line + before.count("\n")
     begin = before.rfind("\n") + 1

@@ -1,22 +1,41 @@
 """The steps of a run, written down around the act: the intent before, the result after, whatever happens between."""
 
+import logging
 import time
+import uuid
 from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import contextmanager
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
+import psycopg
+
+from audit import AuditError
 from audit import Draft
+from audit import LogBusy
 from ops.errors import OpsError
+from ops.errors import Reason
 from ops.layer import Ops
 from ops.people import Actor
 from ops.plan import Progress
 from ops.requests import Request
 
+logger = logging.getLogger("countersign.steps")
+
 RUNNER = Actor("system:runner")
+
+BUSY_TRIES = 10
+"""Each waits as long as an append waits for its turn, so that a stalled disk has a quarter of a minute."""
 
 STEPS = ("preflight", "backup", "migrate", "health")
 """The steps of a push, in order."""
+
+
+def both_streams(mine: Draft, target_stream: str) -> list[Draft]:
+    """An event of a request's stream, and the same one of its target's."""
+    return [mine, replace(mine, stream=target_stream)]
 
 
 class Recorder:
@@ -29,33 +48,34 @@ class Recorder:
         self.progress = progress
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
-        """Append one event; durable when this returns."""
-        self.ops.log.append([self.ops.draft(kind, RUNNER, self.request, data)])
+        """Append one event; durable when this returns. A log that is busy for a while does not end a run."""
+        draft = self.ops.draft(kind, RUNNER, self.request, data)
+        for _ in range(BUSY_TRIES - 1):
+            with suppress(LogBusy):
+                self.ops.log.append([draft])
+                return
+        self.ops.log.append([draft])
 
     def drafts(self, kind: str, data: Mapping[str, Any], stream: str) -> list[Draft]:
         """The same event for the request's stream and for the target's, to be appended as one act."""
-        mine = self.ops.draft(kind, RUNNER, self.request, data)
-        theirs = Draft(
-            kind=kind,
-            actor=mine.actor,
-            stream=stream,
-            data=data,
-            project=mine.project,
-            environment=mine.environment,
-            request=mine.request,
-        )
-        return [mine, theirs]
+        return both_streams(self.ops.draft(kind, RUNNER, self.request, data), stream)
 
     @contextmanager
     def step(self, name: str, about: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:
-        """One step; what the body puts into the yielded dictionary becomes its recorded result."""
+        """One step; what the body puts into the yielded dictionary becomes its recorded result.
+
+        Whatever it fails with is recorded and comes out as an OpsError; only the log's own errors come through.
+        """
         self.record("step_started", {"step": name, "attempt": self.attempt, "about": about or {}})
         self.progress(name)
         began = time.monotonic()
         result: dict[str, Any] = {}
         try:
             yield result
-        except OpsError as error:
+        except AuditError:
+            raise
+        except Exception as caught:
+            error = caught if isinstance(caught, OpsError) else self._in_our_words(caught)
             self.record(
                 "step_failed",
                 {
@@ -67,8 +87,28 @@ class Recorder:
                     "error": {"hint": error.hint, **error.details},
                 },
             )
-            raise
+            if error is caught:
+                raise
+            raise error from caught
         self.record(
             "step_finished",
             {"step": name, "attempt": self.attempt, "seconds": round(time.monotonic() - began, 3), "result": result},
         )
+
+    def _in_our_words(self, caught: Exception) -> OpsError:
+        if isinstance(caught, psycopg.Error):
+            return target_failed(self.request.target, caught)
+        reference = uuid.uuid4().hex[:8]
+        logger.error("step_failed_unexpectedly request=%s reference=%s", self.request.id, reference, exc_info=caught)
+        message = f"Something went wrong that nobody foresaw (reference {reference})."
+        return OpsError(Reason.UNEXPECTED, message, exit_code=1)
+
+
+def target_failed(target: str, error: psycopg.Error) -> OpsError:
+    """A target that refused or dropped us while no statement of a file was on its way. The server's text may quote rows."""
+    return OpsError(
+        Reason.CONNECTION_LOST,
+        f"{target} refused or dropped the connection (SQLSTATE {error.sqlstate or 'unknown'}).",
+        "See whether the target is up.",
+        exit_code=1,
+    )

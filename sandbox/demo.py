@@ -188,5 +188,3 @@ def _wrapped(words: str) -> str:
     for line in words.splitlines():
         lines += textwrap.wrap(line, WIDTH, replace_whitespace=False, drop_whitespace=False) or [""]
     return "\n".join(lines)
-
-

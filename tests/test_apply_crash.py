@@ -106,7 +106,7 @@ def test_a_target_that_does_not_answer_settles_nothing():
     def refuse() -> NoReturn:
         raise OpsError(Reason.TARGET_UNAVAILABLE, "no")
 
-    assert settle(refuse, 1, "2026-01-01T00:00:00Z", "1") is Outcome.UNKNOWN
+    assert settle(refuse, 1, "2026-01-01T00:00:00Z", "1", patience_seconds=0.1) is Outcome.UNKNOWN
 
 
 KILLED = """

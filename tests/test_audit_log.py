@@ -275,7 +275,7 @@ def test_a_clock_that_steps_back_does_not_turn_the_log_around(path: Path) -> Non
         pytest.param(commanded(stream="\udc80"), id="half a surrogate pair in the stream"),
         pytest.param(commanded(actor=""), id="no actor"),
         pytest.param(commanded(project=""), id="an empty project instead of none"),
-        pytest.param(commanded("x" * 1024 * 1024), id="over 1 MiB"),
+        pytest.param(commanded("x" * 16 * 1024 * 1024), id="over 16 MiB"),
         pytest.param(requested("R-1", plan={"n": 2**53}), id="number that JSON cannot hold"),
         pytest.param(requested("R-1", plan={"n": float("nan")}), id="not a number"),
         pytest.param(requested("R-1", plan={"\0": 1}), id="NUL in a key"),
@@ -325,7 +325,7 @@ def test_hostile_but_plain_text_comes_back_as_it_went_in(log: Log, text: str) ->
 
 
 def test_nearly_1_mib_is_recorded(log: Log) -> None:
-    [event] = log.append([commanded("x" * (1024 * 1024 - 300))])
+    [event] = log.append([commanded("x" * (16 * 1024 * 1024 - 300))])
     assert Reader(log.path).since(0, 1) == [event]
 
 

@@ -37,6 +37,7 @@ ENDINGS = {
     "cancelled": {"because": "x"},
     "expired": {"expires_at": "x"},
     "superseded": {"changed": [], "message": "x"},
+    "recorded": {"because": "x", "by": "os:h/ana", "versions": []},
 }
 INTERRUPTED = {"reason": "x", "message": "x", "step": "migrate", "applied": [], "unknown": []}
 

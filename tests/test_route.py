@@ -1,8 +1,9 @@
 """The main route as people take it: asked for in Slack, approved by somebody else, run, and written down."""
 
+from slack_rules import problems
+
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
-from slack_rules import problems
 
 
 def card(stage: Stage, words: str, seconds: float = 30) -> str:

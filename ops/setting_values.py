@@ -1,0 +1,140 @@
+"""What a single value of the configuration may be: each kind of value with the sentence that a wrong one gets."""
+
+import re
+from datetime import timedelta
+from typing import Annotated
+from urllib.parse import parse_qs
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator
+from pydantic import BeforeValidator
+
+_DURATION = re.compile(r"([1-9][0-9]{0,4})\s*(s|m|h|d)")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+_PERSON = re.compile(r"[UW][A-Z0-9]{2,20}")
+_GROUP = re.compile(r"@[a-z0-9][a-z0-9._-]{0,79}")
+_OS_ACTOR = re.compile(r"os:[A-Za-z0-9.-]{1,253}/[A-Za-z0-9._-]{1,64}")
+_CHANNEL = re.compile(r"[CG][A-Z0-9]{2,20}")
+_SECRET_NAME = re.compile("key|token|secret|password|signature", re.IGNORECASE)
+_PROJECT_REF = re.compile(r"[a-z]{20}")
+
+
+def parse_duration(text: object) -> timedelta:
+    """`24h`, `30m`, `90s` or `7d` as a time span."""
+    match = _DURATION.fullmatch(text.strip()) if isinstance(text, str) else None
+    if match is None:
+        msg = 'a duration is a number and a unit, such as "30m", "24h" or "7d"'
+        raise ValueError(msg)
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _secret_reference(text: str) -> str:
+    if text.startswith("$"):
+        if not re.fullmatch(r"\$[A-Za-z_][A-Za-z0-9_]*", text):
+            msg = "the name of an environment variable has letters, digits and _ only, such as $SHOP_DATABASE_URL"
+            raise ValueError(msg)
+        return text
+    if text.startswith("file:") and len(text) > len("file:"):
+        return text
+    msg = "a secret is given by name only: $NAME (an environment variable) or file:PATH"
+    raise ValueError(msg)
+
+
+def _database_url(text: str) -> str:
+    """A reference to a secret, or a URL that holds no password (then the server trusts this host)."""
+    if text.startswith(("$", "file:")):
+        return _secret_reference(text)
+    msg = "a database URL is $NAME, file:PATH, or postgresql://user@host/database without a password"
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        raise ValueError(msg) from None  # the cause quotes the URL, and perhaps the password in it
+    if parts.scheme not in {"postgres", "postgresql"}:
+        raise ValueError(msg)
+    # an @ or a # further on: the password holds a / ? or #, and cannot be told from the rest
+    hidden = "@" in parts.path + parts.query or "#" in text
+    if parts.password or hidden or any("password" in name.lower() for name in parse_qs(parts.query)):
+        msg = (
+            "a password stands in the configuration file: put the URL into an environment variable and write $NAME here"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def _health_url(text: str) -> str:
+    """A web address without a secret: it goes into what people approve, into the log and into Slack."""
+    try:
+        parts = urlsplit(text)
+        host = parts.hostname
+    except ValueError:
+        host = None
+    if not host or parts.scheme not in {"http", "https"}:
+        msg = "a health check asks https://… or http://…"
+        raise ValueError(msg)
+    if "@" in parts.netloc or any(_SECRET_NAME.search(name) for name in parse_qs(parts.query)):
+        msg = 'a secret stands in the URL: send it as a header, headers = { apikey = "$NAME" }'
+        raise ValueError(msg)
+    return text
+
+
+def _repository(text: str) -> str:
+    if "://" in text and "@" in text and not re.match(r"ssh://[^:@/]+@[^@]*\Z", text):
+        msg = "no user name, password or token in the URL: git has credential helpers and ~/.netrc for them"
+        raise ValueError(msg)
+    return text
+
+
+def _folder(text: str) -> str:
+    if text.startswith(("/", "-")) or ".." in text.split("/"):
+        msg = "the supabase folder is a path inside the repository"
+        raise ValueError(msg)
+    return text.strip("/")
+
+
+def _project_ref(text: str) -> str:
+    if not _PROJECT_REF.fullmatch(text):
+        msg = "a project reference is 20 lower-case letters, such as abcdefghijklmnopqrst"
+        raise ValueError(msg)
+    return text
+
+
+def _name(text: str) -> str:
+    if not _NAME.fullmatch(text):
+        msg = f"the name {text!r} must be lower-case letters, digits, - and _, at most 40, for it is typed"
+        raise ValueError(msg)
+    return text
+
+
+def _channel(text: str) -> str:
+    if not _CHANNEL.fullmatch(text):
+        msg = "a channel is given by its id, such as C0DEPLOYS (in Slack: the channel's name, About, at the bottom)"
+        raise ValueError(msg)
+    return text
+
+
+def _person(text: str) -> str:
+    if not _PERSON.fullmatch(text):
+        msg = "a person is given by their Slack id, such as U0ANA (in Slack: their profile, ⋮, Copy member ID)"
+        raise ValueError(msg)
+    return text
+
+
+def _people_entry(text: str) -> str:
+    if _GROUP.fullmatch(text) or _PERSON.fullmatch(text) or _OS_ACTOR.fullmatch(text):
+        return text
+    msg = f"{text!r} is neither a group (@database-owners), nor a person's Slack id (U0BEN), nor os:HOST/LOGIN"
+    raise ValueError(msg)
+
+
+Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+SecretReference = Annotated[str, AfterValidator(_secret_reference)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
+PeopleEntry = Annotated[str, AfterValidator(_people_entry)]
+Name = Annotated[str, AfterValidator(_name)]
+Channel = Annotated[str, AfterValidator(_channel)]
+PersonId = Annotated[str, AfterValidator(_person)]
+HealthUrl = Annotated[str, AfterValidator(_health_url)]
+RepositoryUrl = Annotated[str, AfterValidator(_repository)]
+SupabaseFolder = Annotated[str, AfterValidator(_folder)]
+ProjectRef = Annotated[str, AfterValidator(_project_ref)]

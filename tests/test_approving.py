@@ -1,0 +1,447 @@
+"""Approvals: who decides, on what, when, how often; two people at one instant; what changed meanwhile; time's end."""
+
+from collections.abc import Callable
+
+import pytest
+from people_talk import ANA
+from people_talk import BEN
+from people_talk import CHI
+from people_talk import DEE
+from people_talk import approve
+from people_talk import ask
+from people_talk import at_once
+from people_talk import card
+from people_talk import cards
+from people_talk import in_order
+from people_talk import kinds
+from people_talk import refusals
+from people_talk import rules
+from people_talk import settled
+from people_talk import small
+from people_talk import told
+from people_talk import value_of
+from people_talk import wait_for
+
+from sandbox.stage import Stage
+from sandbox.stage import git
+
+Make = Callable[..., Stage]
+
+
+def applied(stage: Stage) -> bool:
+    return bool(stage.sql("prod", "select to_regclass('public.notes') is not null")[0][0])
+
+
+def test_two_different_people_have_to_agree(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    ask(stage)
+
+    assert "Your approval of R-1 is recorded. 1 more needed." in approve(stage, BEN)
+    card(stage, "Approvals: 1 of 2 · @Ben")
+    again = approve(stage, BEN)
+    assert "You approved R-1 at" in again
+    assert "1 more needed." in again
+    assert not applied(stage)
+    assert "It has all it needs and starts." in approve(stage, CHI)
+
+    card(stage, "R-1 · shop/prod · 1 migration is done")
+    assert applied(stage)
+    assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
+    assert [(one.data or {})["number"] for one in stage.events("approved")] == [1, 2]
+    assert refusals(stage) == ["already_approved"]
+    in_order(stage)
+
+
+def test_of_two_approvers_at_one_instant_one_is_enough_and_both_are_answered(make_stage: Make) -> None:
+    stage = small(make_stage)
+    message = ask(stage)
+
+    answers = at_once(*(lambda who=who: stage.slack.click_message(who, message, "Approve") for who in (BEN, CHI)))
+
+    assert sorted("is recorded. It has all it needs and starts." in one for one in answers) == [False, True]
+    assert any("so yours is not needed" in one or "R-1 is " in one for one in answers)
+    card(stage, "is done")
+    assert kinds(stage) == ["requested", "approved", "started", "succeeded"]
+    assert refusals(stage) == ["already_decided"]
+    in_order(stage)
+
+
+def test_of_two_approvers_at_one_instant_both_count_where_two_are_needed(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    message = ask(stage)
+
+    answers = at_once(*(lambda who=who: stage.slack.click_message(who, message, "Approve") for who in (BEN, CHI)))
+
+    assert all("Your approval of R-1 is recorded." in one for one in answers)
+    card(stage, "is done")
+    assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
+    in_order(stage)
+
+
+def test_double_clicks_replays_and_late_clicks_have_one_outcome(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    message = ask(stage)
+    stage.slack.deliver_twice = True
+    first = stage.slack.click(BEN, "Approve", about="R-1")
+    assert "1 more needed." in told(first)
+    stage.slack.deliver_twice = False
+    stage.slack.again(first)
+    settled(stage)
+    assert len(first.messages()) == 1
+
+    answers = at_once(*[lambda: stage.slack.click_message(CHI, message, "Approve")] * 3)
+    assert sum("is recorded" in one for one in answers) == 1
+    card(stage, "is done")
+    late = stage.slack.forge(CHI, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
+    assert "R-1 is succeeded since" in told(late)
+
+    assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
+    in_order(stage)
+
+
+def test_the_requester_at_a_terminal_is_the_slack_person_that_the_configuration_names(make_stage: Make) -> None:
+    stage = small(make_stage, start=False)
+    login = stage.cli("push", "prod", "--json").json["by"].rpartition("/")[2]
+    text = stage.config.read_text()
+    stage.config.write_text(text.replace("[people]\n", f'[people]\n"{login}" = "U0BEN"\n'))
+    stage.start_bot()
+    card(stage, "[Approve for prod]")
+
+    assert "You requested R-1, so you cannot decide on it." in approve(stage, BEN)
+    assert "It has all it needs" in approve(stage, CHI)
+    card(stage, "is done")
+    again = stage.migration("20260101000002_more.sql", "create table public.more (id int);")
+    assert stage.cli("push", "prod", "--json").json["commit"] == again
+    assert "R-2 is cancelled. Nothing was run." in told(stage.slack.say(BEN, "/migrate cancel R-2"))
+    assert kinds(stage, "R-2") == ["requested", "cancelled"]
+    in_order(stage)
+
+
+def test_an_approver_who_leaves_the_group_before_the_run_no_longer_counts(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2, approvers='"@database-owners", "U0DEE"'))
+    ask(stage)
+    approve(stage, BEN)
+    stage.slack.workspace.leave_group("Ben", "database-owners")
+
+    assert "Your approval of R-1 is recorded. 1 more needed." in approve(stage, CHI)
+
+    shown = card(stage, "(no longer counts)")
+    assert "Approvals: 1 of 2 · @Ben" in shown
+    assert "[Approve for prod]" in shown
+    assert not applied(stage)
+    assert "It has all it needs and starts." in approve(stage, DEE)
+    card(stage, "is done")
+    started = stage.events("started")[0].data or {}
+    assert started["facts"]["counting"] == [f"slack:T0ACME/{who}" for who in (CHI, DEE)]
+    assert list(started["facts"]["void"]) == ["slack:T0ACME/U0BEN"]
+    in_order(stage)
+
+
+def test_an_account_that_is_closed_before_the_run_no_longer_counts(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    ask(stage)
+    approve(stage, BEN)
+    stage.slack.workspace.deactivate("Ben")
+
+    assert "1 more needed." in approve(stage, CHI)
+
+    card(stage, "(no longer counts)")
+    assert kinds(stage) == ["requested", "approved", "approved"]
+    in_order(stage)
+
+
+def test_a_handle_that_means_another_group_lets_nobody_approve(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    ask(stage)
+    approve(stage, BEN)
+    workspace = stage.slack.workspace
+    workspace.rename_group("database-owners", "old-owners")
+    assert "Slack has no user group @database-owners" in approve(stage, CHI)
+    workspace.groups["S0NEW"] = type(workspace.groups["S0OWNERS"])("S0NEW", "database-owners", (CHI, DEE))
+
+    answer = approve(stage, CHI)
+
+    assert "@database-owners is not the group that it was when R-1 was made." in answer
+    assert "Cancel the request and make a new one." in answer
+    assert "@database-owners is not the group" in approve(stage, DEE)
+    assert refusals(stage) == ["identity_unproven", "group_changed", "group_changed"]
+    assert kinds(stage) == ["requested", "approved"]
+    in_order(stage)
+
+
+def a_changed_schema(stage: Stage) -> None:
+    stage.sql("prod", "create table public.by_hand (id int)")
+
+
+def a_row_in_the_history(stage: Stage) -> None:
+    stage.sql("prod", "create schema if not exists supabase_migrations")
+    stage.sql(
+        "prod",
+        "create table if not exists supabase_migrations.schema_migrations"
+        " (version text primary key, statements text[], name text)",
+    )
+    stage.sql("prod", "insert into supabase_migrations.schema_migrations (version) values ('20250101000000')")
+
+
+def a_changed_policy(stage: Stage) -> None:
+    stage.stop_bot()
+    stage.config.write_text(stage.config.read_text().replace("approvals = 1", 'approvals = 1\nexpires = "2h"'))
+    stage.start_bot()
+
+
+def a_forced_branch(stage: Stage) -> None:
+    git(stage.repository, "reset", "--quiet", "--hard", "HEAD~1")
+    stage.commit({"other.txt": "x"}, "Something else")
+
+
+CHANGES = [
+    (a_changed_schema, "the target's schema", "plan_changed"),
+    (a_row_in_the_history, "the target's migration history", "plan_changed"),
+    (a_changed_policy, "the policy", "policy_changed"),
+    (a_forced_branch, "the branch main, which no longer holds the commit", "plan_changed"),
+]
+
+
+@pytest.mark.parametrize(("change", "part", "reason"), CHANGES, ids=[row[0].__name__ for row in CHANGES])
+def test_what_changed_meanwhile_supersedes_the_request(
+    make_stage: Make, change: Callable[[Stage], None], part: str, reason: str
+) -> None:
+    stage = small(make_stage)
+    ask(stage)
+    change(stage)
+
+    answer = approve(stage, BEN)
+
+    assert "Since R-1 was made, this changed: " in answer
+    assert part in answer
+    assert "push prod" in answer
+    shown = card(stage, "R-1 · shop/prod · 1 migration no longer holds: nothing was run")
+    assert part in shown
+    assert "[Approve" not in shown
+    assert kinds(stage) == ["requested", "superseded"]
+    assert refusals(stage) == [reason]
+    assert not applied(stage)
+    in_order(stage)
+
+
+def test_a_change_between_the_click_and_the_first_statement_stops_the_run(make_stage: Make) -> None:
+    """Another session holds the target's lock while the schema is changed by hand; the run looks again under the lock."""
+    stage = small(make_stage)
+    ask(stage)
+    stage.slack.slow("usergroups.list", 0.6)
+    clicked = stage.slack.click(BEN, "Approve", about="R-1")
+    told(clicked)
+    a_changed_schema(stage)  # the foreman still asks Slack who Ben is
+
+    shown = card(stage, "no longer holds: nothing was run")
+    assert "the target's schema" in shown
+    assert kinds(stage) == ["requested", "approved", "started", "superseded"]
+    assert not applied(stage)
+    in_order(stage)
+
+
+def test_a_branch_that_moves_on_changes_nothing(make_stage: Make) -> None:
+    stage = small(make_stage)
+    ask(stage)
+    stage.migration("20260101000002_later.sql", "create table public.later (id int);")
+
+    assert "It has all it needs" in approve(stage, BEN)
+
+    card(stage, "R-1 · shop/prod · 1 migration is done")
+    assert stage.sql("prod", "select version from supabase_migrations.schema_migrations") == [("20260101000001",)]
+    in_order(stage)
+
+
+def test_a_newer_plan_supersedes_the_older_request_of_the_same_person_and_its_card(make_stage: Make) -> None:
+    stage = small(make_stage)
+    first = ask(stage)
+    stage.migration("20260101000002_later.sql", "create table public.later (id int);")
+    told(stage.slack.say(ANA, "/migrate push prod"))
+    card(stage, "R-2 · shop/prod · 2 migrations waits")
+    wait_for(lambda: "[Approve for prod]" in stage.slack.render(cards(stage)[-1]))
+
+    stale = stage.slack.forge(BEN, value=value_of(first, "approve"), action_id="approve", message_ts=first.ts)
+
+    assert "R-1 is superseded since" in told(stale)
+    assert "It has all it needs" in approve(stage, BEN, "R-2")
+    card(stage, "R-2 · shop/prod · 2 migrations is done")
+    in_order(stage)
+
+
+def test_a_request_expires_to_the_click_and_over_a_restart(make_stage: Make) -> None:
+    stage = small(make_stage, rules(1, 'expires = "2s"'))
+    message = ask(stage)
+    value = value_of(message, "approve")
+    wait_for(lambda: kinds(stage)[-1:] == ["expired"], 5)
+    late = told(stage.slack.forge(BEN, value=value, action_id="approve", message_ts=message.ts))
+    assert "R-1 expired at" in late
+    assert "0 of 1 approvals. Nothing was run." in late
+    shown = card(stage, "R-1 · shop/prod · 1 migration expired: nothing was run")
+    assert "[Approve" not in shown
+
+    told(stage.slack.say(ANA, "/migrate push prod"))
+    wait_for(lambda: stage.events("shown")[1:])
+    stage.stop_bot()
+    wait_for(lambda: False is (stage.cli("show", "R-2", "--json").json["status"] == "waiting"), 5)
+    assert kinds(stage, "R-2") == ["requested"]  # no row says so yet, and it is expired all the same
+    stage.start_bot()
+    card(stage, "R-2 · shop/prod · 1 migration expired")
+    assert kinds(stage, "R-2") == ["requested", "expired"]
+    assert refusals(stage) == ["expired"]
+    assert not applied(stage)
+    in_order(stage)
+
+
+def test_a_request_that_nobody_could_clear_is_refused_at_once(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    stage.slack.workspace.change_person("Chi", is_restricted=True)
+
+    answer = told(stage.slack.say(ANA, "/migrate push prod"))
+
+    assert "shop/prod needs 2 approvals, but only 1 of @database-owners could give one" in answer
+    assert "Add approvers in the configuration" in answer
+    assert stage.events("requested") == []
+    assert refusals(stage) == ["policy_unsatisfiable"]
+    through_the_door = stage.cli("push", "prod", "--json")
+    assert (through_the_door.code, through_the_door.json["reason"]) == (3, "policy_unsatisfiable")
+    in_order(stage)
+
+
+def test_a_request_from_the_terminal_that_nobody_could_clear_ends_when_the_bot_picks_it_up(make_stage: Make) -> None:
+    stage = small(make_stage, rules(3), start=False)
+    assert stage.cli("push", "prod", "--json").json["status"] == "waiting"
+    stage.start_bot()
+
+    shown = card(stage, "R-1 · shop/prod · 1 migration was cancelled: nothing was run")
+
+    assert "policy_unsatisfiable: shop/prod needs 3 approvals, but only 2" in shown
+    assert kinds(stage) == ["requested", "cancelled"]
+    in_order(stage)
+
+
+def test_a_request_from_the_terminal_is_approved_in_slack(make_stage: Make) -> None:
+    stage = small(make_stage)
+    asked = stage.cli("push", "prod", "--json")
+    assert (asked.code, asked.json["status"], asked.json["request"]) == (0, "waiting", "R-1")
+    card(stage, "[Approve for prod]")
+
+    approve(stage, BEN)
+
+    waited = stage.cli("push", "prod", "--wait", "20s", "--json")
+    assert (waited.code, waited.json["status"]) in {(0, "succeeded"), (0, "nothing_to_do")}
+    assert [one.request for one in stage.events("requested")] == ["R-1"]  # asked again while it runs, it is the same
+    card(stage, "is done")
+    in_order(stage)
+
+
+def test_a_typed_approval_shows_the_plan_and_a_button_that_works_once_for_one_person(make_stage: Make) -> None:
+    stage = small(make_stage, rules(2))
+    ask(stage)
+
+    answer = stage.slack.say(BEN, "/migrate approve r-1")
+    shown = told(answer)
+    assert "add_notes.sql" in shown
+    assert "[Approve for prod]" in shown
+    button = answer.messages()[-1]
+    assert button.only_for == BEN
+    value = value_of(button, "approve")
+    assert len(value.split()) == 4
+    assert stage.events("approved") == []
+
+    stolen = stage.slack.forge(CHI, value=value, action_id="approve", message_ts=button.ts)
+    assert "was used already or was given to somebody else" in told(stolen)
+    without = stage.slack.forge(BEN, value=" ".join(value.split()[:3]), action_id="approve", message_ts=button.ts)
+    assert "That message is not the card of R-1." in told(without)
+    assert "1 more needed." in told(stage.slack.click_message(BEN, button, "Approve"))
+    used = told(stage.slack.forge(BEN, value=value, action_id="approve", message_ts=button.ts))
+    assert "was used already" in used
+    assert "approve R-1" in used
+    digest = str((stage.events("requested")[0].data or {})["digest"])
+    assert "It has all it needs" in told(stage.slack.say(CHI, f"/migrate approve R-1 {digest}"))
+    card(stage, "is done")
+    assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
+    assert refusals(stage) == ["stale_card"] * 3
+    in_order(stage)
+
+
+def test_a_no_asks_for_a_reason_and_ends_the_request(make_stage: Make) -> None:
+    stage = small(make_stage)
+    message = ask(stage)
+    refused = told(stage.slack.click(DEE, "Reject", about="R-1"))
+    assert "You are not one of those who may approve R-1." in refused
+    assert "These may: @database-owners" in refused
+    assert stage.slack.modal(DEE) is None
+
+    view = stage.slack.click(BEN, "Reject", about="R-1").modal(10)
+    assert view is not None
+    assert view.body["callback_id"] == "reject"
+    assert view.body["private_metadata"] == value_of(message, "reject")
+    empty = stage.slack.submit(BEN, view, {"reason": "    "})
+    assert empty.errors == {"reason": "Say why, in a sentence."}
+    assert stage.slack.modal(BEN) is not None
+    done = stage.slack.submit(BEN, view, {"reason": "not on a Friday; token sbp_0123456789abcdef0123456789abcdef"})
+
+    assert done.error is None
+    shown = card(stage, "R-1 · shop/prod · 1 migration was rejected: nothing was run")
+    assert "@Ben: not on a Friday; token «masked: Supabase token»" in shown
+    wait_for(lambda: "R-1 is rejected. Nothing was run." in told(done))
+    assert kinds(stage) == ["requested", "rejected"]
+    late = stage.slack.forge(CHI, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
+    assert "R-1 is rejected since" in told(late)
+    in_order(stage, "sbp_0123456789abcdef0123456789abcdef")
+
+
+def test_the_requester_alone_takes_a_request_back(make_stage: Make) -> None:
+    stage = small(make_stage)
+    message = ask(stage)
+    no = told(stage.slack.click(BEN, "Cancel", about="R-1"))
+    assert "R-1 was requested by somebody else, and only they may take it back." in no
+    assert "An approver can reject it." in no
+    assert "requested by somebody else" in told(stage.slack.say(DEE, "/migrate cancel R-1"))
+
+    assert "R-1 is cancelled. Nothing was run." in told(stage.slack.click(ANA, "Cancel", about="R-1"))
+
+    card(stage, "was cancelled: nothing was run")
+    late = stage.slack.forge(BEN, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
+    assert "R-1 is cancelled since" in told(late)
+    assert refusals(stage) == ["not_allowed", "not_allowed", "already_decided"]
+    in_order(stage)
+
+
+@pytest.mark.parametrize("mode", ["show", "extra", "refuse"])
+def test_authors_nobody_knows(make_stage: Make, mode: str) -> None:
+    stage = small(make_stage, rules(1, f'unknown_authors = "{mode}"'))
+    answer = told(stage.slack.say(ANA, "/migrate push prod"))
+    if mode == "refuse":
+        assert "Commits in this plan are by people nobody knows here: Mia." in answer
+        assert "[people]" in answer
+        assert stage.events("requested") == []
+    else:
+        shown = card(stage, "[Approve for prod]")
+        assert "Authors nobody knows: Mia" in shown
+        assert f"Approvals: 0 of {1 if mode == 'show' else 2}" in shown
+    in_order(stage)
+
+
+def test_files_must_have_run_with_the_same_bytes_where_the_policy_says_so(make_stage: Make) -> None:
+    stage = small(make_stage, rules(1, 'after = ["dev"]'))
+    refused = told(stage.slack.say(ANA, "/migrate push prod"))
+    assert "20260101000001_add_notes.sql has not been applied to dev with these bytes" in refused
+    assert "push dev" in refused
+
+    assert "R-1 · shop/dev · 1 migration is done" in told(stage.slack.say(ANA, "/migrate push dev"))
+    ask(stage)
+    assert refusals(stage) == ["not_allowed"]
+    stage.migration("20260101000001_add_notes.sql", "create table public.notes (id bigint primary key);\n")
+    assert "with these bytes" in told(stage.slack.say(ANA, "/migrate push prod"))
+    in_order(stage)
+
+
+def test_the_same_plan_asked_twice_is_one_request(make_stage: Make) -> None:
+    stage = small(make_stage)
+    answers = at_once(*(lambda who=who: stage.slack.say(who, "/migrate push prod") for who in (ANA, DEE, ANA)))
+    assert all("R-1 · shop/prod · 1 migration waits for approval" in one for one in answers)
+    assert [one.request for one in stage.events("requested")] == ["R-1"]
+    card(stage, "[Approve for prod]")
+    assert len(cards(stage)) == 1
+    in_order(stage)
