@@ -25,7 +25,8 @@ class SqlError:
     """What the server said about one statement of a file. Row values and secrets are masked in every field.
 
     `line` and `column` count from 1 in the file. Where the server did not say a place, `column` is 0 and the caret
-    stands under the statement's beginning; where masking moved the place there is none. `statement` is the text (at most 2,000 letters), empty when none of the file's ran.
+    stands under the statement's beginning; where masking moved the place there is none. `statement` is the text (at
+    most 2,000 letters), empty when none of the file's ran.
     """
 
     sqlstate: str
