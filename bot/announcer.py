@@ -92,7 +92,8 @@ class Announcer:
 
     def _on_events(self, events: Sequence[Event]) -> None:
         for request in {event.request for event in events if event.stream.startswith("request:") and event.request}:
-            self.note(request)
+            # A run at work writes many events, and reading them takes longer the more there are.
+            self.note(request, after_seconds=PAUSE_SECONDS if request in self._ops.active else 0.0)
 
     def _work(self) -> None:
         while True:

@@ -107,7 +107,11 @@ def run_bot(settings: Settings, mode: Mode) -> None:
         raise OpsError(Reason.BAD_CONFIG, "The configuration has no [slack] table.", 'Add [slack] with channel = "C…".')
     tokens = Tokens.from_environment(mode)
     with open_log(settings) as log:
-        asyncio.run(_Bot(settings, mode, tokens, log).run())
+        bot = _Bot(settings, mode, tokens, log)
+        asyncio.run(bot.run())
+    if bot.active:
+        # A statement may go on for hours. The server ends it when we are gone, and the next start takes the run up.
+        os._exit(0)
 
 
 class _Bot:
@@ -121,6 +125,7 @@ class _Bot:
         self.sockets: Sockets | None = None
         self.work = ThreadPoolExecutor(WORKERS, thread_name_prefix="work")
         self.runs = ThreadPoolExecutor(RUNS, thread_name_prefix="run")
+        self.active: set[str] = set()
 
     async def run(self) -> None:
         """Serve until told to stop; told while it still starts, it stops as well."""
@@ -143,7 +148,7 @@ class _Bot:
         client = make_client(self.tokens.bot, self.tokens.api_url, session)
         team = await self._who_we_are(client)
         api = SlackApi(client, asyncio.get_running_loop())
-        ops = Ops(self.settings, self.log, people=SlackPeople(api, team))
+        ops = Ops(self.settings, self.log, people=SlackPeople(api, team), active=self.active)
         store = Store(self.settings.path(self.settings.state.path))
         desk = Desk(ops, api, store, self.work)
         announcer = Announcer(ops, api, store)
@@ -157,7 +162,7 @@ class _Bot:
 
             announcer.start()
             stack.push_async_callback(asyncio.to_thread, announcer.stop, DRAIN_SECONDS)
-            stack.push_async_callback(asyncio.to_thread, self.work.shutdown)
+            stack.push_async_callback(asyncio.to_thread, self._finish_work)
             foreman.start()
             stack.push_async_callback(asyncio.to_thread, foreman.stop, DRAIN_SECONDS)
             door = Door(ops, ready=_noticed)
@@ -233,6 +238,10 @@ class _Bot:
             self.sockets = Sockets(app, self.tokens.app, app.client)
             stack.push_async_callback(self.sockets.close)
             await self.sockets.connect()
+
+    def _finish_work(self) -> None:
+        """Finish what was taken in, unless that is a run that goes on: it was given its time already."""
+        self.work.shutdown(wait=not self.active)
 
     def _say_goodbye(self) -> None:
         self.runs.shutdown(wait=False, cancel_futures=True)

@@ -1,7 +1,9 @@
 """A page as Slack's blocks. Text from outside goes into rich-text leaves only, where Slack reads no markup."""
 
+import json
 import re
 import unicodedata
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,11 +23,13 @@ from commands.page import Who
 Blocks = list[dict[str, Any]]
 
 HEADER_LETTERS = 150
-TEXT_LETTERS = 3900  # chat.update refuses more than 4,000
+TEXT_LETTERS = 3900  # of 4,000 that chat.update takes
+SOURCE_TEXT_LETTERS = 1500
 PART_LETTERS = 2800
 FACTS_LETTERS = 2000
-BODY_LETTERS = 8000  # a message of more than some 13,000 letters is refused or cut (measured; Slack states no number)
+BODY_LETTERS = 7000  # a message of more than some 13,000 letters is refused or cut (measured; Slack states no number)
 LEAST_LETTERS = 200
+ENDING_LETTERS = 900
 LINE_LETTERS = 400
 PARAGRAPH_LETTERS = 1500
 LIST_LINES = 30
@@ -49,27 +53,43 @@ def blocks_of(page: Page) -> Blocks:
             blocks.append(_rich([_section([_text("More than fits here; the terminal shows it all.")])]))
             break
     if page.next:
-        blocks.append(_rich([_section([_text("Next: ", bold=True), *_spans(page.next)])]))
+        blocks.append(_rich([_section([_text("Next: ", bold=True), *_within(_spans(page.next), ENDING_LETTERS)])]))
     if page.buttons:
         blocks.append({"type": "actions", "elements": [_button(button, page) for button in page.buttons]})
     if page.small:
-        blocks.append(_rich([_section(_spans(page.small))]))
+        blocks.append(_rich([_section(_within(_spans(page.small), ENDING_LETTERS))]))
     return blocks
 
 
 def text_of(page: Page) -> str:
-    """What a screen reader and a notification say: all that the blocks tell, as escaped mrkdwn."""
-    lines = [escape(clean(page.headline))]
-    lines += [f"{escape(clean(name))}: {_text_line(line)}" for name, line in page.facts]
+    """What a screen reader and a notification say: what the blocks tell, as escaped mrkdwn, as far as it fits."""
+    lines: list[str] = []
+    left = TEXT_LETTERS
+    for line in _text_lines(page):
+        if len(line) > left:
+            lines.append("…")
+            break
+        lines.append(line)
+        left -= len(line) + 1
+    return "\n".join(lines)
+
+
+def _text_lines(page: Page) -> Iterator[str]:
+    yield _escaped(page.headline)
+    for name, line in page.facts:
+        yield f"{_escaped(name)}: {_text_line(line)}"
     for part in page.body:
-        lines += _text_part(part)
+        yield from _text_part(part)
     if page.next:
-        lines.append(f"Next: {_text_line(page.next)}")
+        yield f"Next: {_text_line(page.next)}"
     if page.buttons:
-        lines.append("Buttons: " + ", ".join(escape(clean(button.label)) for button in page.buttons))
+        yield "Buttons: " + ", ".join(_escaped(button.label) for button in page.buttons)
     if page.small:
-        lines.append(_text_line(page.small))
-    return _cut("\n".join(lines), TEXT_LETTERS)
+        yield _text_line(page.small)
+
+
+def _escaped(text: str, letters: int = LINE_LETTERS) -> str:
+    return escape(_clean_cut(text, letters))
 
 
 def escape(text: str) -> str:
@@ -94,7 +114,17 @@ _BLANK = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
 
 
 def _cut(text: str, letters: int) -> str:
-    return text if len(text) <= letters else text[: letters - 1] + "…"
+    if _weight(text) <= letters:
+        return text
+    kept = text[: letters - 1]
+    while _weight(kept) > letters - 1:
+        kept = kept[: len(kept) * 7 // 8]
+    return kept + "…"
+
+
+def _weight(text: str) -> int:
+    """The text's letters; those beyond ASCII count for more, since they are sent as escapes of six or twelve letters."""
+    return max(len(text), len(json.dumps(text)) // 3)
 
 
 def _clean_cut(text: str, letters: int) -> str:
@@ -117,7 +147,7 @@ def _plain(text: str, letters: int) -> dict[str, Any]:
 def _letters(elements: Sequence[dict[str, Any]]) -> int:
     """How many letters people read in these."""
     inner = sum(_letters(element.get("elements", ())) for element in elements)
-    return inner + sum(len(str(element.get("text", element.get("fallback", "")))) for element in elements)
+    return inner + sum(_weight(str(element.get("text", element.get("fallback", "")))) for element in elements)
 
 
 def _within(elements: Sequence[dict[str, Any]], letters: int) -> list[dict[str, Any]]:
@@ -223,23 +253,28 @@ def _text_line(line: Line) -> str:
 def _text_span(span: Span) -> str:
     match span:
         case str():
-            return escape(clean(span))
+            return _escaped(span)
         case Code(text) | Strong(text):
-            return escape(clean(text))
+            return _escaped(text)
         case When(at):
             return f"<!date^{int(at.timestamp())}^{_DATE}|{at:%Y-%m-%d %H:%M} UTC>"
         case Who(actor):
             match = _USER.fullmatch(actor)
-            return f"<@{match['user']}>" if match else escape(clean(actor))
+            return f"<@{match['user']}>" if match else _escaped(actor)
 
 
-def _text_part(part: Part) -> list[str]:
+def _text_part(part: Part) -> Iterator[str]:
     match part:
         case Paragraph(line):
-            return [_text_line(line)]
+            yield "".join(
+                _escaped(span, PARAGRAPH_LETTERS) if isinstance(span, str) else _text_span(span) for span in line
+            )
         case Listing(title, lines, marks):
-            words = [_text_line(line) for line in lines]
-            marked = [f"{mark}: {line}" for mark, line in zip(marks, words, strict=True)] if marks else words
-            return [*([f"{escape(clean(title))}:"] if title else []), *marked]
+            if title:
+                yield f"{_escaped(title)}:"
+            for number, line in enumerate(lines):
+                yield (f"{_escaped(marks[number])}: " if marks else "") + _text_line(line)
         case Source(title, text):
-            return [*([f"{escape(clean(title))}:"] if title else []), escape(_clean_cut(text, TEXT_LETTERS))]
+            if title:
+                yield f"{_escaped(title)}:"
+            yield _escaped(text, SOURCE_TEXT_LETTERS)

@@ -1,5 +1,6 @@
 """The card store: where each request's card is. Rebuildable: lost cards are posted anew, and old ones no longer count."""
 
+import logging
 import secrets
 import sqlite3
 import threading
@@ -8,6 +9,8 @@ from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+logger = logging.getLogger("countersign.store")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS card (
@@ -45,7 +48,16 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.Lock()
-        path.touch(mode=0o600, exist_ok=True)
+        try:
+            self._lay_out()
+        except sqlite3.DatabaseError as error:
+            logger.warning("card_store_rebuilt path=%s error=%s", path, error)  # all of it can be made again
+            for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+                part.unlink(missing_ok=True)
+            self._lay_out()
+
+    def _lay_out(self) -> None:
+        self._path.touch(mode=0o600, exist_ok=True)
         with self._connection() as connection:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.executescript(_SCHEMA)

@@ -141,7 +141,7 @@ def _database(target: Target) -> Check:
 
 def _tools(settings: Settings) -> Iterator[Check]:
     try:
-        tools = find_scratch_tools(settings.postgres.bin)
+        tools = find_scratch_tools((), configured_bin=settings.postgres.bin)
         yield Check("ok", "scratch cluster", tools.name)
     except OpsError as error:
         yield Check("problem", "scratch cluster", f"{error.message} {error.hint}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace
 
 from audit import Draft
 from audit import View
@@ -18,14 +17,12 @@ from ops.policy import may_approve
 from ops.policy import may_cancel
 from ops.policy import may_decide_now
 from ops.policy import may_reject
-from ops.policy import may_settle
 from ops.policy import missing_approvals
 from ops.policy import person_of
 from ops.policy import refused
 from ops.recheck import what_changed
 from ops.requests import Request
 from ops.requests import find_request
-from ops.requests import occupant_of
 from ops.status import Status
 
 PREFIX_LENGTH = 16
@@ -109,25 +106,6 @@ def cancel(ops: Ops, number: str, actor: Actor, act: str, because: str) -> Decid
     ops.log.transact(decide, id=f"{act}:cancelled")
     cancelled = find_request(ops.view, number)
     return Decided(cancelled, cancelled.missing)
-
-
-def settle(ops: Ops, request: Request, actor: Actor, act: str, because: str) -> Request:
-    """Say what became of an interrupted request. It stays `interrupted`; its target is free again."""
-    directory = _directory(ops, request, actor)
-    may_settle(request, actor, directory, ops.requester_is(request.by)).or_raise()
-    target = ops.target_of(request)
-    found = mask_intake(because)
-
-    def decide(view: View) -> Sequence[Draft]:
-        occupant = occupant_of(view, target.stream)
-        if occupant is None or occupant.request != request.id or not occupant.blocked:
-            may_decide_now(find_request(view, request.id), ops.now()).or_raise()
-        said = ops.draft("cancelled", actor, request, {"because": found})
-        freed = {"because": found, "by": actor.id, "versions": []}
-        return [said, replace(said, kind="recorded", stream=target.stream, data=freed)]
-
-    ops.log.transact(decide, id=f"{act}:cancelled")
-    return find_request(ops.view, request.id)
 
 
 def may_see_button(ops: Ops, request: Request, actor: Actor) -> None:

@@ -137,6 +137,23 @@ def restore_role(connection: Connection) -> None:
     use_migration_role(connection)
 
 
+def target_failed(target: str, error: psycopg.Error) -> OpsError:
+    """A target that refused or dropped us while no statement of a file was on its way. Its own text may quote rows."""
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return OpsError(
+            Reason.LOCK_TIMEOUT,
+            f"{target} could not be read: somebody holds a lock on one of its tables.",
+            "Wait until they are done, then try again.",
+            exit_code=5,
+        )
+    return OpsError(
+        Reason.CONNECTION_LOST,
+        f"{target} refused or dropped the connection (SQLSTATE {error.sqlstate or 'unknown'}).",
+        "See whether the target is up.",
+        exit_code=1,
+    )
+
+
 def is_lost(connection: Connection) -> bool:
     """Whether the session is gone, so that its last error does not tell what became of the statement."""
     return connection.closed or connection.broken

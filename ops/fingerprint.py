@@ -127,12 +127,12 @@ def _system_identifier(connection: Connection) -> str | None:
     return str(row[0]) if row else None
 
 
-# JIT would compile a query of this size for longer than it runs.
+# JIT would compile a query of this size for longer than it runs. Definitions of a locked table are waited for.
 _WORDING = """
     SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
       ('search_path', ''), ('TimeZone', 'UTC'), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'),
       ('bytea_output', 'hex'), ('extra_float_digits', '1'), ('quote_all_identifiers', 'off'), ('jit', 'off'),
-      ('lc_monetary', 'C'), ('xmlbinary', 'base64'), ('work_mem', '32MB')
+      ('lc_monetary', 'C'), ('xmlbinary', 'base64'), ('work_mem', '32MB'), ('lock_timeout', '5s')
     ) AS setting(name, value)
 """
 

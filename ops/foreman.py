@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import Executor
 from concurrent.futures import Future
@@ -24,6 +25,7 @@ from ops.status import Status
 logger = logging.getLogger("countersign.foreman")
 
 TICK_SECONDS = 1.0
+STOP_LOOK_SECONDS = 0.05
 PAUSE_SECONDS = 10.0
 """After a refusal to start (Slack silent, target busy) a request is left alone so long, unless something happens to it."""
 
@@ -50,15 +52,17 @@ class Foreman:
 
     def stop(self, seconds: float) -> None:
         """Start nothing more and give what runs `seconds` to end. What does not end is taken up at the next start."""
+        deadline = time.monotonic() + seconds
         self._over.set()
         self._woken.set()
         self._unsubscribe()
         self._thread.join(seconds)
-        for future in list(self._running.values()):
-            try:
-                future.result(timeout=seconds)
-            except TimeoutError:
-                logger.warning("run_left_to_the_next_start")
+        for future in self._running.values():
+            future.cancel()  # those that wait for a thread; they have not begun
+        while self._ops.active and time.monotonic() < deadline:
+            time.sleep(STOP_LOOK_SECONDS)
+        if self._ops.active:
+            logger.warning("runs_left_to_the_next_start requests=%s", ",".join(sorted(self._ops.active)))
 
     @property
     def busy(self) -> int:
@@ -66,13 +70,19 @@ class Foreman:
         return sum(1 for future in self._running.values() if not future.done())
 
     def _on_events(self, events: Sequence[Event]) -> None:
-        if any(event.stream.startswith("request:") for event in events):
+        if any(event.stream.startswith("target:") for event in events):
+            self._paused = {}  # a target may be free again
+        # What a run writes while it is at work needs nobody; that it begins or ends is in the target's stream too.
+        if any(event.stream.startswith("target:") or self._is_of_an_idle_request(event) for event in events):
             self._woken.set()
+
+    def _is_of_an_idle_request(self, event: Event) -> bool:
+        return event.stream.startswith("request:") and event.request not in self._ops.active
 
     def _work(self) -> None:
         while not self._over.is_set():
             try:
-                for request in open_requests(self._ops.view):
+                for request in open_requests(self._ops.view, but=self._ops.active):
                     self._look_at(request)
             except AuditError as error:
                 logger.error("foreman_cannot_read error=%s", error.message)
@@ -90,7 +100,7 @@ class Foreman:
             status = request.status_at(now)
             if status is Status.EXPIRED and request.status is Status.WAITING:
                 note_expiry(self._ops, request)
-            elif status is Status.RUNNING and request.id not in self._ops.active:
+            elif status is Status.RUNNING:
                 self._hand_over(request, resumed=True)
             elif status is Status.WAITING:
                 pick_up(self._ops, request)

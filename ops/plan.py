@@ -11,9 +11,11 @@ from functools import cached_property
 from functools import lru_cache
 from typing import Any
 
+import psycopg
 import rfc8785
 
 from ops.database import connect
+from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
@@ -179,9 +181,12 @@ def make_plan(
     folder = _folder(_migration_files(snapshot))
 
     progress(f"reading {target.name}")
-    with closing(connect(target.database_url(), purpose=f"plan {target.name}")) as connection:
-        comparison = compare(read_history(connection, folder.migrations), folder.migrations)
-        fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref)
+    try:
+        with closing(connect(target.database_url(), purpose=f"plan {target.name}")) as connection:
+            comparison = compare(read_history(connection, folder.migrations), folder.migrations)
+            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref)
+    except psycopg.Error as error:
+        raise target_failed(target.name, error) from error
 
     progress("looking for hazards")
     return _assemble(target, repository, snapshot.commit, folder, comparison, fingerprint)

@@ -220,23 +220,6 @@ def may_cancel(request: Request, actor: Actor, requester_is: str | None, now: da
     decision = may_decide_now(request, now)
     if not decision.allowed:
         return decision
-    return _is_theirs(request, actor, requester_is)
-
-
-def may_settle(request: Request, actor: Actor, directory: Directory, requester_is: str | None) -> Decision:
-    """Whether this person may say what became of an interrupted request, which frees its target.
-
-    The requester may, those who may approve on that target (authors too, for nothing is run by it), and the host's
-    terminal users.
-    """
-    if actor.user is not None and (problem := directory.problem_of(actor.user)) is not None:
-        return refused(Reason.NOT_A_MEMBER, f"You cannot settle {request.id}: {problem}.")
-    if is_named(request.plan["policy"]["approvers"], actor, directory.groups):
-        return Decision(True)
-    return _is_theirs(request, actor, requester_is)
-
-
-def _is_theirs(request: Request, actor: Actor, requester_is: str | None) -> Decision:
     if actor == request.by or actor.is_terminal or (actor.user is not None and actor.user == requester_is):
         return Decision(True)
     return refused(

@@ -1,5 +1,6 @@
 """A request as the fold of its events. There is no second copy of a status anywhere."""
 
+from collections.abc import Container
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -249,9 +250,9 @@ def _meant(number: str, highest: int) -> str | None:
     return near.upper() if near else None
 
 
-def open_requests(view: View) -> list[Request]:
-    """The requests that wait, run or keep a target blocked, oldest first."""
-    return [fold(view.events(stream=stream_of(request))) for request in view.open_requests()]
+def open_requests(view: View, *, but: Container[str] = ()) -> list[Request]:
+    """The requests that wait, run or keep a target blocked, oldest first; those in `but` are not even read."""
+    return [fold(view.events(stream=stream_of(request))) for request in view.open_requests() if request not in but]
 
 
 @dataclass(frozen=True)

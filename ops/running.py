@@ -11,6 +11,7 @@ import psycopg
 from audit import AuditError
 from audit import Draft
 from audit import View
+from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
@@ -35,7 +36,6 @@ from ops.requests import open_requests
 from ops.status import Status
 from ops.steps import RUNNER
 from ops.steps import Recorder
-from ops.steps import target_failed
 from ops.targets import Target
 
 ATTEMPTS = 3

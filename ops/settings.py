@@ -1,5 +1,6 @@
 """The configuration: read once, checked whole, passed on as frozen values, with secrets by name only."""
 
+import codecs
 import difflib
 import hashlib
 import json
@@ -239,7 +240,7 @@ def load_settings(path: Path) -> Settings:
 def read_settings(raw: bytes, path: Path) -> Settings:
     """The same from what is, or is going to be, in the file; nothing is read."""
     try:
-        tables = tomllib.loads(raw.decode("utf-8-sig"))
+        tables = tomllib.loads(raw.removeprefix(codecs.BOM_UTF8).decode())
     except UnicodeDecodeError as error:
         line = raw[: error.start].count(b"\n") + 1
         message = f"{path} is not UTF-8 text (at line {line})."
@@ -258,7 +259,9 @@ def read_settings(raw: bytes, path: Path) -> Settings:
             f"{path} has {len(lines)} mistake{'s' if len(lines) > 1 else ''}: " + "; ".join(lines) + ".",
             "countersign.example.toml explains every setting.",
         ) from None  # the cause holds the values
-    return Settings(**dict(found), folder=path.absolute().parent, sha256=hashlib.sha256(raw).hexdigest())
+    folder = path.absolute().parent
+    tools = found.postgres.model_copy(update={"bin": found.postgres.bin and str(folder / found.postgres.bin)})
+    return Settings(**{**dict(found), "postgres": tools}, folder=folder, sha256=hashlib.sha256(raw).hexdigest())
 
 
 _CURES = {

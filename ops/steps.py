@@ -15,6 +15,7 @@ import psycopg
 from audit import AuditError
 from audit import Draft
 from audit import LogBusy
+from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -102,13 +103,3 @@ class Recorder:
         logger.error("step_failed_unexpectedly request=%s reference=%s", self.request.id, reference, exc_info=caught)
         message = f"Something went wrong that nobody foresaw (reference {reference})."
         return OpsError(Reason.UNEXPECTED, message, exit_code=1)
-
-
-def target_failed(target: str, error: psycopg.Error) -> OpsError:
-    """A target that refused or dropped us while no statement of a file was on its way. The server's text may quote rows."""
-    return OpsError(
-        Reason.CONNECTION_LOST,
-        f"{target} refused or dropped the connection (SQLSTATE {error.sqlstate or 'unknown'}).",
-        "See whether the target is up.",
-        exit_code=1,
-    )

@@ -52,4 +52,7 @@ COMPLETE_UPLOAD = "files.completeUploadExternal"
 OPEN_CONNECTION = "apps.connections.open"
 # These two need what only the server has: the length of the scan, and the sockets.
 SERVER_METHODS = {COMPLETE_UPLOAD: (4, "files:write"), OPEN_CONNECTION: (1, "connections:write")}
-ALL_SCOPES = frozenset({method.scope for method in METHODS.values() if method.scope} | {"commands", "files:write"})
+ALL_SCOPES = frozenset(
+    {method.scope for method in METHODS.values() if method.scope}
+    | {"commands", "files:write", "app_mentions:read", "groups:read"}
+)

@@ -18,8 +18,6 @@ from audit.writer import Act
 from audit.writer import Done
 from audit.writer import Writer
 
-VARIABLE = "COUNTERSIGN_TEST_CRASH"
-
 
 def crash_at(point: str) -> None:
     """From now on this process dies (SIGKILL) at a point such as "after migration_applied 2": the second of its life."""

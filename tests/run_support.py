@@ -7,6 +7,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import closing
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -17,6 +18,7 @@ from ops.database import Connection
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import occupant_of
+from ops.tools import wheel_tools
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
 
@@ -90,6 +92,28 @@ def session(stage: Stage, database: str, name: str = "somebody") -> Iterator[Con
     url = stage.postgres.url(stage.databases[database])
     with closing(psycopg.connect(url, autocommit=True, application_name=name)) as connection:
         yield connection
+
+
+def use_tools(stage: Stage, folder: Path, **scripts: str) -> None:
+    """Have the stage's Postgres programs run a line of shell first: `use_tools(stage, folder, pg_dump="sleep 1")`."""
+    tools = wheel_tools()
+    assert tools is not None
+    folder.mkdir()
+    for name in ("pg_dump", "pg_restore"):
+        program = folder / name
+        program.write_text(f'#!/bin/sh\n{scripts.get(name, "")}\nexec "{tools.bin / name}" "$@"\n')
+        program.chmod(0o755)
+    with stage.config.open("a") as file:
+        file.write(f'\n[postgres]\nbin = "{folder}"\n')
+
+
+def at_start(stage: Stage, *lines: str) -> None:
+    """Have every process that the stage starts from now on run these lines of Python first; without lines, none."""
+    site = stage.folder / "site"
+    site.mkdir(exist_ok=True)
+    (site / "sitecustomize.py").write_text("\n".join(lines))
+    here = str(Path(__file__).parent)
+    stage.environment["PYTHONPATH"] = ":".join([str(Path(here).parent), *([str(site), here] if lines else [])])
 
 
 def at_work(stage: Stage, database: str, query: str) -> Callable[[], bool]:

@@ -1,6 +1,7 @@
 """Approvals: who decides, on what, when, how often; two people at one instant; what changed meanwhile; time's end."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 from people_talk import ANA
@@ -22,6 +23,8 @@ from people_talk import told
 from people_talk import value_of
 from people_talk import wait_for
 
+from audit import Draft
+from audit import Log
 from sandbox.stage import Stage
 from sandbox.stage import git
 
@@ -405,6 +408,50 @@ def test_the_requester_alone_takes_a_request_back(make_stage: Make) -> None:
     late = stage.slack.forge(BEN, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
     assert "R-1 is cancelled since" in told(late)
     assert refusals(stage) == ["not_allowed", "not_allowed", "already_decided"]
+    in_order(stage)
+
+
+def interrupt(stage: Stage) -> None:
+    """The log of a runner that died in the middle of R-1, and of one who could not find out what became of it."""
+    digest = (stage.events("requested")[0].data or {})["digest"]
+    started = {"digest": digest, "attempt": 1, "runner": "host/1", "facts": {}}
+    why = {"reason": "outcome_unknown", "message": "Nobody knows.", "step": "migrate"}
+    unknown = {**why, "applied": [], "unknown": ["20260101000001"]}
+    with Log.open(stage.log_path) as log:
+        for kind, data in (("started", started), ("interrupted", unknown)):
+            draft = Draft(
+                kind=kind,
+                actor="system:runner",
+                stream="request:R-1",
+                data=data,
+                project="shop",
+                environment="prod",
+                request="R-1",
+            )
+            log.append([draft, replace(draft, stream="target:shop/prod")])
+
+
+def test_an_interrupted_run_blocks_its_target_until_somebody_says_what_became_of_it(make_stage: Make) -> None:
+    stage = small(make_stage)
+    ask(stage)
+    stage.stop_bot()
+    interrupt(stage)
+    stage.start_bot()
+    assert "cancel R-1 <what you found>" in card(stage, "was interrupted: a person must decide")
+    ask(stage)
+    assert "It has all it needs" in approve(stage, BEN, "R-2")
+    wait_for(lambda: "target_blocked" in stage.bot_log.read_text())
+
+    say = stage.slack.say
+    assert "You are not one of those who may approve R-1." in told(say(DEE, "/migrate cancel R-1 all is well"))
+    assert "say what you found on shop/prod" in told(say(CHI, "/migrate cancel R-1"))
+    assert not applied(stage)
+    assert "R-1 is settled. shop/prod is free again." in told(say(CHI, "/migrate cancel R-1 none of it is there"))
+
+    card(stage, "R-2 · shop/prod · 1 migration is done", 5)
+    assert ": none of it is there" in card(stage, "R-1 · shop/prod")
+    assert "R-1 was settled at" in told(say(CHI, "/migrate cancel R-1 again"))
+    assert stage.cli("audit", "verify").code == 0
     in_order(stage)
 
 

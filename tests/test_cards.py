@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from people_talk import ANA
@@ -46,23 +47,24 @@ def versions(stage: Stage, message: Message) -> list[str]:
 
 def test_a_card_follows_the_run_in_place_and_tells_its_thread(stage: Stage) -> None:
     """The demo's own project, with a backup that is restored and a check of the database's health."""
+    stage.migration("20261201000000_take_a_while.sql", "select pg_sleep(2);")
     message = ask(stage)
     before = stage.slack.render(message)
-    assert "R-1 · shop/prod · 3 migrations waits for approval" in before
+    assert "R-1 · shop/prod · 4 migrations waits for approval" in before
     assert "[Approve for prod] [Reject…] [Cancel request]" in before
     approve(stage, BEN)
-    card(stage, "R-1 · shop/prod · 3 migrations is done", 60)
+    card(stage, "R-1 · shop/prod · 4 migrations is done", 60)
 
     assert len(cards(stage)) == 1
     seen = versions(stage, message)
     assert "[Approve" not in seen[0]  # the SQL was not in the thread yet
     assert len(seen) == len(set(seen))  # nothing is sent that changes nothing
-    assert any("is running" in one and "running  backup" in one for one in seen)
+    assert any("is running" in one and "running  migrate" in one for one in seen), "\n".join(seen)
     done = seen[-1]
-    for step in ("preflight", "backup: restored and proven", "migrate: 3 of 3", "health: 1 of 1 checks hold"):
+    for step in ("preflight", "backup: restored and proven", "migrate: 4 of 4", "health: 1 of 1 checks hold"):
         assert f"done  {step}" in done
     assert "[" not in done
-    wait_for(lambda: "3 migrations are on shop/prod." in thread(stage, message))
+    wait_for(lambda: "4 migrations are on shop/prod." in thread(stage, message))
     below = thread(stage, message)
     for note in ("The full SQL of R-1", "Approved, 1 of 1", "Backup proven before any statement", "R-1 is done"):
         assert below.count(note) == 1
@@ -91,6 +93,10 @@ def more(stage: Stage, number: int) -> str:
     return stage.migration(f"2026010100001{number}_more.sql", f"create table public.more_{number} (id int);")
 
 
+def was_postponed(stage: Stage, number: int) -> bool:
+    return f"card_postponed request=R-{number} " in stage.bot_log.read_text()
+
+
 UPLOADS: list[tuple[str, list[Fault]]] = [
     ("files.getUploadURLExternal", ["internal_error"]),
     ("upload", [500] * 3),
@@ -114,7 +120,7 @@ def test_without_the_sql_in_the_thread_there_is_no_approve_button(make_stage: Ma
         value = f"approve R-{number} {(stage.events('requested')[-1].data or {})['digest'][:16]}"
         early = stage.slack.forge(BEN, value=value, action_id="approve", message_ts=message.ts)
         assert "has not reached the thread yet" in told(early)
-        wait_for(lambda number=number: stage.bot_log.read_text().count(f"card_postponed request=R-{number} ") == 1)
+        wait_for(partial(was_postponed, stage, number))
         card(stage, "[Approve for prod]")
         assert all("[Approve" not in one for one in versions(stage, message)[:-1])
     in_order(stage)

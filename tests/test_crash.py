@@ -15,6 +15,7 @@ import pytest
 from run_support import RAN
 from run_support import approve
 from run_support import ask
+from run_support import at_start
 from run_support import at_work
 from run_support import card
 from run_support import disagreements
@@ -272,30 +273,17 @@ def test_the_first_baseline_counts_however_often_a_run_is_taken_up(make_stage: C
     terminal.close()
 
 
-def arm(stage: Stage, point: str) -> None:
-    """Let the stage's next processes die at this point; `disarm` ends that."""
-    site = stage.folder / "site"
-    site.mkdir(exist_ok=True)
-    (site / "sitecustomize.py").write_text("import os, chaos\nchaos.crash_at(os.environ[chaos.VARIABLE])\n")
-    stage.environment["COUNTERSIGN_TEST_CRASH"] = point
-    stage.environment["PYTHONPATH"] += f":{site}:{Path(__file__).parent}"
-
-
-def disarm(stage: Stage) -> None:
-    stage.environment["PYTHONPATH"] = stage.environment["PYTHONPATH"].split(":")[0]
-
-
 @pytest.mark.parametrize("point", ["after step_started 2", "before backup_proven 1", "after commit_sent 2"])
 def test_a_bot_killed_here_carries_on_when_it_is_back(make_stage: Callable[..., Stage], point: str) -> None:
     """In the backup, between the backup and its record, before a COMMIT; the card tells what the log tells."""
     stage = make_stage()
-    arm(stage, point)
+    at_start(stage, "import chaos", f"chaos.crash_at({point!r})")
     stage.start_bot()
     ask(stage)
     approve(stage)
     assert stage.bot is not None
     assert stage.bot.wait(timeout=30) == -9
-    disarm(stage)
+    at_start(stage)
 
     stage.start_bot()
     assert ended(stage).status.value == "succeeded"

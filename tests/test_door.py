@@ -207,10 +207,12 @@ def test_silent_guest_is_shown_out(house: House) -> None:
 
 
 def test_many_guests_at_once_are_served_or_sent_away_unheard(house: House) -> None:
-    with contextlib.ExitStack() as crowd:
-        with contextlib.suppress(BlockingIOError):  # those who wait outside are limited too
-            for _ in range(100):
-                crowd.enter_context(house.guest())
+    with (
+        contextlib.ExitStack() as crowd,
+        contextlib.suppress(BlockingIOError),
+    ):  # those who wait outside are limited too
+        for _ in range(100):
+            crowd.enter_context(house.guest())
 
     assert until(lambda: is_served(house) or None, 5)
 
@@ -294,7 +296,7 @@ def slow(make_stage: Callable[..., Stage], seconds: float = 2) -> Stage:
 
 
 def test_second_terminal_is_answered_while_a_push_runs_in_the_first(make_stage: Callable[..., Stage]) -> None:
-    stage = slow(make_stage)
+    stage = slow(make_stage, 7)  # longer than the second push waits for the target
     first = terminal(stage, "push", "dev", "--json")
     assert until(lambda: stage.events("started") or None, 15)
 

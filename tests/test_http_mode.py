@@ -160,7 +160,7 @@ def test_same_act_signed_anew_is_done_once(shop: Shop) -> None:
     body = shop.command(trigger="77.7.seven")
     before = shop.commanded()
 
-    assert [shop.post(body, shop.signed(body, age_seconds=age)).status for age in (0, 1, 2)] == [200, 200, 200]
+    assert [shop.post(body, shop.signed(body, age_seconds=age)).status for age in (0, 10, 20)] == [200, 200, 200]
     assert shop.commanded() == before + 1
 
 

@@ -233,12 +233,15 @@ def test_a_log_that_is_not_there_any_more_stops_everything_and_people_are_told(
 ) -> None:
     stage = small(make_stage)
     message = ask(stage)
+    view = stage.slack.click_message(BEN, message, "Reject").modal(10)
+    assert view is not None
     harm(stage.log_path)
 
     nobody_is_served(stage, message)
 
-    view = stage.slack.click_message(BEN, message, "Reject").modal(0.3)
-    assert view is None
+    sent = stage.slack.submit(BEN, view, {"reason": "no log, no act"})
+    assert NOTHING_DONE in sent.errors["reason"]
+    assert stage.slack.click_message(CHI, message, "Reject").modal(0.3) is None
 
 
 @pytest.fixture

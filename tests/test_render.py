@@ -56,7 +56,10 @@ HOSTILE = {
     "a lone return": "safe\rdrop table",
     "buttons": "[Approve for prod] Buttons: Approve",
 }
-HIDDEN = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u115f\u200b-\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff\ue000\U000e0041]"
+HIDDEN = (
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u034f\u115f\u200b-\u200f\u2028-\u202e"
+    "\u2060-\u206f\u2800\u3164\ufeff\ue000\U000e0041]"
+)
 
 
 def everywhere(text: str) -> Page:
@@ -108,11 +111,11 @@ def test_what_hides_is_shown_by_its_number() -> None:
 
 
 LARGE = {
-    "long words": "x" * 100_000,
-    "hidden letters": "\u200b" * 50_000,
-    "many lines": "line\n" * 20_000,
-    "escapes": "<&>" * 30_000,
-    "astral": "\U0001f389" * 40_000,
+    "long words": "x" * 20_000,
+    "hidden letters": "\u200b" * 10_000,
+    "many lines": "line\n" * 3_000,
+    "escapes": "<&>" * 5_000,
+    "astral": "\U0001f389" * 5_000,
 }
 
 
@@ -138,7 +141,7 @@ def test_a_page_of_any_size_is_a_message_that_slack_takes(text: str, lines: int)
     assert visible_characters(blocks) < 13_000
     assert len(top) <= 4000
     assert any(thing.get("action_id") == "approve" for thing in walk(blocks))
-    assert "more" in json.dumps(blocks)
+    assert "more" in json.dumps(blocks).lower()
 
 
 def test_an_empty_page_is_a_message_that_slack_takes() -> None:
@@ -149,9 +152,17 @@ def test_an_empty_page_is_a_message_that_slack_takes() -> None:
 
 
 def test_the_text_tells_what_the_blocks_tell() -> None:
-    page = everywhere("said once")
-    assert text_of(page).count("said once") == 21
-    assert "Buttons: said once" in text_of(page)
+    page = Page(
+        headline="head",
+        facts=[("fact", ("one", Code("two"), Strong("three"), When(AT), Who("os:host/four")))],
+        body=[Paragraph(("five",)), Listing("six", [("seven",)], ["eight"]), Source("nine", "ten")],
+        next=("eleven",),
+        buttons=[Button("approve", "twelve", "approve R-1 0123456789abcdef")],
+        small=("thirteen",),
+    )
+    said = {words.strip(": \n") for kind, words in texts(blocks_of(page)) if kind in {"text", "plain_text", "date"}}
+    assert len(said) == 17
+    assert [words for words in said if words not in text_of(page)] == []
 
 
 def test_a_form_takes_any_value() -> None:
@@ -160,7 +171,7 @@ def test_a_form_takes_any_value() -> None:
         assert problems([("views.open", {"view": view})]) == []
 
 
-NAMES = "<!channel> <https:evil|prod>``` &lt; \u202e\u200b"
+NAMES = "<!channel> <https:evil|prod>``` &lt;"
 AUTHOR = "M\u200bia <@U0BEN> ```"
 
 

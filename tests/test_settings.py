@@ -66,6 +66,14 @@ def test_contracts_configuration_loads_with_its_defaults(tmp_path: Path) -> None
     assert len(settings.sha256) == 64
 
 
+def test_relative_paths_count_from_the_files_folder(tmp_path: Path) -> None:
+    settings = load(tmp_path, GOOD + '[audit]\npath = "a.db"\n[postgres]\nbin = "tools"\n')
+
+    assert settings.log_path == tmp_path / "a.db"
+    assert settings.postgres.bin == str(tmp_path / "tools")
+    assert load(tmp_path, GOOD).postgres.bin == ""
+
+
 ADDED_TO_PROD = [
     ('approvers = ["@a"]', f"{PROD}.approvals is missing: say how many people must agree (0 for nobody)"),
     ("approvals = 1", f"{PROD}: approvals = 1 but nobody may give them: add approvers ="),

@@ -59,6 +59,7 @@ def test_dead_socket_that_does_not_close_is_replaced_within_seconds(connected: S
 
     assert until(lambda: alive(connected) or None, 15)
     assert time.monotonic() - began < 10
+    assert until(lambda: len(alive(connected)) == 2 or None, 15)
     assert status(connected) is None
 
 
