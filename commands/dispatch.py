@@ -80,6 +80,7 @@ def answer(
 
 def guarded(ops: Ops, work: Callable[[], Reply], *, actor: Actor, act: str, word: str) -> Reply:
     """Run `work`, turn every error into a reply, and write the answer (and a refusal) down."""
+    reply: Reply | None = None
     try:
         try:
             reply = work()
@@ -92,7 +93,8 @@ def guarded(ops: Ops, work: Callable[[], Reply], *, actor: Actor, act: str, word
             reply = unexpected(act)
         ops.log.append([_answered(act, reply)], id=f"{act}:answered")
     except AuditError as error:
-        return unrecorded(error)
+        # What was done before the log failed is not undone by that, so its own answer is the true one.
+        return reply or unrecorded(error)
     return reply
 
 

@@ -37,7 +37,7 @@ def error_reply(error: OpsError, status: str | None = None) -> Reply:
     if error.hint:
         body.append(Paragraph(("What to do: ", error.hint)))
     data: dict[str, Any] = {
-        "status": status or _STATUS_OF_EXIT.get(error.exit_code, "error"),
+        "status": status or _status(error),
         "reason": error.reason.value,
         "message": error.message,
         "hint": error.hint,
@@ -45,6 +45,11 @@ def error_reply(error: OpsError, status: str | None = None) -> Reply:
     if error.details:
         data["details"] = dict(error.details)
     return Reply(Page(_headline(error), body=body), data, ok=False, exit_code=error.exit_code)
+
+
+def _status(error: OpsError) -> str:
+    # A log that fails in the middle of a run says nothing of how the run ends.
+    return "error" if error.reason is Reason.LOG_UNAVAILABLE else _STATUS_OF_EXIT.get(error.exit_code, "error")
 
 
 _STATUS_OF_EXIT = {1: "failed", 2: "error", 3: "refused", 5: "busy"}

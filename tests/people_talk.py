@@ -100,6 +100,11 @@ def kinds(stage: Stage, request: str = "R-1") -> list[str]:
     return [one.kind for one in stage.events(*seen) if one.stream == f"request:{request}"]
 
 
+def applied(stage: Stage) -> bool:
+    """Whether the one migration of a small stage is on prod."""
+    return bool(stage.sql("prod", "select to_regclass('public.notes') is not null")[0][0])
+
+
 def refusals(stage: Stage) -> list[str]:
     """The reason codes of all refusals, in order."""
     return [str((event.data or {})["reason"]) for event in stage.events("refused")]
