@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: test check demo demo-play lock clean
 
 test: .venv/ready
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 4
 
 check: .venv/ready
 	$(BIN)/ruff check .

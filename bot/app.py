@@ -42,7 +42,7 @@ from ops.errors import Reason
 from ops.foreman import Foreman
 from ops.layer import Ops
 from ops.layer import host_name
-from ops.scratch import reap_scratches
+from ops.scratch_removal import reap_scratches
 from ops.settings import Settings
 from ops.settings import policy_sha256
 from ops.targets import all_targets

@@ -58,9 +58,7 @@ def plan_page(plan: Plan) -> Page:
     if notes:
         body.append(Listing("Worth knowing", [(note,) for note in notes[:HAZARDS_SHOWN]]))
     if count:
-        lines = plan.sql_document().splitlines()
-        more = f"\n… {len(lines) - LINES_SHOWN} more lines" if len(lines) > LINES_SHOWN else ""
-        body.append(Source("SQL", "\n".join(lines[:LINES_SHOWN]) + more))
+        body.append(Source("SQL", plan.sql_preview(LINES_SHOWN)))
     facts: list[tuple[str, Line]] = [
         ("Commit", (Code(plan.commit.sha[:12]), f" on {plan.target.settings.branch}: {plan.commit.title}")),
         ("Already applied", (f"{plan.applied} migration{_s(plan.applied)}",)),
@@ -91,28 +89,28 @@ def request_page(request: Request, now: datetime, last_backup: LastBackup | None
 
 
 _HEADLINES = {
-    Status.WAITING: "waits for approval",
-    Status.RUNNING: "is running",
-    Status.SUCCEEDED: "is done",
-    Status.FAILED: "failed: nothing of it remains",
+    Status.WAITING: "waiting for approval",
+    Status.RUNNING: "running",
+    Status.SUCCEEDED: "done",
+    Status.FAILED: "failed, nothing of it remains",
     Status.PARTIALLY_APPLIED: "stopped half-way",
-    Status.INTERRUPTED: "was interrupted: a person must decide",
-    Status.REJECTED: "was rejected: nothing was run",
-    Status.CANCELLED: "was cancelled: nothing was run",
-    Status.EXPIRED: "expired: nothing was run",
-    Status.SUPERSEDED: "no longer holds: nothing was run",
+    Status.INTERRUPTED: "interrupted, a person must decide",
+    Status.REJECTED: "rejected, nothing was run",
+    Status.CANCELLED: "cancelled, nothing was run",
+    Status.EXPIRED: "expired, nothing was run",
+    Status.SUPERSEDED: "no longer holds, nothing was run",
 }
 
 
 def _headline(request: Request, status: Status) -> str:
     words = _HEADLINES[status]
     if status is Status.WAITING and not request.needed:
-        words = "starts"
+        words = "starting"
     if _is_all_applied(request, status):
-        words = "is all applied, but did not end well"
+        words = "all applied, but not ended well"
     if request.settlement is not None:
-        words = "was interrupted; a person settled it"
-    return f"{request.id} · {request.target} · {_migrations(len(request.files))} {words}"
+        words = "interrupted, and settled by a person"
+    return f"{request.id} · {request.target} · {_migrations(len(request.files))}: {words}"
 
 
 def _is_all_applied(request: Request, status: Status) -> bool:
@@ -270,7 +268,9 @@ def _next(request: Request, status: Status) -> Line:
             return ("the full SQL goes into the thread; then the Approve button appears.",)
         case Status.WAITING if request.missing:
             people = ", ".join(request.plan["policy"]["approvers"])
-            return (f"{request.missing} more of {people} approve or reject; ", Who(request.by.id), " can cancel.")
+            more = "more " if request.approvals else ""
+            needed = f"{request.missing} {more}approval{_s(request.missing)}"
+            return (f"{needed} by {people}, or a rejection; ", Who(request.by.id), " can cancel.")
         case Status.WAITING:
             return ("it starts as soon as the target is free.",)
         case Status.RUNNING:

@@ -1,7 +1,10 @@
 """`push prod`: ask to run what is pending on a target; with `approvals = 0` it runs at once, in this process."""
 
+from dataclasses import replace
 from datetime import datetime
 
+from commands.page import Code
+from commands.page import Line
 from commands.page import Page
 from commands.pages import request_page
 from commands.plan import plan_json
@@ -35,22 +38,36 @@ def run(ops: Ops, said: Said) -> Reply:
     request = asked.request
     if not request.needed and request.status is Status.WAITING:
         request = carry_out(ops, request.id, said.progress)
-    return push_reply(request, ops.now())
+    reply = push_reply(request, ops.now())
+    if said.front is Front.SLACK and request.status_at(ops.now()) is Status.WAITING:
+        return replace(reply, page=_see_the_card(request, is_new=asked.is_new))  # the card tells it to everybody
+    return reply
+
+
+def _see_the_card(request: Request, *, is_new: bool) -> Page:
+    """In Slack the request has a card; the asker needs to know only that, and what comes next."""
+    count = len(request.files)
+    words = "is asked for" if is_new else "stands already, for exactly this plan"
+    following: Line = ("its card is in the channel; ", Code(f"cancel {request.id}"), " takes it back.")
+    return Page(
+        f"{request.id} {words}: {count} migration{'s' if count != 1 else ''} on {request.target}", next=following
+    )
 
 
 def push_reply(request: Request, now: datetime) -> Reply:
     """What a push answers, whatever became of the request by now."""
     status = request.status_at(now)
+    page = request_page(request, now)
     data = {**request_json(request, now), "request": request.id, "status": status.value}
     code = EXIT_CODES[status]
-    if code in {1, 3}:
+    if code in {1, 3, 4}:
         failed = next((step.detail for step in request.steps if step.outcome == "failed"), {})
         data |= {
             "reason": str(request.ending.get("reason") or status.value),
-            "message": str(request.ending.get("message") or request.ending.get("because") or ""),
+            "message": str(request.ending.get("message") or request.ending.get("because") or page.headline),
             "hint": str(failed.get("hint", "")),
         }
-    return Reply(request_page(request, now), data, ok=code == 0, exit_code=code, request=request.id)
+    return Reply(page, data, ok=code == 0, exit_code=code, request=request.id)
 
 
 def _environment(said: Said) -> str:

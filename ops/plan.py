@@ -129,6 +129,16 @@ class Plan:
         """The full SQL of all pending files as people read it."""
         return sql_document(self.target.name, self.commit.sha, self.digest, self.pending)
 
+    def sql_preview(self, lines: int) -> str:
+        """The first lines of the SQL, each file under its name, and how many more there are."""
+        found = [
+            line
+            for one in self.pending
+            for line in (f"-- {one.filename}", *mask_sql(one.text).strip().splitlines(), "")
+        ][:-1]
+        more = len(found) - lines
+        return "\n".join([*found[:lines], *([f"… {more} more lines"] if more > 0 else [])])
+
 
 def pending_of(repository: Repository, commit: str, files: Sequence[Mapping[str, Any]]) -> tuple[Migration, ...]:
     """The files of a plan, read again at its commit and compared with its hashes byte for byte.

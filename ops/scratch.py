@@ -5,8 +5,6 @@ import dataclasses
 import json
 import os
 import secrets
-import shutil
-import signal
 import subprocess
 import tempfile
 import threading
@@ -30,6 +28,10 @@ from ops.isolation import account_uid
 from ops.isolation import as_user
 from ops.isolation import confined
 from ops.isolation import unused_uid
+from ops.scratch_removal import PREFIX
+from ops.scratch_removal import end_postmaster
+from ops.scratch_removal import process_started
+from ops.scratch_removal import remove_folders
 from ops.tools import SCRATCH_VERSION
 from ops.tools import Tools
 from ops.tools import end_group
@@ -38,7 +40,6 @@ from ops.tools import reachable_programs
 FOREIGN_ROLE = "postgres"
 """The one login that foreign SQL gets: named as on Supabase, and not a superuser there either."""
 
-_PREFIX = "countersign-scratch-"
 _START_SECONDS = 30.0
 _NO_FILES: Mapping[str, str] = MappingProxyType({})
 
@@ -90,7 +91,7 @@ class Scratch:
     def __enter__(self) -> Self:
         self._parent.mkdir(parents=True, exist_ok=True)
         self.uid = unused_uid() if os.geteuid() == 0 else None
-        self.root = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._parent)).resolve()
+        self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=self._parent)).resolve()
         try:
             self._lay_out()
             self._make_cluster()
@@ -280,42 +281,14 @@ class Scratch:
                     f"The scratch database was ended at {self.limits.disk_bytes:,} bytes on disk, its limit."
                 )
             if self.ended_because:
-                _end_postmaster(self.data)
+                end_postmaster(self.data)
                 return
 
     def _remove(self) -> None:
-        _end_postmaster(getattr(self, "data", self.root))
+        end_postmaster(getattr(self, "data", self.root))
         if hasattr(self, "_server"):
             end_group(self._server)
-        _remove_folders(self.root)
-
-
-def reap_scratches(folder: Path | None = None) -> int:
-    """Remove the scratch clusters whose owning process is gone; how many there were. Touches only our own folders."""
-    reaped = 0
-    for root in (folder or Path(tempfile.gettempdir())).glob(f"{_PREFIX}*"):
-        status = root.lstat()
-        # Anyone may make such a name in a shared temporary folder; only folders of ours are believed.
-        if status.st_uid != os.geteuid() or root.is_symlink() or not root.is_dir() or _is_owned(root):
-            continue
-        _end_postmaster(root.resolve() / "data")
-        _remove_folders(root)
-        reaped += 1
-    return reaped
-
-
-def process_started(pid: int) -> str:
-    """A mark that tells a process from a later one with the same id; empty when there is none.
-
-    The start time from /proc, or from ps where there is no /proc.
-    """
-    if Path("/proc/self/stat").exists():
-        try:
-            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-        except OSError:
-            return ""
-    told = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], check=False, capture_output=True, text=True)
-    return told.stdout.strip()
+        remove_folders(self.root)
 
 
 _SETTINGS = {
@@ -340,60 +313,6 @@ _SETTINGS = {
     # Shared memory as files of the cluster, so that it goes when they go.
     "dynamic_shared_memory_type": "mmap",
 }
-
-
-def _is_owned(root: Path) -> bool:
-    try:
-        note = json.loads((root / "owner").read_text())
-        pid, started = int(note["pid"]), str(note["started"])
-    except FileNotFoundError:
-        return time.time() - root.lstat().st_mtime < 60  # its process may be about to write the note
-    except (ValueError, KeyError, TypeError):
-        return False
-    return bool(started) and process_started(pid) == started
-
-
-def _end_postmaster(data: Path) -> None:
-    """End the server of this data folder at once, its children with it. Never a process that is not exactly that."""
-    try:
-        pid = int((data / "postmaster.pid").read_text().splitlines()[0])
-    except (OSError, ValueError, IndexError):
-        return
-    for number, patience_seconds in ((signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0)):
-        deadline = time.monotonic() + patience_seconds
-        while _is_postmaster(pid, data):
-            if time.monotonic() > deadline:
-                break
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, number)
-            time.sleep(0.05)
-
-
-def _is_postmaster(pid: int, data: Path) -> bool:
-    """Whether the process works in this data folder. The number comes from a file that hostile SQL might have bent."""
-    if Path("/proc/self/stat").exists():
-        try:
-            return Path(f"/proc/{pid}/cwd").resolve() == data and _state(pid) != "Z"
-        except OSError:
-            return False
-    told = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], check=False, capture_output=True, text=True)
-    return str(data) in told.stdout
-
-
-def _state(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-
-def _remove_folders(root: Path) -> None:
-    with contextlib.suppress(OSError, ValueError, KeyError):
-        socket = Path(json.loads((root / "owner").read_text())["socket"])
-        if socket.parent == Path("/tmp") and socket.name.startswith("cs-"):  # noqa: S108
-            shutil.rmtree(socket, ignore_errors=True)
-    for _ in range(20):  # a dying server may still write a last file
-        shutil.rmtree(root, ignore_errors=True)
-        if not root.exists():
-            return
-        time.sleep(0.05)
 
 
 def _give(folder: Path, uid: int) -> None:

@@ -59,7 +59,7 @@ def describe(error: psycopg.Error, migration: Migration, statement_index: int | 
         sqlstate=error.sqlstate or "",
         message=_mask_message(diagnostic.message_primary or str(error), error.sqlstate or ""),
         hint=mask(diagnostic.message_hint or ""),
-        detail=mask_detail(diagnostic.message_detail or ""),
+        detail=mask_detail(diagnostic.message_detail or "", error.sqlstate or ""),
         context=_mask_context(diagnostic.context or ""),
         filename=migration.filename,
         line=line,
@@ -85,8 +85,16 @@ _ROW_VALUES = re.compile(r"(contains |row )\(.*\)", re.DOTALL)
 _QUOTED_VALUE = re.compile(r"""(?<=[:=] )["'].*["']|"[^"\n]*@[^"\n]*\"""", re.DOTALL)
 
 
-def mask_detail(detail: str) -> str:
+# Their DETAIL is free text that quotes a document, or what somebody's RAISE put together.
+_FREE_DETAIL = ("P0", "2200L", "2200M", "2200N", "2200S", "2200T")
+
+
+def mask_detail(detail: str, sqlstate: str = "") -> str:
     """A DETAIL line without the values of rows: `Key (email)=(«masked»)`, `Failing row contains («masked»).`"""
+    if detail and sqlstate.startswith(_FREE_DETAIL):
+        return MASKED
+    if sqlstate.startswith("22"):  # Token "…" is invalid.
+        detail = re.sub(r'".*?"', MASKED, detail, flags=re.DOTALL)
     text = _KEY_VALUES.sub(f")=({MASKED})", detail)
     text = _ROW_VALUES.sub(rf"\1({MASKED})", text)
     return mask(_QUOTED_VALUE.sub(MASKED, text))
@@ -94,7 +102,7 @@ def mask_detail(detail: str) -> str:
 
 def _mask_message(message: str, sqlstate: str) -> str:
     # Class 22 (data exceptions) quotes the value at the end: invalid input syntax for type integer: "4111…".
-    if sqlstate.startswith("22"):
+    if sqlstate.startswith("22") or " in tsquery: " in message:
         message = re.sub(r'(: |= |value )".*"', rf"\1{MASKED}", message, flags=re.DOTALL)
     return mask(message)
 
@@ -102,7 +110,9 @@ def _mask_message(message: str, sqlstate: str) -> str:
 def _mask_context(context: str) -> str:
     lines = []
     for line in context.splitlines():
-        if line.startswith("COPY "):  # COPY people, line 3, column email: "ana@…"
+        if line.startswith("JSON data, line "):  # JSON data, line 1: {"card": 4111…
+            lines.append(f"{line.partition(':')[0]}: {MASKED}")
+        elif line.startswith("COPY "):  # COPY people, line 3, column email: "ana@…"
             lines.append(re.sub(r': ".*', f": {MASKED}", line))
         else:
             lines.append(mask(query_shape(line.replace('"', " "))))

@@ -106,5 +106,5 @@ def as_nobody(report: Callable[[], object]) -> str:
 
 def open_to_everybody(folder: Path) -> None:
     """Lets others into a test's folder, which pytest keeps for its own user."""
-    for each in (folder, *list(folder.parents)[:2]):
+    for each in (folder, *[parent for parent in folder.parents if "pytest" in str(parent)]):
         each.chmod(0o755)

@@ -1,6 +1,8 @@
 """What the tests of runs share: how a request is asked for and approved, and what log, card and database must agree on."""
 
 import json
+import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import pytest
 
 from audit import Event
 from audit import Reader
@@ -26,9 +29,28 @@ RAN = "create table ran (name text);\ninsert into ran values ('a');"
 """A migration that leaves a trace of having run: a row in a table without a key, so that twice is seen."""
 
 
+FIRST = "20260101000000_first.sql"
+SLOW = "20260102000000_slow.sql"
+NO_BACKUP = 'approvals = 1\napprovers = ["@database-owners"]\nbackup = "none"\n'
+"""Rules of an environment where one person approves and no backup is taken."""
+
+
 def ran_once(name: str) -> str:
     """One more statement that leaves such a trace."""
     return f"insert into ran values ('{name}');"
+
+
+def slow(seconds: float) -> str:
+    """Statements that take so long, and leave a trace."""
+    return f"select pg_sleep({seconds});\n{ran_once('slow')}"
+
+
+@pytest.fixture
+def small(make_stage: Callable[..., Stage]) -> Stage:
+    """A project with one migration, which is nowhere yet."""
+    stage = make_stage(empty=True)
+    stage.migration(FIRST, RAN)
+    return stage
 
 
 def card(stage: Stage, words: str, seconds: float = 30) -> str:
@@ -84,6 +106,31 @@ def push_json(stage: Stage, *arguments: str) -> dict[str, Any]:
     ran = stage.cli("push", "dev", "--json", *arguments)
     found: dict[str, Any] = json.loads(ran.out or "null") or {}
     return {**found, "code": ran.code, "err": ran.err}
+
+
+@contextmanager
+def pushing(stage: Stage, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A terminal that pushes to dev, at work while the body runs."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "countersign", "push", "dev", "--json", *arguments],
+        cwd=stage.folder,
+        env=stage.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def told(process: "subprocess.Popen[str]") -> dict[str, Any]:
+    out, err = process.communicate(timeout=60)
+    assert out, err
+    found: dict[str, Any] = json.loads(out)
+    return found
 
 
 @contextmanager

@@ -64,7 +64,7 @@ def test_what_was_acked_before_a_crash_is_done_once_and_answered_after_it(make_s
     slack.slow("users.info", 0)
     stage.start_bot()
 
-    assert "R-1 · shop/prod · 1 migration waits for approval" in told(acked[0])
+    assert "R-1 is asked for" in told(acked[0]) or "R-1 stands already" in told(acked[0])
     assert "Did you mean `push`?" in told(acked[1])
     assert " open" in told(acked[2]) or "Nothing waits" in told(acked[2])
     card(stage, "[Approve for prod]")
@@ -125,6 +125,6 @@ def test_a_polite_stop_finishes_what_was_taken(make_stage: Make) -> None:
     stage.slack.slow("users.info", 0.5)
     answer = stage.slack.say(ANA, "/migrate push prod")
     stage.stop_bot()
-    assert "R-1 · shop/prod" in told(answer)
+    assert "R-1 is asked for: 1 migration on shop/prod" in told(answer)
     assert [one.kind for one in stage.events()][-1] == "bot_stopped"
     in_order(stage)

@@ -41,7 +41,7 @@ def test_two_different_people_have_to_agree(make_stage: Make) -> None:
     assert not applied(stage)
     assert "It has all it needs and starts." in approve(stage, CHI)
 
-    card(stage, "R-1 · shop/prod · 1 migration is done")
+    card(stage, "R-1 · shop/prod · 1 migration: done")
     assert applied(stage)
     assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
     assert [(one.data or {})["number"] for one in stage.events("approved")] == [1, 2]
@@ -57,7 +57,7 @@ def test_of_two_approvers_at_one_instant_one_is_enough_and_both_are_answered(mak
 
     assert sorted("is recorded. It has all it needs and starts." in one for one in answers) == [False, True]
     assert any("so yours is not needed" in one or "R-1 is " in one for one in answers)
-    card(stage, "is done")
+    card(stage, ": done")
     assert kinds(stage) == ["requested", "approved", "started", "succeeded"]
     assert refusals(stage) == ["already_decided"]
     in_order(stage)
@@ -70,7 +70,7 @@ def test_of_two_approvers_at_one_instant_both_count_where_two_are_needed(make_st
     answers = at_once(*(lambda who=who: stage.slack.click_message(who, message, "Approve") for who in (BEN, CHI)))
 
     assert all("Your approval of R-1 is recorded." in one for one in answers)
-    card(stage, "is done")
+    card(stage, ": done")
     assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
     in_order(stage)
 
@@ -88,7 +88,7 @@ def test_double_clicks_replays_and_late_clicks_have_one_outcome(make_stage: Make
 
     answers = at_once(*[lambda: stage.slack.click_message(CHI, message, "Approve")] * 3)
     assert sum("is recorded" in one for one in answers) == 1
-    card(stage, "is done")
+    card(stage, ": done")
     late = stage.slack.forge(CHI, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
     assert "R-1 is succeeded since" in told(late)
 
@@ -106,7 +106,7 @@ def test_the_requester_at_a_terminal_is_the_slack_person_that_the_configuration_
 
     assert "You requested R-1, so you cannot decide on it." in approve(stage, BEN)
     assert "It has all it needs" in approve(stage, CHI)
-    card(stage, "is done")
+    card(stage, ": done")
     again = stage.migration("20260101000002_more.sql", "create table public.more (id int);")
     assert stage.cli("push", "prod", "--json").json["commit"] == again
     assert "R-2 is cancelled. Nothing was run." in told(stage.slack.say(BEN, "/migrate cancel R-2"))
@@ -127,7 +127,7 @@ def test_an_approver_who_leaves_the_group_before_the_run_no_longer_counts(make_s
     assert "[Approve for prod]" in shown
     assert not applied(stage)
     assert "It has all it needs and starts." in approve(stage, DEE)
-    card(stage, "is done")
+    card(stage, ": done")
     started = stage.events("started")[0].data or {}
     assert started["facts"]["counting"] == [f"slack:T0ACME/{who}" for who in (CHI, DEE)]
     assert list(started["facts"]["void"]) == ["slack:T0ACME/U0BEN"]
@@ -177,7 +177,7 @@ def test_a_request_from_the_terminal_is_approved_in_slack(make_stage: Make) -> N
     waited = stage.cli("push", "prod", "--wait", "20s", "--json")
     assert (waited.code, waited.json["status"]) in {(0, "succeeded"), (0, "nothing_to_do")}
     assert [one.request for one in stage.events("requested")] == ["R-1"]  # asked again while it runs, it is the same
-    card(stage, "is done")
+    card(stage, ": done")
     in_order(stage)
 
 
@@ -205,7 +205,7 @@ def test_a_typed_approval_shows_the_plan_and_a_button_that_works_once_for_one_pe
     assert "approve R-1" in used
     digest = str((stage.events("requested")[0].data or {})["digest"])
     assert "It has all it needs" in told(stage.slack.say(CHI, f"/migrate approve R-1 {digest}"))
-    card(stage, "is done")
+    card(stage, ": done")
     assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
     assert refusals(stage) == ["stale_card"] * 3
     in_order(stage)
@@ -229,7 +229,7 @@ def test_a_no_asks_for_a_reason_and_ends_the_request(make_stage: Make) -> None:
     done = stage.slack.submit(BEN, view, {"reason": "not on a Friday; token sbp_0123456789abcdef0123456789abcdef"})
 
     assert done.error is None
-    shown = card(stage, "R-1 · shop/prod · 1 migration was rejected: nothing was run")
+    shown = card(stage, "R-1 · shop/prod · 1 migration: rejected, nothing was run")
     assert "@Ben: not on a Friday; token «masked: Supabase token»" in shown
     wait_for(lambda: "R-1 is rejected. Nothing was run." in told(done))
     assert kinds(stage) == ["requested", "rejected"]
@@ -248,7 +248,7 @@ def test_the_requester_alone_takes_a_request_back(make_stage: Make) -> None:
 
     assert "R-1 is cancelled. Nothing was run." in told(stage.slack.click(ANA, "Cancel", about="R-1"))
 
-    card(stage, "was cancelled: nothing was run")
+    card(stage, "cancelled, nothing was run")
     late = stage.slack.forge(BEN, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
     assert "R-1 is cancelled since" in told(late)
     assert refusals(stage) == ["not_allowed", "not_allowed", "already_decided"]
@@ -281,7 +281,7 @@ def test_an_interrupted_run_blocks_its_target_until_somebody_says_what_became_of
     stage.stop_bot()
     interrupt(stage)
     stage.start_bot()
-    assert "cancel R-1 <what you found>" in card(stage, "was interrupted: a person must decide")
+    assert "cancel R-1 <what you found>" in card(stage, "interrupted, a person must decide")
     ask(stage)
     assert "It has all it needs" in approve(stage, BEN, "R-2")
     wait_for(lambda: "target_blocked" in stage.bot_log.read_text())
@@ -292,7 +292,7 @@ def test_an_interrupted_run_blocks_its_target_until_somebody_says_what_became_of
     assert not applied(stage)
     assert "R-1 is settled. shop/prod is free again." in told(say(CHI, "/migrate cancel R-1 none of it is there"))
 
-    card(stage, "R-2 · shop/prod · 1 migration is done", 5)
+    card(stage, "R-2 · shop/prod · 1 migration: done", 5)
     assert ": none of it is there" in card(stage, "R-1 · shop/prod")
     assert "R-1 was settled at" in told(say(CHI, "/migrate cancel R-1 again"))
     assert stage.cli("audit", "verify").code == 0

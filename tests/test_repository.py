@@ -355,4 +355,4 @@ def test_unchanged_repository_is_read_in_a_blink(repository: Repository) -> None
     started = time.monotonic()
     for _ in range(3):
         read(repository)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 15

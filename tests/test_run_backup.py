@@ -46,7 +46,7 @@ def test_the_card_tells_of_the_last_backup_and_the_thread_of_this_one(make_stage
     assert "Last backup: none known; a new one is taken and identical first" in before
     approve(stage)
     assert ended(stage).status.value == "succeeded"
-    card(stage, "R-1 · shop/prod · 3 migrations is done")
+    card(stage, "R-1 · shop/prod · 3 migrations: done")
 
     [event] = stage.events("backup_proven")
     kinds = [one.kind for one in stage.events()]
@@ -75,7 +75,7 @@ def test_a_policy_without_a_backup_says_so_on_the_card(make_stage: MakeStage) ->
     assert "none will be taken: the policy says so" in card(stage, "Approve for prod")
     approve(stage)
     assert ended(stage).status.value == "succeeded"
-    assert 'none taken: backup = "none" for this environment' in card(stage, "is done")
+    assert 'none taken: backup = "none" for this environment' in card(stage, ": done")
     assert stage.events("backup_proven") == []
 
 
@@ -114,26 +114,33 @@ def test_what_is_not_proven_stops_the_run_before_any_statement(
     approve(stage)
     request = ended(stage)
     assert (request.status.value, request.ending["reason"]) == ("failed", "backup_not_proven")
-    assert words in card(stage, "R-1 · shop/prod · 3 migrations failed: nothing of it remains")
+    assert words in card(stage, "R-1 · shop/prod · 3 migrations: failed, nothing of it remains")
     assert stage.events("statement_sent", "backup_proven") == []
     assert len(versions(stage, "prod")) == APPLIED_BEFORE
     assert disagreements(stage, "prod") == []
 
 
 def test_a_login_that_may_not_read_a_table_stops_the_run(make_stage: MakeStage) -> None:
-    """What the dump cannot hold is not found out at restoring."""
+    """What a dump cannot hold is not found out at restoring it."""
     stage = make_stage(prod=prod("restored"))
-    admin = stage.postgres.url(stage.databases["prod"], "supabase_admin")
-    with psycopg.connect(admin, autocommit=True) as connection:
-        connection.execute("create table public.hidden (i int)")
-        connection.execute("revoke all on public.hidden from postgres, anon, authenticated, service_role")
-    stage.start_bot()
-    ask(stage)
-    approve(stage)
-    request = ended(stage)
-    assert (request.status.value, request.ending.get("reason")) == ("failed", "target_refused"), request
-    assert "may not read public.hidden" in card(stage, "failed: nothing of it remains")
-    assert disagreements(stage, "prod") == []
+    login = f"deployer_{stage.databases['prod']}"
+    database = stage.databases["prod"]
+    with psycopg.connect(stage.postgres.url(database, "supabase_admin"), autocommit=True) as admin:
+        admin.execute(f"create role {login} login password '{stage.postgres.password}'".encode())
+        admin.execute(f"grant all on schema public, supabase_migrations to {login}".encode())
+        admin.execute(f"grant all on supabase_migrations.schema_migrations to {login}".encode())
+        try:
+            stage.environment["SHOP_PROD_DATABASE_URL"] = stage.postgres.url(database, login)
+            stage.start_bot()
+            ask(stage)
+            approve(stage)
+            request = ended(stage)
+            assert (request.status.value, request.ending.get("reason")) == ("failed", "target_refused"), request
+            assert f"{login} may not read" in card(stage, "failed, nothing of it remains")
+            assert disagreements(stage, "prod") == []
+            stage.stop_bot()
+        finally:
+            admin.execute(f"drop owned by {login}; drop role {login}".encode())
 
 
 def test_no_room_for_the_backup_stops_the_run(make_stage: MakeStage) -> None:

@@ -42,7 +42,7 @@ def test_an_sql_error_shows_its_place_everywhere(make_stage: MakeStage) -> None:
     approve(stage)
     assert ended(stage).status.value == "partially_applied"
 
-    shown = card(stage, "R-1 · shop/prod · 2 migrations stopped half-way")
+    shown = card(stage, "R-1 · shop/prod · 2 migrations: stopped half-way")
     page = stage.cli("show", "R-1").out
     pushed = push_json(stage)
     for text in (shown, page, json.dumps(pushed)):
@@ -62,7 +62,6 @@ def test_an_sql_error_shows_its_place_everywhere(make_stage: MakeStage) -> None:
 def test_what_failed_is_mended_and_the_next_push_runs_what_is_left(make_stage: MakeStage) -> None:
     stage = make_stage(empty=True)
     stage.migration("20260101000000_first.sql", RAN)
-    stage.migration("20260102000000_broken.sql", "selct 1;")
     stage.migration("20260102000000_broken.sql", "select 1/0;")
     assert push_json(stage)["status"] == "partially_applied"
     stage.migration("20260102000000_broken.sql", ran_once("b"))
@@ -86,19 +85,21 @@ def test_when_the_first_file_fails_nothing_remains(make_stage: MakeStage) -> Non
         pytest.param(f"insert into people values ('{SECRET}@x.example', 1);", id="unique"),
         pytest.param("alter table people add check (age < 40);", id="check"),
         pytest.param(
-            "alter table people alter age set not null; insert into people select email || 'x' from people;".replace(
-                "|| 'x'", "|| '2'"
-            ),
+            "alter table people alter age set not null; insert into people select email || '2' from people;",
             id="not null",
         ),
         pytest.param("select email::int from people;", id="cast"),
         pytest.param("select ('{\"a\": ' || email || '}')::json from people;", id="json"),
         pytest.param("select email::timestamptz from people;", id="time"),
+        pytest.param("select to_tsquery(email || ' &') from people;", id="text search"),
+        pytest.param(
+            "do $$ declare e text; begin select email into e from people;"
+            " raise exception 'a row is bad' using detail = 'it has ' || e; end $$;",
+            id="raised detail",
+        ),
         pytest.param("do $$ begin perform email::uuid from people; end $$;", id="inside a block"),
         pytest.param(
-            "create table jobs (who text references people (email)); "
-            "alter table people drop constraint if exists none; "
-            "insert into jobs select email || '-' from people;",
+            "create table jobs (who text references people (email)); insert into jobs select email || '-' from people;",
             id="foreign key",
         ),
         pytest.param(
@@ -133,7 +134,7 @@ def test_a_lock_that_does_not_come_free_ends_the_run_and_says_who_holds_it(make_
         assert "nightly-report, user postgres, idle in transaction" in waiting
         request = ended(stage)
     assert (request.status.value, request.ending["reason"]) == ("failed", "lock_timeout")
-    told = card(stage, "failed: nothing of it remains")
+    told = card(stage, "failed, nothing of it remains")
     assert re.search(
         r"In the way: pid \d+ \(nightly-report, user postgres, idle in transaction\) for \d+ s: "
         r"select \* from held where card = \?",
@@ -157,7 +158,7 @@ def test_a_lock_that_comes_free_in_time_is_waited_for(make_stage: MakeStage) -> 
         until_event(stage, "lock_waited", 2)
         stage.sql("prod", "set statement_timeout = '2s'; select * from held")
     assert ended(stage).status.value == "succeeded"
-    wait_for(lambda: "waits for a lock" not in card(stage, "R-1 · shop/prod · 1 migration is done"))
+    wait_for(lambda: "waits for a lock" not in card(stage, "R-1 · shop/prod · 1 migration: done"))
     assert disagreements(stage, "prod") == []
 
 

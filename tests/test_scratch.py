@@ -21,7 +21,7 @@ from ops.errors import Reason
 from ops.isolation import reached_isolation
 from ops.scratch import Limits
 from ops.scratch import Scratch
-from ops.scratch import reap_scratches
+from ops.scratch_removal import reap_scratches
 from ops.tools import find_scratch_tools
 from ops.tools import wheel_tools
 

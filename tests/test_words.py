@@ -244,7 +244,7 @@ def test_what_one_person_is_told_no_other_person_sees(make_stage: Make) -> None:
     for person, words in ((ANA, "status"), (BEN, "approve R-1"), (CHI, "show R-1"), (DEE, "plan prod")):
         told(slack.say(person, f"/migrate {words}"))
     to_all = [shown_text(slack.state, one) for one in slack.channel("deploys").messages]
-    assert len([text for text in to_all if "waits for approval" in text]) == 1  # the card
+    assert len([text for text in to_all if "waiting for approval" in text]) == 1  # the card
     assert not any(re.search("1 request open|Plan for shop/prod|Events", text) for text in to_all)
     for person in (ANA, BEN, CHI, DEE):
         assert len(slack.channel("deploys").ephemeral(person)) == (2 if person == ANA else 1)
