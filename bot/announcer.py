@@ -45,6 +45,7 @@ UPDATES_PER_MINUTE = 45
 PAUSE_SECONDS = 1.0
 """A card is not updated more often than this, so that quick steps are shown together."""
 
+LOOK_SECONDS = 30.0
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "thread_not_found"})
 """Slack's words for a card that can no longer be updated: it is posted anew."""
@@ -62,6 +63,7 @@ class Announcer:
         self._store = store
         self._wanted: dict[str, float] = {}
         self._failures: dict[str, int] = {}
+        self._looked_at: dict[str, float] = {}
         self._updates: deque[float] = deque()
         self._changed = threading.Condition()
         self._over = False
@@ -130,10 +132,19 @@ class Announcer:
         if not self._over:
             self.note(request, after_seconds=RETRY_SECONDS[min(failures, len(RETRY_SECONDS) - 1)])
 
+    def _check_still_ours(self, channel: str) -> None:
+        """No update, file or note goes into a channel that became another company's too. Asked at most every half minute."""
+        if time.monotonic() - self._looked_at.get(channel, float("-inf")) < LOOK_SECONDS:
+            return
+        refuse_shared(self._api, channel)
+        self._looked_at[channel] = time.monotonic()
+
     def _show(self, number: str) -> None:
         """Bring one request's card and thread up to what the log says."""
         request = find_request(self._ops.view, number)
         card = self._store.card(number)
+        if card is not None:
+            self._check_still_ours(card.channel)
         if card is None or not self._update(request, card):
             card = self._post(request)
         try:

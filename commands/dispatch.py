@@ -69,6 +69,9 @@ def answer(
     """Do what a line that is already in the log says, and record the answer. Always replies, whatever happens."""
 
     def work() -> Reply:
+        if len(text) > TEXT_KEPT or "\x00" in text:
+            message = f"That line is longer than {TEXT_KEPT} letters or has a NUL in it, and only so much is recorded."
+            raise OpsError(Reason.BAD_USAGE, message, "Say it shorter.")
         if front is Front.SLACK:
             check_member(ops, actor)
         parsed = parse(split_line(text), front)

@@ -67,7 +67,10 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
             message = f"No door can be made beside the log {settings.log_path}: {error.strerror}. Nothing was done."
             raise OpsError(Reason.LOG_UNAVAILABLE, message, "Look at the folder, its owner and permissions.") from error
         try:
-            take_up_orphans(ops, progress)
+            try:
+                take_up_orphans(ops, progress)
+            except AuditError as error:
+                progress(f"what a dead process left is left as it is: {error.message}")
             actor = terminal_actor(os.getuid())
             return say(ops, line_of(words), actor=actor, front=Front.TERMINAL, act=str(uuid.uuid4()), progress=progress)
         finally:

@@ -50,7 +50,9 @@ def approve(
         return Decided(request, request.missing)
     directory = _directory(ops, request, actor)
     requester_is, actor_is = ops.requester_is(request.by), ops.requester_is(actor)
-    may_approve(request, actor, directory, requester_is, ops.now(), actor_is).or_raise(_busy_or_refused(request))
+    decision = may_approve(request, actor, directory, requester_is, ops.now(), actor_is)
+    is_busy = decision.reason is Reason.ALREADY_DECIDED and request.status is Status.RUNNING
+    decision.or_raise(exit_code=5 if is_busy else 3)
     _check_prefix(request, prefix)
     check_unchanged(ops, request, progress)
 
@@ -171,8 +173,3 @@ def _check_prefix(request: Request, prefix: str | None) -> None:
             f"That is not the plan of {request.id}: its digest begins with {wanted}.",
             f"Read it again with `show {request.id}`.",
         ).or_raise()
-
-
-def _busy_or_refused(request: Request) -> int:
-    """Exit 5 where somebody else's run is in the way of deciding, 3 for every other refusal."""
-    return 5 if request.status is Status.RUNNING else 3

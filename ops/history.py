@@ -115,7 +115,7 @@ def ensure_history(connection: Connection) -> bool:
 
     Raises OpsError(LOCK_TIMEOUT) when the table is locked for more than 4 s.
     """
-    if _is_provisioned(connection):
+    if has_history(connection):
         return False
     try:
         with connection.transaction():
@@ -207,7 +207,8 @@ def _fetch_statements(connection: Connection, versions: set[str]) -> dict[str, t
     return {version: tuple(text or "" for text in statements) for version, statements in rows if statements is not None}
 
 
-def _is_provisioned(connection: Connection) -> bool:
+def has_history(connection: Connection) -> bool:
+    """Whether the history table is there with all of its columns. Reads only."""
     row = connection.execute(
         """
         SELECT count(*) = 3 FROM pg_catalog.pg_attribute AS a JOIN pg_catalog.pg_class AS c ON c.oid = a.attrelid

@@ -4,6 +4,7 @@ import logging
 import os
 import re
 import socket
+import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from audit import Draft
 from audit import Log
 from audit import Reader
 from ops.errors import OpsError
+from ops.errors import Reason
 from ops.people import Actor
 from ops.people import Group
 from ops.people import NoPeople
@@ -62,6 +64,7 @@ class Ops:
     people: People = field(default_factory=NoPeople)
     now: Callable[[], datetime] = utc_now
     active: set[str] = field(default_factory=set)
+    _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     runner: str = field(default_factory=lambda: f"{host_name()}/{os.getpid()}")
 
     @cached_property
@@ -71,8 +74,19 @@ class Ops:
 
     @contextmanager
     def at_work(self, request: str) -> Iterator[None]:
-        """While this lasts, the request is this process's. One that runs and is nobody's has lost its runner."""
-        self.active.add(request)
+        """While this lasts, the request is this process's, once. One that runs and is nobody's has lost its runner.
+
+        Raises OpsError(TARGET_BUSY) when it is at work already.
+        """
+        with self._mutex:
+            if request in self.active:
+                raise OpsError(
+                    Reason.TARGET_BUSY,
+                    f"{request} is at work already.",
+                    f"Watch it with `show {request}`.",
+                    exit_code=5,
+                )
+            self.active.add(request)
         try:
             yield
         finally:

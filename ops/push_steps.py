@@ -21,6 +21,7 @@ from ops.health import baseline_of
 from ops.health import check_health
 from ops.health import worse_than
 from ops.history import ensure_history
+from ops.history import has_history
 from ops.history import read_versions
 from ops.journal import LogJournal
 from ops.migrations import Migration
@@ -58,8 +59,10 @@ def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> 
             _check_same(request, what_changed(recorder.ops, request, recorder.progress))
         pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
         with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
-            if ensure_history(connection):
-                recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
+            if not has_history(connection):
+                with recorder.step("history", {"makes": "supabase_migrations.schema_migrations"}):
+                    ensure_history(connection)
+                    recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
             versions = read_versions(connection)
         before = baseline_of(recorder.ops.view.events(stream=request.stream)) or check_health(target)
         result["health"] = [check.to_json() for check in before]
@@ -155,6 +158,11 @@ def _check_state(request: Request, target: Target) -> None:
     _check_same(request, changed_parts(request.plan, {**request.plan, "fingerprint": now}))
 
 
+def _backup_words(recorder: Recorder) -> str:
+    proof = find_request(recorder.ops.view, recorder.request.id).proof
+    return "The backup from before this run is proven." if proof else "This run took no backup."
+
+
 def health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> None:
     """The same checks again; one that held before and does not now ends the run as it must be told: half-way."""
     with recorder.step("health") as result:
@@ -166,7 +174,7 @@ def health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> Non
             raise OpsError(
                 Reason.HEALTH_FAILED,
                 f"Every migration is on {target.name}, but what held before does not hold now: {words}.",
-                "Look at the application; the backup of this run is proven.",
+                f"Look at the application. {_backup_words(recorder)}",
                 exit_code=1,
                 details={"health": [check.to_json() for check in after]},
             )

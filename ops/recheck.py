@@ -19,9 +19,11 @@ def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
     repository = ops.repository(target)
     repository.update()
     try:
-        return changed_parts(
-            request.plan, make_plan(target, repository, commit=request.commit, progress=progress).canonical
-        )
+        plan = make_plan(target, repository, commit=request.commit, progress=progress)
+        changed = changed_parts(request.plan, plan.canonical)
+        authors = {ops.settings.known_author(author.email) for author in plan.authors} - {None}
+        # Who is known under [people] is not in the digest, but it says who may not approve.
+        return changed or (["who wrote the commits, as [people] says"] if authors != set(request.authors) else [])
     except OpsError as error:
         if error.reason is not Reason.COMMIT_NOT_ON_BRANCH:
             raise

@@ -53,7 +53,10 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
     Reads only. A `problem` with nothing settled means that what became of a statement cannot be known.
     """
     events = ops.view.events(stream=stream_of(request.id))
-    pending = pending_of(ops.repository(target), request.commit, request.files)
+    repository = ops.repository(target)
+    if not repository.has_commit(request.commit):
+        repository.update()
+    pending = pending_of(repository, request.commit, request.files)
     with closing(connect(target.database_url(), purpose=f"recovery {request.id}")) as connection:
         other = _identity_problem(connection, request, target)
         if other:

@@ -61,15 +61,17 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     """
     request = find_request(ops.view, number)
     target = ops.target_of(request)
-    try:
-        with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name) as guard:
-            _claim(ops, request, target)
-            with _left_as_it_is(number):
-                _attempt(ops, number, target, guard, 1, progress)
-    except OpsError as error:
-        if not request.needed:
-            _take_back(ops, number, error)
-        raise
+    with ops.at_work(number):
+        try:
+            _check_free(ops.view, target)
+            with Guard(connector(target, f"guard {number}"), target.name) as guard:
+                _claim(ops, request, target)
+                with _left_as_it_is(number):
+                    _attempt(ops, number, target, guard, 1, progress)
+        except OpsError as error:
+            if not request.needed:
+                _take_back(ops, number, error)
+            raise
     return find_request(ops.view, number)
 
 
@@ -82,6 +84,31 @@ def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     request = find_request(ops.view, number)
     if number in ops.active:
         return request
+    try:
+        return _take_up(ops, request, progress)
+    except OpsError as error:
+        if ops.now() < request.expires_at or error.reason in {Reason.TARGET_BUSY, Reason.LOG_UNAVAILABLE}:
+            raise
+        _give_up(ops, request, error)
+        return find_request(ops.view, number)
+
+
+def _give_up(ops: Ops, request: Request, error: OpsError) -> None:
+    """A run that nobody could look at until its time ran out is a person's to settle; it does not stay open for ever."""
+    recorder = Recorder(ops, request, request.attempts, _silent)
+    left = [str(one["version"]) for one in request.files if one["version"] not in request.applied]
+    data = {
+        "reason": error.reason.value,
+        "message": f"{request.id} lost its runner, and the target could not be looked at since: {error.message}",
+        "step": "preflight",
+        "applied": list(request.applied),
+        "unknown": left,
+    }
+    ops.log.append(recorder.drafts("interrupted", data, f"target:{request.target}"))
+
+
+def _take_up(ops: Ops, request: Request, progress: Progress) -> Request:
+    number = request.id
     target = ops.target_of(request)
     with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
         request = find_request(ops.view, number)
@@ -102,13 +129,24 @@ def _go_on(ops: Ops, request: Request, target: Target, guard: Guard, progress: P
         recorder.record("statement_finished", standing.settled)
     if standing.found:
         recorder.record("migration_applied", standing.found)
-    why = standing.problem or _why_not_again(ops, request)
+    why = standing.problem or _why_not_again(ops, request) or _no_longer_allowed(ops, request, target)
     if why:
         message = f"{request.id} is not taken up again by itself: {why}."
         _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
         return
     _resume(ops, request)
-    _attempt(ops, request.id, target, guard, request.attempts + 1, progress, standing)
+    # As long as nothing reached the target, everything is asked again as if the run began now.
+    is_untouched = not request.applied and standing.found is None and standing.row_missing is None
+    _attempt(ops, request.id, target, guard, request.attempts + 1, progress, None if is_untouched else standing)
+
+
+def _no_longer_allowed(ops: Ops, request: Request, target: Target) -> str:
+    """Why a run may not go on although it was allowed to start: the policy, or the people who approved. Asked live."""
+    if target.settings.policy() != request.plan["policy"]:
+        return "the policy changed meanwhile"
+    if request.needed and not _clearance(ops, request).cleared:
+        return "its approvals no longer count"
+    return ""
 
 
 @contextmanager
@@ -165,7 +203,7 @@ def _claim(ops: Ops, request: Request, target: Target) -> None:
 
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, request.id)
-        may_decide_now(fresh, ops.now()).or_raise(exit_code=5)
+        may_decide_now(fresh, ops.now()).or_raise(exit_code=5 if fresh.status is Status.RUNNING else 3)
         _check_free(view, target)
         data = {"digest": fresh.digest, "attempt": 1, "runner": ops.runner, "facts": cleared.facts()}
         return Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream)

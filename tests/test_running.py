@@ -91,7 +91,7 @@ def test_a_plan_for_one_database_runs_on_no_other(make_stage: MakeStage) -> None
     stage.start_bot()
     ask(stage)
     stage.stop_bot()
-    stage.environment["SHOP_NO_BACKUP_DATABASE_URL"] = stage.environment["SHOP_DEV_DATABASE_URL"]
+    stage.environment["SHOP_PROD_DATABASE_URL"] = stage.environment["SHOP_DEV_DATABASE_URL"]
     stage.start_bot()
     answer = stage.slack.click("U0BEN", "Approve", about="R-1")
     assert answer.says("the target's identity", 20)
@@ -105,7 +105,7 @@ def test_two_installations_on_one_target_do_not_run_at_once(
     one = make_stage(empty=True)
     other = make_stage(empty=True)
     for stage in (one, other):
-        stage.migration(FIRST, RAN + slow(7))
+        stage.migration(FIRST, RAN + slow(6))
     other.environment["SHOP_DEV_DATABASE_URL"] = one.environment["SHOP_DEV_DATABASE_URL"]
     with pushing(one) as first:
         wait_for(at_work(one, "dev", "pg_sleep"))
@@ -130,11 +130,11 @@ def test_two_pushes_at_once_on_one_target_run_once(small: Stage) -> None:
 
 def test_a_run_of_the_terminal_through_the_bot_is_not_taken_up_beside_it(small: Stage) -> None:
     """The bot's own look-out must not think that a run in one of its threads has lost its runner."""
-    small.migration(SLOW, slow(4))
+    small.migration(SLOW, slow(2))
     small.start_bot()
     with pushing(small) as process:
         assert told(process)["status"] == "succeeded"
-    time.sleep(2)
+    time.sleep(1.5)  # the look-out looks every second
     assert [event.kind for event in small.events("resumed", "failed", "partially_applied")] == []
     assert [event.kind for event in small.events("succeeded")] == ["succeeded", "succeeded"]
     assert disagreements(small) == []
