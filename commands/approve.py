@@ -4,6 +4,7 @@ from datetime import datetime
 
 from commands.page import Button
 from commands.page import Code
+from commands.page import Line
 from commands.page import Page
 from commands.pages import request_page
 from commands.push import push_reply
@@ -45,6 +46,12 @@ def approved_reply(decided: Decided, now: datetime) -> Reply:
     return Reply(page, push_reply(request, now).data, request=request.id)
 
 
+def _how_to_say_yes(front: Front, value: str) -> Line:
+    if front is Front.SLACK:
+        return ("if this is what should run, press the button or type ", Code(f"/migrate {value}"), ".")
+    return ("if this is what should run, type ", Code(f"countersign {value}"), ".")
+
+
 def _ask(ops: Ops, said: Said, number: str) -> Reply:
     """The plan with a way to say yes to exactly it: a typed approval never approves what was not shown."""
     request = find_request(ops.view, number)
@@ -55,7 +62,7 @@ def _ask(ops: Ops, said: Said, number: str) -> Reply:
         page.headline,
         page.facts,
         page.body,
-        ("if this is what should run, press the button or type ", Code(value), "."),
+        _how_to_say_yes(said.front, value),
         [Button("approve", f"Approve for {request.environment}"[:60], value, "primary")],
     )
     return Reply(page, request_json(request, ops.now()), request=request.id)

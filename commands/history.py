@@ -7,7 +7,7 @@ from commands.page import Page
 from commands.page import Span
 from commands.page import When
 from commands.page import Who
-from commands.pages import _migrations
+from commands.pages import migrations
 from commands.reply import Reply
 from commands.show import request_json
 from commands.words import Front
@@ -43,17 +43,21 @@ def run(ops: Ops, said: Said) -> Reply:
     found = [find_request(view, event.request or "") for event in view.find(query)]
     where = f" of {target.name}" if target else ""
     page = Page(
-        f"The last {len(found)} requests{where}" if found else f"No requests{where} yet",
+        f"The last {_requests(len(found))}{where}" if found else f"No requests{where} yet",
         body=[Listing("", [_line(ops, request) for request in found])] if found else [],
         next=("ask for one with ", f"push {target.environment if target else 'ENVIRONMENT'}") if not found else (),
     )
     return Reply(page, {"requests": [request_json(request, ops.now()) for request in found]})
 
 
+def _requests(count: int) -> str:
+    return "request" if count == 1 else f"{count} requests"
+
+
 def _line(ops: Ops, request: Request) -> Line:
     line: list[Span] = [
         f"{request.id}  {request.status_at(ops.now()).value.replace('_', ' ')}  {request.target}  "
-        f"{_migrations(len(request.files))}  by ",
+        f"{migrations(len(request.files))}  by ",
         Who(request.by.id),
         " ",
         When(request.requested_at),

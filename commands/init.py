@@ -21,6 +21,10 @@ _TEMPLATE = """\
 [slack]
 channel = {channel}
 
+[people]
+# A commit's e-mail, or a login of this host = a Slack id. Whoever is missing can approve what they wrote or asked for here.
+# "ana@acme.example" = "U0ANA"
+
 [projects.{project}]
 repository = {repository}
 
@@ -80,6 +84,7 @@ def run_init(path: Path, arguments: argparse.Namespace) -> Reply:
         raise OpsError(Reason.LOG_UNAVAILABLE, message, "Mend that, then run `countersign init` again.") from error
     steps = [
         ("set ", Code(f"{prefix}_DEV_DATABASE_URL"), " and ", Code(f"{prefix}_PROD_DATABASE_URL")),
+        ("name your committers under [people], so that nobody approves what they wrote",),
         ("make the Slack app from manifest.yaml and set ", Code("SLACK_BOT_TOKEN"), " and ", Code("SLACK_APP_TOKEN")),
         ("see what is still missing: ", Code("countersign doctor")),
         ("start: ", Code("countersign bot")),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from datetime import timedelta
 from typing import Any
+from typing import Literal
 
 from commands.page import Button
 from commands.page import Code
@@ -43,14 +44,14 @@ def plan_page(plan: Plan) -> Page:
     count = len(plan.pending)
     blocked = plan.blocks()
     headline = (
-        f"Plan for {plan.target.name}: {_migrations(count)} pending" if count else f"{plan.target.name}: nothing to do"
+        f"Plan for {plan.target.name}: {migrations(count)} pending" if count else f"{plan.target.name}: nothing to do"
     )
     body: list[Part] = []
     if blocked is not None:
         body.append(Paragraph(("A push would be refused. ", blocked.message)))
         if blocked.hint:
             body.append(Paragraph(("To mend it: ", blocked.hint)))
-    body += _files_part([{"filename": one.filename, "sha256": one.sha256} for one in plan.pending])
+    body += files_part([{"filename": one.filename, "sha256": one.sha256} for one in plan.pending])
     body += _hazards_part([hazard.to_json() for hazard in plan.hazards])
     body += _problems_part(plan)
     notes = [f"{one.filename}: {note}" for one in plan.pending for note in one.notes]
@@ -68,12 +69,14 @@ def plan_page(plan: Plan) -> Page:
     return Page(headline, facts, body, following)
 
 
-def request_page(request: Request, now: datetime, last_backup: LastBackup | None = None) -> Page:
-    """A request as it stands: the root of its thread, and what `show` prints."""
+def request_page(
+    request: Request, now: datetime, last_backup: LastBackup | Literal["unasked"] | None = "unasked"
+) -> Page:
+    """A request as it stands: the root of its thread, and what `show` prints. `last_backup` None: the log knows none."""
     status = request.status_at(now)
     body: list[Part] = []
     if status in {Status.WAITING, Status.RUNNING}:
-        body += _files_part(request.files)
+        body += files_part(request.files)
         body += _hazards_part(request.hazards)
     if request.steps:
         body.append(_steps_part(request))
@@ -110,7 +113,7 @@ def _headline(request: Request, status: Status) -> str:
         words = "all applied, but not ended well"
     if request.settlement is not None:
         words = "interrupted, and settled by a person"
-    return f"{request.id} · {request.target} · {_migrations(len(request.files))}: {words}"
+    return f"{request.id} · {request.target} · {migrations(len(request.files))}: {words}"
 
 
 def _is_all_applied(request: Request, status: Status) -> bool:
@@ -118,7 +121,9 @@ def _is_all_applied(request: Request, status: Status) -> bool:
     return status is Status.PARTIALLY_APPLIED and not request.ending.get("not_applied")
 
 
-def _facts(request: Request, status: Status, last_backup: LastBackup | None) -> list[tuple[str, Line]]:
+def _facts(
+    request: Request, status: Status, last_backup: LastBackup | Literal["unasked"] | None
+) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = [
         ("Requested by", (Who(request.by.id), " ", When(request.requested_at))),
         ("Commit", (Code(request.commit[:12]),)),
@@ -129,11 +134,15 @@ def _facts(request: Request, status: Status, last_backup: LastBackup | None) -> 
         if request.needed:
             facts.append(("Expires", (When(request.expires_at),)))
             facts.append(
-                ("May approve", (", ".join(request.plan["policy"]["approvers"]), ", not the requester or an author"))
+                (
+                    "May approve",
+                    (", ".join(request.plan["policy"]["approvers"]), ", not the requester or a known author"),
+                )
             )
-        facts.append(("Last backup", _backup_line(last_backup, request)))
+        if last_backup != "unasked":
+            facts.append(("Last backup", _backup_line(last_backup, request)))
         if request.unknown_authors:
-            facts.append(("Authors nobody knows", (", ".join(request.unknown_authors),)))
+            facts.append(("Authors not in [people], who could approve", (", ".join(request.unknown_authors),)))
     if request.proof is not None:
         facts.append(("Backup", proof_line(request.proof)))
     if request.ended_at and request.started_at:
@@ -168,13 +177,13 @@ def proof_line(proof: Mapping[str, Any]) -> Line:
     )
 
 
-def _files_part(files: Sequence[Mapping[str, Any]]) -> list[Part]:
+def files_part(files: Sequence[Mapping[str, Any]]) -> list[Part]:
     if not files:
         return []
     lines: list[Line] = [(Code(str(one["filename"])), f"  {str(one['sha256'])[:12]}") for one in files[:FILES_SHOWN]]
     if len(files) > FILES_SHOWN:
         lines.append((f"and {len(files) - FILES_SHOWN} more, all in the thread's file",))
-    return [Listing(f"{_migrations(len(files)).capitalize()}, in this order", lines)]
+    return [Listing(f"{migrations(len(files)).capitalize()}, in this order", lines)]
 
 
 def _hazards_part(hazards: Sequence[Mapping[str, Any]]) -> list[Part]:
@@ -183,7 +192,8 @@ def _hazards_part(hazards: Sequence[Mapping[str, Any]]) -> list[Part]:
     if not ranked:
         return []
     lines: list[Line] = [
-        (f"{one['message']} (", Code(f"{one['version']}:{one['line']}"), ")") for one in ranked[:HAZARDS_SHOWN]
+        (f"{one['message']} (", Code(f"{one['version']}:{one['line']}"), ", ", Code(str(one["rule"])), ")")
+        for one in ranked[:HAZARDS_SHOWN]
     ]
     marks = [str(one["level"]) for one in ranked[:HAZARDS_SHOWN]]
     if len(ranked) > HAZARDS_SHOWN:
@@ -276,9 +286,11 @@ def _next(request: Request, status: Status) -> Line:
         case Status.RUNNING:
             return ("nothing to do; this card follows the run.",)
         case Status.SUCCEEDED:
-            return ("nothing to do. ", Code(f"history {request.environment}"), " lists what ran.")
-        case Status.FAILED | Status.REJECTED | Status.CANCELLED | Status.EXPIRED | Status.SUPERSEDED:
-            return ("when it is mended, ask again with ", Code(again), ".")
+            return ("nothing to do. ", Code(f"show {request.id}"), " tells what ran.")
+        case Status.FAILED | Status.REJECTED:
+            return ("when that is mended, ask again with ", Code(again), ".")
+        case Status.CANCELLED | Status.EXPIRED | Status.SUPERSEDED:
+            return ("to run it after all, ask again with ", Code(again), ".")
         case Status.PARTIALLY_APPLIED if _is_all_applied(request, status):
             return ("look at the application, and mend it with a new migration; ", Code(again), " runs it.")
         case Status.PARTIALLY_APPLIED:
@@ -297,7 +309,7 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     if status is not Status.WAITING or not request.needed:
         return []
     value = f"{request.id} {request.digest[:PREFIX_LENGTH]}"
-    count = _migrations(len(request.files))
+    count = migrations(len(request.files))
     buttons = []
     if request.shown is not None and request.missing:
         confirm = f"Run {count} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
@@ -329,7 +341,7 @@ def seconds_text(seconds: float) -> str:
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def _migrations(count: int) -> str:
+def migrations(count: int) -> str:
     return f"{count} migration{_s(count)}"
 
 

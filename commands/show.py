@@ -9,6 +9,7 @@ from commands.page import Page
 from commands.page import When
 from commands.page import Who
 from commands.pages import LastBackup
+from commands.pages import files_part
 from commands.pages import request_page
 from commands.reply import Reply
 from commands.words import Front
@@ -20,6 +21,7 @@ from ops.requests import Request
 from ops.requests import Settlement
 from ops.requests import find_request
 from ops.requests import stream_of
+from ops.status import Status
 
 USAGE = "show R-NUMBER"
 SUMMARY = "show a request: status, approvals, steps, every event"
@@ -38,7 +40,11 @@ def run(ops: Ops, said: Said) -> Reply:
     page = Page(
         page.headline,
         (*page.facts, ("Digest", (request.digest,))),
-        (*page.body, _events_part(events)),
+        (
+            *([] if request.status in {Status.WAITING, Status.RUNNING} else files_part(request.files)),
+            *page.body,
+            _events_part(events),
+        ),
         page.next,
         (),
     )

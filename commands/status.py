@@ -7,6 +7,7 @@ from commands.page import Listing
 from commands.page import Page
 from commands.page import When
 from commands.page import Who
+from commands.pages import migrations
 from commands.reply import Reply
 from commands.words import Front
 from commands.words import Option
@@ -54,7 +55,7 @@ def _approvals(target: Target) -> str:
 
 
 def _request_line(ops: Ops, request: Request) -> Line:
-    words = f"{request.id} is {request.status_at(ops.now()).value}: {len(request.files)} migrations, "
+    words = f"{request.id} is {request.status_at(ops.now()).value}: {migrations(len(request.files))}, "
     return (words, f"{request.needed - request.missing} of {request.needed} approvals, by ", Who(request.by.id))
 
 

@@ -101,7 +101,7 @@ def entitled(
             return refused(
                 Reason.TERMINAL_MAY_NOT_APPROVE,
                 f"{actor.id} may not decide on {request.id}: a terminal approves nothing unless it is listed.",
-                f"Approve in Slack, as one of {', '.join(policy['approvers'])}.",
+                f"Decide in Slack, as one of {', '.join(policy['approvers'])}.",
                 **facts,
             )
     elif actor.user is None:
@@ -145,6 +145,18 @@ def _changed_group(request: Request, directory: Directory) -> Decision | None:
     return None
 
 
+_DECIDED_WORDS = {
+    Status.RUNNING: "has been running since",
+    Status.SUCCEEDED: "was done at",
+    Status.FAILED: "failed at",
+    Status.PARTIALLY_APPLIED: "stopped half-way at",
+    Status.INTERRUPTED: "was interrupted at",
+    Status.REJECTED: "was rejected at",
+    Status.CANCELLED: "was cancelled at",
+    Status.SUPERSEDED: "stopped being valid at",
+}
+
+
 def may_decide_now(request: Request, now: datetime) -> Decision:
     """Whether the request still waits for a decision; otherwise who ended it and when."""
     status = request.status_at(now)
@@ -161,7 +173,7 @@ def may_decide_now(request: Request, now: datetime) -> Decision:
     who = f" by {request.ended_by.id}" if request.ended_by and status in {Status.REJECTED, Status.CANCELLED} else ""
     return refused(
         Reason.ALREADY_DECIDED,
-        f"{request.id} is {status.value.replace('_', ' ')} since {when:%Y-%m-%d %H:%M} UTC{who}.",
+        f"{request.id} {_DECIDED_WORDS[status]} {when:%Y-%m-%d %H:%M} UTC{who}.",
         f"See `show {request.id}`.",
         status=status.value,
     )

@@ -65,7 +65,7 @@ def find_target(settings: Settings, text: str) -> Target:
     raise OpsError(
         Reason.UNKNOWN_ENVIRONMENT,
         f"There is no environment {text!r}." + (f" Did you mean {near}?" if near else ""),
-        f"Configured: {', '.join(known)}.",
+        f"Choose one of: {', '.join(known)}.",
     )
 
 

@@ -51,7 +51,7 @@ def _scene(stage: Stage) -> bool:
     _channel(card)
 
     _title("Who may not say yes, cannot")
-    for person, name in (("U0GUS", "Gus, a guest,"), ("U0ANA", "Ana, who asked,")):
+    for person, name in (("U0GUS", "Gus (a guest)"), ("U0ANA", "Ana (who asked)")):
         _said(name, "presses Approve")
         _bot(_answer(stage, slack.click(person, "Approve", about="R-1")))
 
@@ -137,12 +137,12 @@ def _follow(stage: Stage, over: threading.Event) -> None:
             if seen.get(message.ts) != text:
                 seen[message.ts] = text
                 _channel(text, indent=8 if message.thread_ts else 4)
-        for person in PEOPLE.values():
+        for name, person in PEOPLE.items():
             for message in stage.slack.channel("deploys").ephemeral(person):
                 text = stage.slack.render(message)
                 if seen.get(f"{person}{message.ts}") != text:
                     seen[f"{person}{message.ts}"] = text
-                    _bot(f"(only {person} sees this)\n{text}")
+                    _bot(f"(only {name.capitalize()} sees this)\n{text}")
 
 
 def _answer(stage: Stage, answer: Answer) -> str:

@@ -231,7 +231,7 @@ LINTED = {
         _linted(
             "syntax-error",
             *(HazardClass.UNCHECKED, _CAUTION, "The linter cannot read this place, so it has not judged what follows."),
-            "Look whether the statement is whole; the rehearsal shows what the database makes of it.",
+            "Look whether the statement is whole, and try it on a database of your own first.",
             caught="frobnicate orders;",
             left_alone="select 1;",
         ),

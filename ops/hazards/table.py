@@ -15,7 +15,8 @@ _ABOUT = {
 }
 _INTRODUCTION = """# Hazards
 
-A hazard is a named danger in a plan. `plan` and the card show it with its rule, class, level, file and line.
+A hazard is a named danger in a plan. `plan` and the card show it with its level, version, line and
+rule; look the rule up here for its class and the safe way.
 
 Levels rise from info over caution and danger to forbidden. A rule's level here is its highest; a milder case of it may
 be shown lower. A plan with a forbidden hazard is shown, and its push is refused.

@@ -21,7 +21,7 @@ IGNORE_COMMENT = re.compile(r"squawk-ignore", re.IGNORECASE)
     on=(type(None),),
     caught="do $$ begin execute format('drop table %I', 'orders'); end $$;",
     left_alone="do $$ begin if true then perform 1; end if; end $$;",
-    safe_way="Write the statements out, or look at what the rehearsal shows.",
+    safe_way="Write the statements out, so that they can be judged.",
 )
 def cannot_be_read(act: Act, pending: Pending) -> Iterator[str | Found]:
     """SQL that a DO block builds at run time, and statements that the grammar does not take."""
