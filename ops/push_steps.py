@@ -54,15 +54,16 @@ class Ready:
 def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> Ready:
     """The digest again, under the guard, before anything else; then the baseline of the health checks."""
     request = recorder.request
-    with recorder.step("preflight", {"digest": request.digest}) as result:
+    with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
+        # Said before it is done: a target that was never pushed to gets its history table, as the CLI makes it.
+        makes = [] if has_history(connection) else ["supabase_migrations.schema_migrations"]
+    with recorder.step("preflight", {"digest": request.digest, "makes": makes}) as result:
         if standing is None:
             _check_same(request, what_changed(recorder.ops, request, recorder.progress))
         pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
         with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
-            if not has_history(connection):
-                with recorder.step("history", {"makes": "supabase_migrations.schema_migrations"}):
-                    ensure_history(connection)
-                    recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
+            if ensure_history(connection):
+                recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
             versions = read_versions(connection)
         before = baseline_of(recorder.ops.view.events(stream=request.stream)) or check_health(target)
         result["health"] = [check.to_json() for check in before]

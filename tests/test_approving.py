@@ -90,7 +90,7 @@ def test_double_clicks_replays_and_late_clicks_have_one_outcome(make_stage: Make
     assert sum("is recorded" in one for one in answers) == 1
     card(stage, ": done")
     late = stage.slack.forge(CHI, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
-    assert "R-1 is succeeded since" in told(late)
+    assert "R-1 was done at" in told(late)
 
     assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
     in_order(stage)
@@ -234,7 +234,7 @@ def test_a_no_asks_for_a_reason_and_ends_the_request(make_stage: Make) -> None:
     wait_for(lambda: "R-1 is rejected. Nothing was run." in told(done))
     assert kinds(stage) == ["requested", "rejected"]
     late = stage.slack.forge(CHI, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
-    assert "R-1 is rejected since" in told(late)
+    assert "R-1 was rejected at" in told(late)
     in_order(stage, "sbp_0123456789abcdef0123456789abcdef")
 
 
@@ -250,7 +250,7 @@ def test_the_requester_alone_takes_a_request_back(make_stage: Make) -> None:
 
     card(stage, "cancelled, nothing was run")
     late = stage.slack.forge(BEN, value=value_of(message, "approve"), action_id="approve", message_ts=message.ts)
-    assert "R-1 is cancelled since" in told(late)
+    assert "R-1 was cancelled at" in told(late)
     assert refusals(stage) == ["not_allowed", "not_allowed", "already_decided"]
     in_order(stage)
 

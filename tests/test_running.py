@@ -105,7 +105,7 @@ def test_two_installations_on_one_target_do_not_run_at_once(
     one = make_stage(empty=True)
     other = make_stage(empty=True)
     for stage in (one, other):
-        stage.migration(FIRST, RAN + slow(6))
+        stage.migration(FIRST, RAN + slow(10))
     other.environment["SHOP_DEV_DATABASE_URL"] = one.environment["SHOP_DEV_DATABASE_URL"]
     with pushing(one) as first:
         wait_for(at_work(one, "dev", "pg_sleep"))
@@ -118,7 +118,7 @@ def test_two_installations_on_one_target_do_not_run_at_once(
 
 
 def test_two_pushes_at_once_on_one_target_run_once(small: Stage) -> None:
-    small.migration(SLOW, slow(6))
+    small.migration(SLOW, slow(10))
     with pushing(small) as first:
         wait_for(at_work(small, "dev", "pg_sleep"))
         second = push_json(small)

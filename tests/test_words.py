@@ -126,7 +126,7 @@ def test_people_are_answered_in_private_whatever_they_type(make_stage: Make) -> 
         "/migrate plan prod --commit 1234567": "1234567",
         "/migrate init": "There is no word 'init'.",
         '/migrate push "prod': "A quote was opened and not closed.",
-        "/migrate " + "x" * 3000: "There is no word",
+        "/migrate " + "x" * 3000: "longer than 2000 letters",
         "/migrate status": "1 request open",
         "/migrate status prod": "shop/prod",
         "/migrate history": "R-1  waiting  shop/prod",
