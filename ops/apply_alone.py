@@ -102,9 +102,10 @@ class Alone:
         except psycopg.Error:
             self._finished(Outcome.UNKNOWN, "it failed, and the target could not be looked at")
             raise outcome_unknown(work.migration, "the target was looked at after an error") from None
-        if self.meaning.leaves_nothing:
+        builds_named = self.meaning.builds is not None and bool(self.meaning.builds.name)
+        if self.meaning.leaves_nothing or (builds_named and not left):  # a failed build that left no index left nothing
             self._finished(Outcome.ROLLED_BACK, f"SQLSTATE {error.sqlstate or 'unknown'}")
-            if no_lock:
+            if no_lock and self.meaning.leaves_nothing:
                 raise LockUnavailableError(session.watch.blockers) from None
         else:
             said = f"left INVALID: {', '.join(left)}" if left else f"SQLSTATE {error.sqlstate or 'unknown'}"

@@ -187,3 +187,15 @@ def test_an_index_that_failed_half_way_is_told_with_what_is_to_be_done(make_stag
     assert disagreements(stage) == []
     outcomes = [(event.data or {})["outcome"] for event in stage.events("statement_finished")]
     assert outcomes == ["done", "failed"]
+
+
+def test_a_concurrent_build_that_left_nothing_failed_and_no_more(make_stage: Callable[..., Stage]) -> None:
+    stage = make_stage(empty=True)
+    stage.migration("20260101000000_first.sql", "create table first (i int);")
+    assert stage.cli("push", "dev", "--json").json["status"] == "succeeded"
+    stage.migration("20260101000001_second.sql", "create index concurrently first_idx on first (nope);")
+
+    pushed = stage.cli("push", "dev", "--json").json
+
+    assert (pushed["status"], pushed["applied"]) == ("failed", [])
+    assert "Nothing of this file remains" in pushed["message"]
