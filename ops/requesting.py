@@ -56,11 +56,19 @@ def plan_target(
 
 
 def request_push(
-    ops: Ops, target: Target, actor: Actor, act: str, *, commit: str | None = None, progress: Progress = lambda _: None
+    ops: Ops,
+    target: Target,
+    actor: Actor,
+    act: str,
+    *,
+    commit: str | None = None,
+    progress: Progress = lambda _: None,
+    landed: str | None = None,
 ) -> Asked:
     """Ask to run what is pending on a target. The same act asked again, or the same plan, finds the request that stands.
 
     Raises OpsError with the reason when the plan is blocked, an author is refused, or nobody could ever approve.
+    `landed` is for its own second look: the digest of a plan that ended while the first look was taken.
     """
     plan = plan_target(ops, target, actor, act, commit=commit, progress=progress)
     earlier = ops.view.act(f"{act}:requested")
@@ -80,11 +88,16 @@ def request_push(
     if ops.people.are_known and wish.needed:
         pins = [_pinned(ops, wish)]
 
-    events = ops.log.transact(lambda view: _write_request(view, ops, draft, pins), id=f"{act}:requested")
+    def decide(view: View) -> list[Draft]:
+        return [] if landed != plan.digest and _has_landed(view, plan) else _write_request(view, ops, draft, pins)
+
+    events = ops.log.transact(decide, id=f"{act}:requested")
     if not events:
         standing = _standing(open_requests(ops.view), wish, ops)
         if standing is not None:
             return Asked(plan, standing, is_new=False)
+        if landed is None:  # this very plan ran while we looked at the target: look again
+            return request_push(ops, target, actor, act, commit=commit, progress=progress, landed=plan.digest)
         raise OpsError(Reason.UNEXPECTED, "The request that stood a moment ago is gone.", "Try again.", exit_code=1)
     return Asked(plan, find_request(ops.view, events[0].request or ""))
 
@@ -213,6 +226,12 @@ def _write_request(view: View, ops: Ops, wish: Draft, pins: Sequence[Draft]) -> 
             data = {"changed": ["the plan"], "message": message, "by": number}
             drafts.append(ops.draft("superseded", older.by, older, data))
     return drafts
+
+
+def _has_landed(view: View, plan: Plan) -> bool:
+    """Whether the last run that succeeded on the target was of this very plan: then it was computed before that ended."""
+    last = view.last(kind="succeeded", project=plan.target.project, environment=plan.target.environment)
+    return last is not None and find_request(view, last.request or "").digest == plan.digest
 
 
 def _numbered(draft: Draft, number: str) -> Draft:

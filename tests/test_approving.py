@@ -174,7 +174,7 @@ def test_a_request_from_the_terminal_is_approved_in_slack(make_stage: Make) -> N
 
     approve(stage, BEN)
 
-    waited = stage.cli("push", "prod", "--wait", "20s", "--json")
+    waited = stage.cli("push", "prod", "--wait", "90s", "--json")
     assert (waited.code, waited.json["status"]) in {(0, "succeeded"), (0, "nothing_to_do")}
     assert [one.request for one in stage.events("requested")] == ["R-1"]  # asked again while it runs, it is the same
     card(stage, ": done")
