@@ -14,6 +14,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from people_talk import card
 
 from audit import Event
 from audit import Reader
@@ -51,18 +52,6 @@ def small(make_stage: Callable[..., Stage]) -> Stage:
     stage = make_stage(empty=True)
     stage.migration(FIRST, RAN)
     return stage
-
-
-def card(stage: Stage, words: str, seconds: float = 30) -> str:
-    """The card that shows these words, as people read it."""
-
-    def look() -> str | None:
-        shown = [stage.slack.render(one) for one in stage.slack.channel("deploys").messages if not one.thread_ts]
-        return next((text for text in reversed(shown) if words in text), None)
-
-    found = until(look, seconds)
-    assert found is not None, f"no card shows {words!r}:\n{cards(stage)}\n{stage.bot_log.read_text()[-1500:]}"
-    return found
 
 
 def cards(stage: Stage) -> str:

@@ -1,21 +1,9 @@
 """The main route as people take it: asked for in Slack, approved by somebody else, run, and written down."""
 
+from people_talk import card
 from slack_rules import problems
 
-from sandbox.slack_answer import until
 from sandbox.stage import Stage
-
-
-def card(stage: Stage, words: str, seconds: float = 30) -> str:
-    """The card that shows these words, as people read it."""
-
-    def look() -> str | None:
-        shown = [stage.slack.render(one) for one in stage.slack.channel("deploys").messages if not one.thread_ts]
-        return next((text for text in reversed(shown) if words in text), None)
-
-    found = until(look, seconds)
-    assert found is not None, f"no card shows {words!r}"
-    return found
 
 
 def test_a_push_is_approved_by_somebody_else_and_runs(stage: Stage) -> None:
