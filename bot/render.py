@@ -17,8 +17,10 @@ from commands.page import Part
 from commands.page import Source
 from commands.page import Span
 from commands.page import Strong
+from commands.page import Table
 from commands.page import When
 from commands.page import Who
+from commands.page import plain_page
 
 Blocks = list[dict[str, Any]]
 
@@ -224,6 +226,9 @@ def _part(part: Part, letters: int) -> list[dict[str, Any]]:
         case Source(title, text):
             heading = [_section([_text(title, bold=True)])] if title else []
             return [*heading, {"type": "rich_text_preformatted", "elements": [_text(text, letters=letters)]}]
+        case Table(title, columns, rows):
+            text = plain_page(Page(title, body=[Table("", columns, rows)]))
+            return [{"type": "rich_text_preformatted", "elements": [_text(text, letters=letters)]}]
 
 
 def _button(button: Button, page: Page) -> dict[str, Any]:
@@ -278,3 +283,10 @@ def _text_part(part: Part) -> Iterator[str]:
             if title:
                 yield f"{_escaped(title)}:"
             yield _escaped(text, SOURCE_TEXT_LETTERS)
+        case Table(title, columns, rows):
+            if title:
+                yield f"{_escaped(title)}:"
+            for row in rows:
+                yield ", ".join(
+                    f"{_escaped(name)}: {_text_line(cell)}" for name, cell in zip(columns, row, strict=True)
+                )

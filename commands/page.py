@@ -59,7 +59,19 @@ class Source:
     text: str
 
 
-Part = Paragraph | Listing | Source
+@dataclass(frozen=True)
+class Table:
+    """Rows of the same facts about several things, newest or most urgent first; every row has one line per column."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Line]]
+
+
+Part = Paragraph | Listing | Source | Table
+
+Tone = Literal["plain", "good", "bad", "warning", "busy"]
+"""How a page is meant, for a front that has colours; the words say it too."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +95,7 @@ class Page:
     next: Line = ()
     buttons: Sequence[Button] = ()
     small: Line = ()
+    tone: Tone = "plain"
 
 
 def plain_line(line: Line) -> str:
@@ -125,3 +138,16 @@ def _plain_part(part: Part) -> list[str]:
             return [*([f"{title}:"] if title else []), *(f"  - {line}" for line in marked)]
         case Source(title, text):
             return [*([f"{title}:"] if title else []), *(f"  | {line}" for line in text.splitlines())]
+        case Table(title, columns, rows):
+            return [*([f"{title}:"] if title else []), *_aligned([list(columns), *map(_cells, rows)])]
+
+
+def _cells(row: Sequence[Line]) -> list[str]:
+    return [plain_line(cell) for cell in row]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
