@@ -33,6 +33,8 @@ HASHED = tuple(name for name in COLUMNS if name not in {"data", "hash"})
 
 # Canonical JSON writes the character NUL as these six; an even number of backslashes before them is plain text.
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
+_MAX_INTEGER = 2**53 - 1
+_ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
 _NUMBERED_ID = re.compile(r"/[0-9]+\Z")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
@@ -92,7 +94,7 @@ def canonical_data(draft: Draft, kinds: Mapping[str, type[BaseModel]]) -> str:
         raise BadEvent(f"There is no event kind {draft.kind!r}.", "Kinds are listed in audit/kinds.py.")
     try:
         # not pydantic's own JSON mode: it would quietly write NaN as null
-        encoded = rfc8785.dumps(model.model_validate(dict(draft.data)).model_dump())
+        encoded = canonical(model.model_validate(dict(draft.data)).model_dump())
     except ValidationError as error:
         faults = error.errors(include_input=False, include_url=False, include_context=False)
         listed = ", ".join(f"{'.'.join(map(str, fault['loc'])) or 'data'}: {fault['type']}" for fault in faults)
@@ -151,7 +153,8 @@ def numbered_id(id: str, number: int) -> str:
 def uuid7(now: datetime) -> str:
     """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of milliseconds, then randomness."""
     milliseconds = int(now.timestamp() * 1000) & 0xFFFFFFFFFFFF
-    number = milliseconds << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+    high, low = divmod(secrets.randbits(74), 2**62)  # the system is asked once; twice is twice as slow
+    number = milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low
     digits = f"{number:032x}"
     return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
 
@@ -183,4 +186,25 @@ def commitment_of(salt: str, data: str) -> str:
 def hash_of(log_id: str, row: Mapping[str, Any]) -> str:
     """The hash of an event: SHA-256 over a zero byte and the canonical JSON of all that it is, without its data."""
     body: dict[str, Any] = {"format": FORMAT, "log": log_id} | {name: row[name] for name in HASHED}
-    return hashlib.sha256(b"\x00" + rfc8785.dumps(body)).hexdigest()
+    return hashlib.sha256(b"\x00" + canonical(body)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """The canonical JSON (RFC 8785) of a value. Raises ValueError, TypeError or RecursionError where it has none.
+
+    For what nearly every event holds, Python's encoder in C writes the same bytes several times as fast.
+    """
+    return _ENCODER.encode(value).encode() if _is_plain(value) else rfc8785.dumps(value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value holds no fractions (JSON writes them in its own way), no huge numbers and no keys beyond ASCII
+    (RFC 8785 sorts those by UTF-16), and nothing that JSON has no form for."""
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return bool(-_MAX_INTEGER <= value <= _MAX_INTEGER)
+    if kind is dict:
+        return all(type(key) is str and key.isascii() and _is_plain(held) for key, held in value.items())
+    return kind is list and all(map(_is_plain, value))

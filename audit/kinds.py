@@ -48,6 +48,7 @@ from audit.kinds_run import StatementSent
 from audit.kinds_run import StepFailed
 from audit.kinds_run import StepFinished
 from audit.kinds_run import StepStarted
+from audit.kinds_run import StopAsked
 from audit.kinds_run import Succeeded
 
 KINDS: Mapping[str, type[Data]] = {
@@ -66,6 +67,7 @@ KINDS: Mapping[str, type[Data]] = {
     "superseded": Superseded,
     "started": Started,
     "resumed": Resumed,
+    "stop_asked": StopAsked,
     "step_started": StepStarted,
     "step_finished": StepFinished,
     "step_failed": StepFailed,

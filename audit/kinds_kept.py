@@ -4,10 +4,10 @@ from audit.data import Data
 
 
 class Locked(Data):
-    """Nobody may run on one target, until a time, with a reason."""
+    """Nobody may run on one target, until a time, with a reason (empty where none was given)."""
 
     because: str
-    until: str | None = None
+    until: str
 
 
 class Unlocked(Data):

@@ -3,6 +3,8 @@
 from typing import Any
 from typing import Literal
 
+from pydantic import Field
+
 from audit.data import Data
 
 
@@ -21,6 +23,12 @@ class Resumed(Data):
     digest: str
     attempt: int
     runner: str
+    because: str
+
+
+class StopAsked(Data):
+    """Somebody asked a run to stop. The runner sees it before the next statement, file or step, and ends the run."""
+
     because: str
 
 
@@ -73,7 +81,7 @@ class CommitSent(Data):
 
 
 class StatementFinished(Data):
-    """What became of a `statement_sent`."""
+    """What became of a `statement_sent`. `each_seconds`: of the statements that ended, in their order, where measured."""
 
     version: str
     segment: int
@@ -81,6 +89,7 @@ class StatementFinished(Data):
     outcome: Literal["done", "rolled_back", "failed", "unknown"]
     seconds: float
     detail: str = ""
+    each_seconds: list[float] = Field(default_factory=list)
 
 
 class LockWaited(Data):
@@ -121,15 +130,16 @@ class Succeeded(Data):
 
 
 class Failed(Data):
-    """The run ended and nothing of it remains on the target."""
+    """The run ended and nothing of it remains on the target. `stopped_by`: who asked for that, where somebody did."""
 
     reason: str
     message: str
     step: str
+    stopped_by: str | None = None
 
 
 class PartiallyApplied(Data):
-    """The run ended in the middle: what of it is on the target and what is not."""
+    """The run ended in the middle: what of it is on the target and what is not. `stopped_by` as in `failed`."""
 
     reason: str
     message: str
@@ -137,6 +147,7 @@ class PartiallyApplied(Data):
     applied: list[str]
     not_applied: list[str]
     within: str | None = None
+    stopped_by: str | None = None
 
 
 class Interrupted(Data):

@@ -61,11 +61,35 @@ class _Job:
     future: "Future[list[Event]]" = field(default_factory=Future)
 
 
+def _job(
+    clock: Callable[[], datetime],
+    drafts: Sequence[Draft] | Decide,
+    *,
+    id: str | None = None,
+    actor: str | None = None,
+    expect: Mapping[str, int] | None = None,
+) -> _Job:
+    return _Job(
+        act=Act(
+            id=uuid7(clock()) if id is None else id,
+            drafts=None if callable(drafts) else tuple(drafts),
+            decide=drafts if callable(drafts) else None,
+            actor=actor,
+            expect=dict(expect or {}),
+        )
+    )
+
+
+def _is_interruptible() -> bool:
+    """Whether Ctrl-C may come down in this thread. In the middle of a transaction nobody would know its outcome."""
+    return threading.current_thread() is threading.main_thread()
+
+
 class Log:
     """The log, open for writing. One per file in the world, held by a lock on `<path>.lock`.
 
-    Acts are recorded in the order in which they were handed in, by one thread; those that wait together share a
-    transaction. An answer comes after the commit, when the events are on the disk.
+    Acts are recorded in the order in which they were handed in, by one thread at a time; those that wait together
+    share a transaction. An answer comes after the commit, when the events are on the disk.
     """
 
     @staticmethod
@@ -130,6 +154,7 @@ class Log:
         self._clock = clock
         self._waiting: deque[_Job] = deque()
         self._changed = threading.Condition()
+        self._writing: int | None = None  # the thread that has the connection
         self._closed: AuditError | None = None  # why nothing more is accepted
         self._callbacks: list[Callback] = []
         self._thread = threading.Thread(target=self._work, name="audit-writer", daemon=True)
@@ -146,18 +171,18 @@ class Log:
         LogUnavailable, LogDamaged.
         """
         self._not_from_the_writer()
-        return self._wait(self.submit(drafts, id=id, expect=expect))
+        return self._wait(self._begin(_job(self._clock, drafts, id=id, expect=expect), may_lead=True))
 
     def transact(self, decide: Decide, *, id: str | None = None, actor: str | None = None) -> list[Event]:
         """Reads, decides and records in one transaction: `decide` gets a View of the log as it stands and returns
         the drafts to record, or none. Nobody else writes in between.
 
-        `decide` runs in the writer's thread and everybody waits for it, so it computes and does nothing else; it may
-        run twice. What it raises comes out here, and nothing is recorded. An id that the log knows is answered as
-        first recorded, without deciding again; with `actor`, only if that act was theirs, else IdConflict.
+        Everybody waits for `decide`, so it computes and does nothing else; it runs in any thread, perhaps twice. What
+        it raises comes out here, and nothing is recorded. An id that the log knows is answered as first recorded,
+        without deciding again; with `actor`, only if that act was theirs, else IdConflict.
         """
         self._not_from_the_writer()
-        return self._wait(self.submit(decide, id=id, actor=actor))
+        return self._wait(self._begin(_job(self._clock, decide, id=id, actor=actor), may_lead=True))
 
     def submit(
         self,
@@ -169,24 +194,10 @@ class Log:
     ) -> "Future[list[Event]]":
         """The same without waiting, for an event loop; whatever goes wrong is in the future. A future that could be
         cancelled was not begun and nothing of it is recorded."""
-        job = _Job(
-            act=Act(
-                id=uuid7(self._clock()) if id is None else id,
-                drafts=None if callable(drafts) else tuple(drafts),
-                decide=drafts if callable(drafts) else None,
-                actor=actor,
-                expect=dict(expect or {}),
-            )
-        )
-        try:
-            check_id(job.act.id)
-            self._hand_in(job)
-        except AuditError as error:
-            job.future.set_exception(error)
-        return job.future
+        return self._begin(_job(self._clock, drafts, id=id, actor=actor, expect=expect), may_lead=False)
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
-        """Has a callback told of new events after each commit, in the writer's thread, so it hands them on and
+        """Has a callback told of new events after each commit, in the thread that wrote them, so it hands them on and
         returns; what it raises is logged. Returns what ends the subscription."""
         self._callbacks = [*self._callbacks, callback]
 
@@ -211,16 +222,40 @@ class Log:
     ) -> None:
         self.close()
 
-    def _hand_in(self, job: _Job) -> None:
+    def _begin(self, job: _Job, *, may_lead: bool) -> "Future[list[Event]]":
+        """Has a job done by the writer's thread; or by this one, when that is idle and the caller will wait anyway:
+        two changes of thread cost as much as the disk does."""
+        try:
+            check_id(job.act.id)
+            leads = self._hand_in(job, may_lead)
+        except AuditError as error:
+            job.future.set_exception(error)
+            return job.future
+        if leads:
+            try:
+                self._handle([job])
+            finally:
+                with self._changed:
+                    self._writing = None
+                    if self._waiting or self._closed is not None:
+                        self._changed.notify()
+        return job.future
+
+    def _hand_in(self, job: _Job, may_lead: bool) -> bool:
+        """Puts a job into the queue; or gives this thread the connection, and says so."""
         with self._changed:
             if self._closed is not None:
                 raise copy.copy(self._closed)  # a traceback of its own
+            if may_lead and self._writing is None and not self._waiting and not _is_interruptible():
+                self._writing = threading.get_ident()
+                return job.future.set_running_or_notify_cancel()
             if len(self._waiting) >= MAX_WAITING:
                 raise LogBusy(
                     f"The log is busy: {MAX_WAITING} acts are waiting. Nothing was done.", "Try again in a moment."
                 )
             self._waiting.append(job)
             self._changed.notify()
+            return False
 
     def _wait(self, future: "Future[list[Event]]") -> list[Event]:
         try:
@@ -231,10 +266,10 @@ class Log:
             return future.result()  # it has begun, so only its end can say what was recorded
 
     def _not_from_the_writer(self) -> None:
-        if threading.current_thread() is self._thread:
+        if self._writing == threading.get_ident():
             raise RuntimeError("the log's writer would wait for itself; use submit")
 
-    # from here on, in the writer's thread
+    # from here on, in the thread that has the connection
 
     def _work(self) -> None:
         try:
@@ -247,16 +282,17 @@ class Log:
 
     def _take(self) -> list[_Job]:
         """The jobs that wait, at most a batch; empty when the log is closed and nothing waits any more."""
-        batch: list[_Job] = []
         with self._changed:
-            while not batch:
-                while not self._waiting and self._closed is None:
+            self._writing = None
+            while True:
+                while self._writing is not None or (not self._waiting and self._closed is None):
                     self._changed.wait()
                 if not self._waiting:
-                    break
+                    return []
                 taken = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_BATCH))]
-                batch = [job for job in taken if job.future.set_running_or_notify_cancel()]
-        return batch
+                if batch := [job for job in taken if job.future.set_running_or_notify_cancel()]:
+                    self._writing = threading.get_ident()
+                    return batch
 
     def _handle(self, batch: list[_Job]) -> None:
         try:

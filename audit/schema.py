@@ -7,13 +7,11 @@ locks that SQLite holds for the whole process.
 import os
 import secrets
 import sqlite3
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
-
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
 
 from audit.errors import DATABASE_ERRORS
 from audit.errors import LogDamaged
@@ -21,6 +19,7 @@ from audit.errors import primary_code
 
 APPLICATION_ID = 0x43534C47  # "CSLG", so that `file` and people see what it is
 SCHEMA_VERSION = 1
+MIGRATIONS_TABLE = "_sqlite_migrations"  # sqlite-utils' own
 PAGE_SIZE = 8192  # 11 % smaller than 4096 for rows of our size, and as fast
 
 # page_size and journal_mode are properties of the file, the others of each connection. recursive_triggers makes
@@ -129,19 +128,31 @@ TRIGGERS = (
     END""",
 )
 
-MIGRATIONS = Migrations("audit")
 
-
-@MIGRATIONS()
-def first_schema(db: Database) -> None:
+def first_schema(execute: Callable[[str], object]) -> None:
     """Format 1. A later change of the schema is a function below this one, never an edit here."""
     for statement in TABLES + INDEXES + TRIGGERS:
-        db.execute(statement)
+        execute(statement)
+
+
+STEPS = (first_schema,)
+"""How the schema came to be what it is, in order; sqlite-utils keeps count of them in the file."""
 
 
 def build(connection: sqlite3.Connection) -> None:
     """Makes the tables in an empty database; without the log's id."""
-    MIGRATIONS.apply(Database(connection, execute_plugins=False))
+    # Loaded where a log is made only: it takes longer to load than most words take to answer.
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations("audit")
+    for step in STEPS:
+        migrations(name=step.__name__)(lambda db, step=step: step(db.execute))
+    migrations.apply(Database(connection, execute_plugins=False))
+    _mark(connection)
+
+
+def _mark(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
@@ -186,7 +197,9 @@ def schema_problems(connection: sqlite3.Connection) -> list[str]:
 def _expected_objects() -> dict[str, str | None]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        build(connection)
+        for step in STEPS:
+            step(connection.execute)
+        _mark(connection)
         return _objects(connection)
     finally:
         connection.close()
@@ -197,9 +210,7 @@ def _objects(connection: sqlite3.Connection) -> dict[str, str | None]:
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     own = {"table", "index"}
     return {
-        f"{type_} {name}": sql
-        for type_, name, table, sql in rows
-        if not (table == MIGRATIONS.migrations_table and type_ in own)
+        f"{type_} {name}": sql for type_, name, table, sql in rows if not (table == MIGRATIONS_TABLE and type_ in own)
     }
 
 
@@ -218,10 +229,14 @@ def connect_writer(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def connect_reader(path: Path) -> sqlite3.Connection:
+def connect_reader(path: Path, *, leaves_no_trace: bool = False) -> sqlite3.Connection:
     """A read-only connection in autocommit; raises DATABASE_ERRORS. Fetch every result to its end: a half-read one
-    is an open transaction, which keeps the WAL from being reset."""
-    connection = _connect(path, "ro")
+    is an open transaction, which keeps the WAL from being reset.
+
+    `leaves_no_trace`: while nobody has the log open, no WAL and no index of it are made beside the file. A writer that
+    comes in that moment is not noticed, so it is for what may be wrong once."""
+    is_idle = leaves_no_trace and not path.with_name(path.name + "-wal").exists()
+    connection = _connect(path, "ro&immutable=1" if is_idle else "ro")
     try:
         connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchall()
     except DATABASE_ERRORS as error:
@@ -252,4 +267,6 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def rows(connection: sqlite3.Connection, sql: str, parameters: dict[str, Any]) -> list[dict[str, Any]]:
     """All rows of a query, as dicts, read to the end."""
-    return list(Database(connection, recursive_triggers=False, execute_plugins=False).query(sql, parameters))
+    cursor = connection.execute(sql, parameters)
+    names = [column[0] for column in cursor.description]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]

@@ -187,11 +187,13 @@ class Reader(View):
 
     Each read opens a connection of its own and closes it, so a reader may be shared by threads, holds nothing in
     between, and sees a log that was put in place of the old one. Two reads may see two states: the log grows.
+    `leaves_no_trace`: see `connect_reader`; for a look that may be wrong once, such as completion at a shell.
     Raises NoLog, LogBusy, LogDamaged, LogUnavailable.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, leaves_no_trace: bool = False) -> None:
         self._path = path
+        self._leaves_no_trace = leaves_no_trace
         if not path.exists():
             raise no_log(path)
 
@@ -199,7 +201,7 @@ class Reader(View):
         if not self._path.exists():
             raise no_log(self._path)
         try:
-            connection = schema.connect_reader(self._path)
+            connection = schema.connect_reader(self._path, leaves_no_trace=self._leaves_no_trace)
             try:
                 return schema.rows(connection, sql, parameters)
             finally:

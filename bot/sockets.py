@@ -5,6 +5,7 @@ import contextlib
 import logging
 import random
 import time
+from functools import partial
 
 import aiohttp
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app
@@ -14,8 +15,10 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.socket_mode.aiohttp import SocketModeClient
 from slack_sdk.socket_mode.async_client import AsyncBaseSocketModeClient
 from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
+from bot.intake import OnCommand
 from bot.slack_api import error_word
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -89,10 +92,15 @@ class PatientClient(SocketModeClient):
 
 
 class Sockets:
-    """The connections of one bot. `connected` counts those that are up."""
+    """The connections of one bot. `connected` counts those that are up.
 
-    def __init__(self, app: AsyncApp, app_token: str, client: AsyncWebClient) -> None:
+    Slash commands go straight to `on_command`: there is nothing that Bolt has to prove about them on a socket, and its
+    way to a listener takes as long as writing them down.
+    """
+
+    def __init__(self, app: AsyncApp, on_command: OnCommand, app_token: str, client: AsyncWebClient) -> None:
         self._app = app
+        self._on_command = on_command
         self._clients = [self._client(app_token, client) for _ in range(SOCKETS)]
 
     async def connect(self) -> None:
@@ -128,5 +136,14 @@ class Sockets:
         return client
 
     async def _hear(self, client: AsyncBaseSocketModeClient, request: SocketModeRequest) -> None:
+        if request.type == "slash_commands":
+            await self._on_command(partial(_acknowledge, client, request), request.payload)
+            return
         began = time.time()
         await send_async_response(client, request, await run_async_bolt_app(self._app, request), began)
+
+
+async def _acknowledge(client: AsyncBaseSocketModeClient, request: SocketModeRequest, text: str | None = None) -> None:
+    """Acknowledge one envelope, with words for the person where something went wrong."""
+    payload = None if text is None else {"text": text}
+    await client.send_socket_mode_response(SocketModeResponse(request.envelope_id, payload))
