@@ -1,26 +1,22 @@
-"""`countersign demo`: the whole route on a desk. `--play` acts one scene; without it, a chat in the terminal."""
+"""`countersign demo`: the whole route on a desk. `--play` acts one scene; without it, a page in the browser."""
 
-import re
+import contextlib
+import signal
 import sys
 import textwrap
 import threading
 import time
 
 from sandbox.example import PENDING_ON_PROD
+from sandbox.page import PageServer
+from sandbox.page import listen
+from sandbox.page_world import World
 from sandbox.slack_answer import Answer
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
 
 WIDTH = 140
 NEWEST = "select version, name from supabase_migrations.schema_migrations order by 1 desc limit 3"
-PEOPLE = {"ana": "U0ANA", "ben": "U0BEN", "chi": "U0CHI", "dee": "U0DEE", "gus": "U0GUS", "audra": "U0AUDRA"}
-
-HELP = """\
-Write as somebody:   ana: /migrate push prod
-Press a button:      ben: click Approve
-Send a form:         ben: reason not on a Friday
-Look:                sql prod select * from orders limit 3     log     help     quit
-People: ana (asks), ben and chi (@database-owners), dee (member), gus (guest), audra (auditor)"""
 
 
 def play() -> int:
@@ -80,69 +76,28 @@ def _scene(stage: Stage) -> bool:
     return verified.code == 0
 
 
-def chat() -> int:
-    """The same world, to be played with from the keyboard, until `quit` or the end of input."""
-    print("Setting up a Slack, two databases and a repository …")
-    with Stage() as stage:
-        stage.start_bot()
-        print(HELP)
-        over = threading.Event()
-        threading.Thread(target=_follow, args=(stage, over), daemon=True).start()
-        try:
-            while (line := _read()) is not None and line not in {"quit", "exit"}:
-                _do(stage, line)
-        finally:
-            over.set()
+def serve(port: int) -> int:
+    """The whole world with its page, until Ctrl-C. Raises OpsError(BAD_CONFIG) when the port is taken."""
+    for name in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)  # whatever ends the demo, nothing of it is left
+    listening = listen(port)
+    _title("A Slack in your browser, the bot, two databases and a repository are set up on this machine")
+    try:
+        with contextlib.closing(listening), Stage(movable_clock=True, progress=_set_up) as stage:
+            world = World(stage)
+            _set_up("the bot")
+            world.start_bot()
+            with world, PageServer(world, listening) as page:
+                _title(f"Open {page.url}")
+                _say("You are Ana. Type /migrate plan prod, then follow the guide on the page. Ctrl-C ends it all.")
+                threading.Event().wait()
+    except KeyboardInterrupt:
+        print(flush=True)
     return 0
 
 
-def _read() -> str | None:
-    try:
-        return input("> " if sys.stdin.isatty() else "").strip()
-    except (EOFError, KeyboardInterrupt):
-        return None
-
-
-def _do(stage: Stage, line: str) -> None:
-    """One line of the chat."""
-    try:
-        if match := re.fullmatch(r"(\w+):\s*/migrate\s*(.*)", line):
-            stage.slack.say(PEOPLE[match[1].lower()], f"/migrate {match[2]}")
-        elif match := re.fullmatch(r"(\w+):\s*click\s+(.+)", line):
-            answer = stage.slack.click(PEOPLE[match[1].lower()], match[2])
-            view = answer.modal(1.0)
-            print(f"    {stage.slack.render(view)}" if view else "", end="\n" if view else "")
-        elif match := re.fullmatch(r"(\w+):\s*reason\s+(.+)", line):
-            person = PEOPLE[match[1].lower()]
-            view = stage.slack.modal(person)
-            if view is not None:
-                stage.slack.submit(person, view, {"Reason": match[2]})
-        elif match := re.fullmatch(r"sql\s+(dev|prod)\s+(.+)", line):
-            for row in stage.sql(match[1], match[2]):
-                print("   ", *row)
-        elif line == "log":
-            print(stage.cli("audit", "query", "--limit", "1000").out)
-        elif line:
-            print(HELP)
-    except Exception as error:  # whatever was typed, the chat goes on
-        print(f"    {type(error).__name__}: {error}")
-
-
-def _follow(stage: Stage, over: threading.Event) -> None:
-    """Print every message as it appears or changes."""
-    seen: dict[str, str] = {}
-    while not over.wait(0.2):
-        for message in list(stage.slack.channel("deploys").messages):
-            text = stage.slack.render(message)
-            if seen.get(message.ts) != text:
-                seen[message.ts] = text
-                _channel(text, indent=8 if message.thread_ts else 4)
-        for name, person in PEOPLE.items():
-            for message in stage.slack.channel("deploys").ephemeral(person):
-                text = stage.slack.render(message)
-                if seen.get(f"{person}{message.ts}") != text:
-                    seen[f"{person}{message.ts}"] = text
-                    _bot(f"(only {name.capitalize()} sees this)\n{text}")
+def _set_up(what: str) -> None:
+    _say(f"setting up {what} …")
 
 
 def _answer(stage: Stage, answer: Answer) -> str:

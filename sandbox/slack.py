@@ -112,6 +112,14 @@ class FakeSlack(SlackServer):
                 return self._press(person, found, values or {})
         raise ImpossibleError(f"{person.name} sees no button {label!r} in {message.ts}")
 
+    def press(self, user: str, ts: str, block_id: str, action_id: str) -> Answer:
+        """Press the button with these ids. Raises `ImpossibleError` when this person sees no such button."""
+        person = self.workspace.person(user)
+        for found in self._buttons(person):
+            if (found.message.ts, found.block_id, found.button["action_id"]) == (ts, block_id, action_id):
+                return self._press(person, found, {})
+        raise ImpossibleError(f"{person.name} sees no such button; the message may have changed")
+
     def forge(
         self,
         user: str,
@@ -200,11 +208,15 @@ class FakeSlack(SlackServer):
         view = self.state.views[view.id]
         for block, button in _buttons_of(view.body["blocks"]):
             if view.user == person_id and re.search(label, button["text"]["text"], re.IGNORECASE):
-                _, trigger_id = self._rights(person_id, None, in_modal=view.body["type"] == "modal")
-                action = slack_payloads.action_of(button, block["block_id"], self.state.clock())
-                payload = slack_payloads.button_in_view(self.state, person_id, view, action, {}, trigger_id)
-                return self._act(person_id, "interactive", payload, None, trigger_id)
+                return self._press_in(person_id, view, block, button)
         raise ImpossibleError(f"{user} sees no button {label!r} there")
+
+    def press_view(self, user: str, view: View, block_id: str, action_id: str) -> Answer:
+        """Press the button with these ids of a modal or home tab. Raises `ImpossibleError` when it has no such button."""
+        for block, button in _buttons_of(self.state.views[view.id].body["blocks"]):
+            if (block["block_id"], button["action_id"]) == (block_id, action_id):
+                return self._press_in(self._id(user), self.state.views[view.id], block, button)
+        raise ImpossibleError("there is no such button; the page may have changed")
 
     def again(self, answer: Answer) -> Answer:
         """Deliver the same act a second time, as a proxy or a retry may."""
@@ -307,6 +319,12 @@ class FakeSlack(SlackServer):
         url = self._response_url(response_id)
         payload = slack_payloads.button_in_message(self.state, person_id, message, action, filled, url, trigger_id)
         return self._act(person_id, "interactive", payload, response_id, trigger_id)
+
+    def _press_in(self, person_id: str, view: View, block: JSON, button: JSON) -> Answer:
+        _, trigger_id = self._rights(person_id, None, in_modal=view.body["type"] == "modal")
+        action = slack_payloads.action_of(button, block["block_id"], self.state.clock())
+        payload = slack_payloads.button_in_view(self.state, person_id, view, action, {}, trigger_id)
+        return self._act(person_id, "interactive", payload, None, trigger_id)
 
     def _find(self, person: Person, label: str, about: str) -> Found | None:
         """The newest fitting button; R-1 is not found in R-12."""

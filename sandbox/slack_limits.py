@@ -64,9 +64,14 @@ Fault = str | int | Drop
 
 
 class Faults:
-    """Faults that wait for their method to be called, in the order in which they were asked for."""
+    """Faults that wait for their method to be called, in the order in which they were asked for.
+
+    `always` is what every other call meets, and `all_latency_seconds` how much longer each takes, until it is unset.
+    """
 
     def __init__(self) -> None:
+        self.always: Fault | None = None
+        self.all_latency_seconds = 0.0
         self.latency_seconds: defaultdict[str, float] = defaultdict(float)
         self._waiting: defaultdict[str, deque[Fault]] = defaultdict(deque)
 
@@ -77,4 +82,4 @@ class Faults:
     def next(self, method: str) -> Fault | None:
         """The fault for this call; None when it may go its way."""
         waiting = self._waiting[method]
-        return waiting.popleft() if waiting else None
+        return waiting.popleft() if waiting else self.always

@@ -143,6 +143,10 @@ RICH_TEXT_OBJECT = by_type({"rich_text": RICH_TEXT})
 # --- blocks ---------------------------------------------------------------------------------------
 
 
+IMAGE_BLOCK = record(
+    {"alt_text": string(2_000)},
+    {"image_url": string(3_000), "slack_file": record({"id": ID}), "block_id": ID, "title": plain_text(2_000)},
+)
 SECTION = record(
     {},
     {
@@ -167,6 +171,13 @@ def _section(value: JSON, at: str) -> list[Problem]:
     found = SECTION(value, at)
     if "text" not in value and "fields" not in value:
         found.append(Problem("missing required field: text or fields", at))
+    return found
+
+
+def _image(value: JSON, at: str) -> list[Problem]:
+    found = IMAGE_BLOCK(value, at)
+    if ("image_url" in value) == ("slack_file" in value):
+        found.append(Problem("must have either image_url or slack_file", at))
     return found
 
 
@@ -204,9 +215,7 @@ ANYWHERE: dict[str, Check] = {
     "divider": record({}, {"block_id": ID}),
     "actions": record({"elements": items(by_type(PRESSED), 25)}, {"block_id": ID}),
     "rich_text": RICH_TEXT,
-    "image": record(
-        {"alt_text": string(2_000), "image_url": string(3_000)}, {"block_id": ID, "title": plain_text(2_000)}
-    ),
+    "image": _image,
     "input": INPUT,
 }
 CONTAINER = record(

@@ -146,6 +146,10 @@ class SlackServer:
             task.cancel()
         self.sockets.abort()
         await self._runner.cleanup()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:  # calls that were slow on purpose
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     # --- what goes wrong -----------------------------------------------------------------------------
 
@@ -263,7 +267,7 @@ class SlackServer:
         self, request: web.Request, name: str, work: Callable[[], web.Response]
     ) -> web.StreamResponse:
         """Do the work unless Slack is down or a fault was asked for; `work` runs under the state's lock."""
-        await asyncio.sleep(self.faults.latency_seconds[name])
+        await asyncio.sleep(self.faults.latency_seconds[name] + self.faults.all_latency_seconds)
         if self._down:
             return web.Response(status=503, text="down")
         fault = self.faults.next(name)

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from ops.migrations import read_folder
 from sandbox.example import PENDING_ON_PROD
 from sandbox.example import build_repository
 from sandbox.example import migration_names
+from sandbox.page_clock import MovableClock
 from sandbox.postgres import LocalPostgres
 from sandbox.slack import FakeSlack
 from sandbox.slack_workspace import demo_workspace
@@ -98,10 +100,13 @@ class Stage:
         environment: dict[str, str] | None = None,
         rate_limits: bool = True,
         postgres: LocalPostgres | None = None,
+        movable_clock: bool = False,
+        progress: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`prod` and `slack` are lines of the configuration; `empty`: no migrations yet, in the repository or applied;
         `seeded`: dev has every migration of the example already and prod all but the last three;
-        `postgres`: a running server to use instead of one of our own, where databases of a stage have its own names."""
+        `postgres`: a running server to use instead of one of our own, where databases of a stage have its own names;
+        `movable_clock`: `clock` drives this Slack and the bot; `progress` is told what is being set up."""
         self._prod = prod
         self._slack_settings = slack
         self._empty = empty
@@ -109,7 +114,10 @@ class Stage:
         self._more_environment = environment or {}
         self.folder = Path(tempfile.mkdtemp(prefix="countersign-stage-"))
         self.folder.chmod(0o755)
-        self.slack = FakeSlack(demo_workspace(), rate_limits=rate_limits)
+        self.clock = MovableClock(self.folder / "clock") if movable_clock else None
+        seconds = self.clock.seconds if self.clock else time.time
+        self.slack = FakeSlack(demo_workspace(), rate_limits=rate_limits, clock=seconds)
+        self._progress = progress
         self._owns_postgres = postgres is None
         self.postgres = postgres or LocalPostgres(self.folder / "postgres", fast=True)
         ending = "" if postgres is None else f"_{secrets.token_hex(4)}"
@@ -117,11 +125,14 @@ class Stage:
         self.repository = self.folder / "repository"
         self.config = self.folder / "countersign.toml"
         self.bot: subprocess.Popen[bytes] | None = None
+        self.bot_log = self.folder / "bot.log"
         self.environment: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         try:
+            self._progress("a Slack")
             self.slack.start()
+            self._progress("a Postgres server")
             if self._owns_postgres:
                 self.postgres.start()
             self._build()
@@ -150,12 +161,14 @@ class Stage:
 
     def _build(self) -> None:
         names = migration_names()
+        self._progress("a repository with the migrations of a shop")
         if self._empty:
             self.repository.mkdir()
             git(self.repository, "init", "--quiet", "--initial-branch=main")
             self.commit({"supabase/config.toml": 'project_id = "shop"\n'}, "Start")
         else:
             build_repository(self.repository)
+        self._progress("two databases, dev and prod")
         urls = {name: self.postgres.create_database(database) for name, database in self.databases.items()}
         if self._seeded:
             self._seed(urls["dev"], names)
@@ -229,22 +242,30 @@ class Stage:
 
     def start_bot(self, *arguments: str) -> None:
         """Start the real bot as a process of its own and wait until it is connected and ready."""
-        self.bot_log = self.folder / "bot.log"
-        before = self.bot_log.read_text().count("bot_ready") if self.bot_log.exists() else 0
+        before = self._times_ready()
+        self.launch_bot(*arguments)
+        deadline = time.monotonic() + READY_SECONDS
+        while self._times_ready() <= before:
+            if time.monotonic() > deadline or self.bot is None or self.bot.poll() is not None:
+                raise RuntimeError(f"the bot did not start:\n{self.bot_log.read_text()[-3000:]}")
+            time.sleep(0.05)
+
+    def launch_bot(self, *arguments: str) -> None:
+        """Start the real bot and wait for nothing."""
+        command = ["sandbox.bot_process", str(self.folder / "clock")] if self.clock else ["countersign", "bot"]
+        arguments = arguments if self.clock else ("--port", "0", *arguments)
         with self.bot_log.open("ab") as output:
             self.bot = subprocess.Popen(
-                [sys.executable, "-m", "countersign", "bot", "--port", "0", *arguments],
+                [sys.executable, "-m", *command, *arguments],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        deadline = time.monotonic() + READY_SECONDS
-        while self.bot_log.read_text().count("bot_ready") <= before:
-            if time.monotonic() > deadline or self.bot.poll() is not None:
-                raise RuntimeError(f"the bot did not start:\n{self.bot_log.read_text()[-3000:]}")
-            time.sleep(0.05)
+
+    def _times_ready(self) -> int:
+        return self.bot_log.read_text().count("bot_ready") if self.bot_log.exists() else 0
 
     def stop_bot(self, how: signal.Signals = signal.SIGTERM) -> None:
         """Stop the bot if it runs: politely, or as a crash does (SIGKILL)."""

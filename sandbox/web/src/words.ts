@@ -1,0 +1,27 @@
+// What can be typed after /migrate, for the hint above the line to write in.
+
+export type Word = { typed: string; does: string };
+
+export const WORDS: readonly Word[] = [
+  { typed: "/migrate plan prod", does: "Show what a push would run" },
+  { typed: "/migrate push prod", does: "Ask for a deploy to prod" },
+  { typed: "/migrate push dev", does: "Deploy to dev; nobody is asked" },
+  { typed: "/migrate approve R-1", does: "Say yes; shows the plan first" },
+  { typed: "/migrate reject R-1 ", does: "Say no, with a reason" },
+  { typed: "/migrate cancel R-1", does: "Take back what you asked for" },
+  { typed: "/migrate show R-1", does: "Everything about a request" },
+  { typed: "/migrate stop R-1", does: "End a run that is under way" },
+  { typed: "/migrate lock prod", does: "Let nobody start a run for a while" },
+  { typed: "/migrate unlock prod", does: "End your lock" },
+  { typed: "/migrate status", does: "What waits and what runs" },
+  { typed: "/migrate history prod", does: "Requests, newest first" },
+  { typed: "/migrate help", does: "What you may do here" },
+];
+
+/** The words that what is typed may become; none once it is one of them. */
+export function wordsFor(typed: string): readonly Word[] {
+  const start = typed.toLowerCase();
+  if (!start.startsWith("/") || start.includes("\n")) return [];
+  const fit = WORDS.filter((word) => word.typed.startsWith(start));
+  return fit.some((word) => word.typed === start) ? [] : fit;
+}
