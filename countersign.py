@@ -6,75 +6,68 @@ process that works, which is another one while the bot runs.
 
 import argparse
 import contextlib
+import gc
 import io
 import json
 import logging
 import os
-import re
 import sys
 import time
 import uuid
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Any
-from typing import NoReturn
 
 from commands.knock import HELLO_SECONDS
 from commands.knock import check_log
 from commands.knock import knock
 from commands.knock import reply_json
-from commands.page import Code
-from commands.page import Line
-from commands.page import Listing
 from commands.page import Page
+from commands.page_json import read_page
+from commands.progress_line import ProgressLine
 from commands.reply import Reply
 from commands.reply import error_reply
+from commands.screen import COLOURS
+from commands.screen import screen_of
+from commands.screen import shown_page
+from commands.tool_parsers import Parser
+from commands.tool_parsers import parser_of
+from commands.words import TOOLS
+from commands.words import Front
+from commands.words import declared_words
+from commands.words import parse
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.settings import Settings
-from ops.settings import load_settings
+
+if TYPE_CHECKING:
+    from ops.settings import Settings
 
 logger = logging.getLogger("countersign")
 
-TOOLS = {
-    "init": "a first configuration and an empty log",
-    "doctor": "what is wrong with the configuration, the log, tokens, databases, tools",
-    "demo": "a Slack, a Postgres and an example project on your desk",
-    "bot": "serve Slack: in Socket Mode, or with --http at /slack/events",
-    "audit": "the log: create, verify, query, export",
-}
-"""The words for whoever has the shell; the others are modules of commands/."""
-
 _HELP = {"-h", "--help"}
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-"""What could move a terminal's cursor or turn its letters around; texts come from repositories and databases."""
-
-
-class _HelpError(Exception):
-    """Somebody asked a tool's parser for help; the text is the answer."""
-
-
-class _Parser(argparse.ArgumentParser):
-    """Answers as every word does, instead of printing and leaving."""
-
-    def error(self, message: str) -> NoReturn:
-        raise OpsError(Reason.BAD_USAGE, f"{self.prog}: {message}.", " ".join(self.format_usage().split()))
-
-    def print_help(self, file: Any = None) -> None:
-        raise _HelpError(self.format_help())
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; the exit code is the contract's."""
     given = list(sys.argv[1:] if argv is None else argv)
+    if given[:1] == ["__complete"]:
+        return _complete(given[1:])
+    is_brief = argv is None and {"bot", "demo"}.isdisjoint(given)
+    if is_brief:  # most of a word's time goes into loading libraries, none of which is ever garbage
+        gc.set_threshold(50_000, 20, 20)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _finish(_told(given), "--json" in given)
+        return _finish(_told(given), "--json" in given, _colour(given))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    finally:
+        if is_brief:
+            gc.freeze()  # the interpreter looks through everything once more when it ends
 
 
 def _told(given: list[str]) -> dict[str, Any]:
@@ -83,8 +76,6 @@ def _told(given: list[str]) -> dict[str, Any]:
         return _answer(given)
     except OpsError as error:
         return reply_json(error_reply(error))
-    except _HelpError as asked:
-        return reply_json(Reply(Page(str(asked).rstrip()), {"usage": str(asked)}))
     except KeyboardInterrupt:
         message = "Stopped. What was asked for stands in the log."
         stopped = OpsError(Reason.STOPPED, message, "See `countersign status`.", exit_code=130)
@@ -104,24 +95,32 @@ def _answer(given: list[str]) -> dict[str, Any]:
         return reply_json(_version())
     word = rest[0].lower() if rest else "help"
     if word in _HELP:
-        return reply_json(_usage())
+        return reply_json(_overview())
+    if not _HELP.isdisjoint(rest[1:]):
+        return reply_json(_manual(word))
+    if word == "help" and rest[1:2] and rest[1].lower() in TOOLS:
+        return reply_json(_manual(rest[1].lower()))
     if word in TOOLS:
         return _run_tool(word, options, rest[1:])
-    if not _HELP.isdisjoint(rest[1:]):
-        rest = ["help", word]
-    return _run_word(load_settings(config_path(options.config)), rest or ["help"])
+    try:
+        settings = load_settings(config_path(options.config))
+    except OpsError:
+        parse([word], Front.TERMINAL)  # where there is no such word, that is the nearer mistake
+        raise
+    return _run_word(settings, rest or ["help"], is_quiet=options.json)
 
 
 def _split_options(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    """--config, --json and --version may stand anywhere; the rest is the word's own."""
+    """--config, --json, --color and --version may stand anywhere; the rest is the word's own."""
     for word in given:
         try:
             word.encode()
         except UnicodeEncodeError:
             raise OpsError(Reason.BAD_USAGE, f"{word!r} is not UTF-8 text.", "Type it again.") from None
-    parser = _Parser(prog="countersign", add_help=False, allow_abbrev=False)
+    parser = Parser("countersign")
     parser.add_argument("--config")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--color", choices=COLOURS)
     parser.add_argument("--version", action="store_true")
     return parser.parse_known_args(given)
 
@@ -131,6 +130,13 @@ def config_path(given: str | None) -> Path:
     return Path(given or os.environ.get("COUNTERSIGN_CONFIG") or "countersign.toml")
 
 
+def load_settings(path: Path) -> "Settings":
+    """The checked configuration. Raises OpsError. Loaded late: help, --version and completion do without it."""
+    from ops.settings import load_settings as load
+
+    return load(path)
+
+
 def _version() -> Reply:
     from importlib.metadata import version
 
@@ -138,74 +144,68 @@ def _version() -> Reply:
     return Reply(Page(f"countersign {found}"), {"version": found})
 
 
-def _usage() -> Reply:
+def _overview() -> Reply:
     """How to begin; unlike `help` it needs no configuration and no log."""
-    from commands.words import Front
-    from commands.words import all_words
+    from commands.manual import overview_page
+    from commands.manual import usages
 
-    said = {word.USAGE: word.SUMMARY for word in all_words().values() if Front.TERMINAL in word.FRONTS}
-    lines: list[Line] = [(Code(f"countersign {usage}"), f"  {words}") for usage, words in {**TOOLS, **said}.items()]
-    page = Page("countersign WORD … [--config PATH] [--json]", body=[Listing("Words", lines)])
-    return Reply(page, {"words": {**TOOLS, **said}})
+    return Reply(overview_page(), {"words": usages()})
+
+
+def _manual(word: str) -> Reply:
+    """The page of a word or a tool; it needs no configuration and no log either."""
+    from commands.manual import manual_json
+    from commands.manual import manual_page
+    from commands.manual import tool_manual
+    from commands.manual import word_manual
+
+    if word in TOOLS:
+        found = tool_manual(word, parser_of(word))
+    else:
+        found = word_manual(declared_words()[parse([word], Front.TERMINAL).word])
+    return Reply(manual_page(found, Front.TERMINAL), {"words": [manual_json(found)]})
 
 
 def _run_tool(word: str, options: argparse.Namespace, rest: list[str]) -> dict[str, Any]:
     """The words that are for whoever has the shell; they need no log, or make one, or serve."""
-    parser = _Parser(prog=f"countersign {word}", allow_abbrev=False)
+    arguments = parser_of(word).parse_args(rest)
     path = config_path(options.config)
     match word:
         case "audit":
-            return _audit(parser, path, rest, options.json)
+            return _audit(path, arguments, options.json)
         case "init":
-            from commands.init import add_arguments
             from commands.init import run_init
 
-            add_arguments(parser)
-            return reply_json(run_init(path, parser.parse_args(rest)))
+            return reply_json(run_init(path, arguments))
         case "doctor":
             from bot.checks import slack_checks
             from commands.doctor import run_doctor
 
-            parser.parse_args(rest)
-            return reply_json(run_doctor(path, slack_checks))
+            with ProgressLine(is_quiet=options.json) as progress:
+                return reply_json(run_doctor(path, slack_checks, progress))
         case "bot":
-            return reply_json(_bot(path, _bot_arguments(parser).parse_args(rest)))
+            return reply_json(_bot(path, arguments))
+        case "completion":
+            from commands.completion import script_reply
+
+            reply = script_reply(arguments.shell)
+            return {**reply_json(reply), "text": reply.data["script"]}
         case _:
-            return reply_json(_demo(_demo_arguments(parser).parse_args(rest), options.json))
+            return reply_json(_demo(arguments, options.json))
 
 
-def _audit(parser: argparse.ArgumentParser, path: Path, rest: list[str], as_json: bool) -> dict[str, Any]:
+def _audit(path: Path, arguments: argparse.Namespace, as_json: bool) -> dict[str, Any]:
     """`audit export` writes events to standard output as they are; with --json they are in the one object, as text."""
-    from commands.audit import add_arguments
     from commands.audit import run_audit
 
-    add_arguments(parser)
-    arguments = parser.parse_args(rest)
     kept = io.StringIO()
-    told = reply_json(run_audit(load_settings(path), arguments, os.getuid(), kept if as_json else sys.stdout))
+    with ProgressLine(is_quiet=as_json) as progress:
+        progress(f"audit {arguments.action}")
+        told = reply_json(run_audit(load_settings(path), arguments, os.getuid(), kept if as_json else sys.stdout))
     if arguments.action == "export":
         told["reply"] |= {"text": kept.getvalue()} if told["ok"] else {}
         told["to_stderr"] = True
     return told
-
-
-def _bot_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("--http", action="store_true", help="let Slack post to /slack/events instead of Socket Mode")
-    parser.add_argument("--host", default="127.0.0.1", help="where to listen with --http")
-    parser.add_argument("--port", type=_port, default=3000, help="where to listen; in Socket Mode for the probes only")
-    return parser
-
-
-def _demo_arguments(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:
-    parser.add_argument("--play", action="store_true", help="act one scene, print it, end")
-    parser.add_argument("--port", type=_port, default=8800, help="where the page will be")
-    return parser
-
-
-def _port(text: str) -> int:
-    if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port (0 to 65535)")
-    return int(text)
 
 
 def _bot(path: Path, arguments: argparse.Namespace) -> Reply:
@@ -227,50 +227,65 @@ def _bot(path: Path, arguments: argparse.Namespace) -> Reply:
 
 
 def _demo(arguments: argparse.Namespace, as_json: bool) -> Reply:
-    from sandbox.demo import chat
     from sandbox.demo import play
+    from sandbox.demo import serve
 
     with contextlib.redirect_stdout(sys.stderr) if as_json else contextlib.nullcontext():
-        code = play() if arguments.play else chat()
+        code = play() if arguments.play else serve(arguments.port)
     return Reply(Page("The demo is over: nothing of it is left"), ok=code == 0, exit_code=code)
 
 
-def _run_word(settings: Settings, words: list[str]) -> dict[str, Any]:
+def _run_word(settings: "Settings", words: list[str], *, is_quiet: bool) -> dict[str, Any]:
     """A word of commands/: through the door of whoever holds the log, else in this process, which then holds it."""
     check_log(settings.log_path)
     deadline = time.monotonic() + HELLO_SECONDS
-    answer = knock(settings.log_path, words, _progress)
-    if answer is None:
-        from commands.terminal import say_or_knock
+    with ProgressLine(is_quiet=is_quiet) as progress:
+        answer = knock(settings.log_path, words, progress)
+        if answer is None:
+            from commands.terminal import say_or_knock
 
-        answer = say_or_knock(settings, words, _progress, deadline)
-    if not any(word.startswith("--wait") for word in map(str, words)):
-        return answer
-    from commands.terminal import follow
+            answer = say_or_knock(settings, words, progress, deadline)
+        if answer["ok"] and any(word.startswith("--picture") for word in words):
+            from commands.terminal import draw
 
-    return follow(settings, words, answer, _progress)
+            draw(words, answer, progress)
+        if not any(word.startswith("--wait") for word in words):
+            return answer
+        from commands.terminal import follow
+
+        return follow(settings, words, answer, progress)
 
 
-def _progress(words: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r\x1b[K… {_printable(words)}", end="", file=sys.stderr, flush=True)
+def _complete(words: list[str]) -> int:
+    """What fits at the last of the words, one a line with what it stands for. An error would be shown amid what
+    somebody types, so there is none."""
+    from commands.completion import FILES
+    from commands.completion import completions
+
+    with contextlib.suppress(Exception):
+        found = completions(words, parser_of, config_path)
+        for fit in [(FILES,)] if isinstance(found, str) else found:
+            print("\t".join(fit))
+    return 0
 
 
-def _finish(told: dict[str, Any], as_json: bool) -> int:
+def _colour(given: list[str]) -> Any:
+    """What --color says, before anything is known to be right: an error is shown in the colours that were asked for."""
+    said = [value for name, value in pairwise(given) if name == "--color"]
+    said += [word.partition("=")[2] for word in given if word.startswith("--color=")]
+    return said[-1] if said and said[-1] in COLOURS else "auto"
+
+
+def _finish(told: dict[str, Any], as_json: bool, colour: Any) -> int:
     """Print the answer where it belongs: with --json one object on stdout; else the page. Returns the exit code."""
-    if sys.stderr.isatty():
-        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
     if as_json:
         print(json.dumps(told["reply"]), flush=True)
+    elif "text" in told:
+        print(told["text"], end="", flush=True)
     else:
         for_people = sys.stdout if told["ok"] and not told.get("to_stderr") else sys.stderr
-        print(_printable(told["page"]), file=for_people, flush=True)
+        print(shown_page(read_page(told["page"]), screen_of(for_people, colour)), file=for_people, flush=True)
     return int(told["exit_code"])
-
-
-def _printable(text: str) -> str:
-    """Text that moves nothing on the terminal: control characters are shown as `\\x1b`."""
-    return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 if __name__ == "__main__":

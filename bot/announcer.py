@@ -15,8 +15,9 @@ from dataclasses import replace
 
 from audit import AuditError
 from audit import Event
+from bot.letters import clean
+from bot.pictures import Pictures
 from bot.render import blocks_of
-from bot.render import clean
 from bot.render import text_of
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
@@ -24,11 +25,12 @@ from bot.store import Card
 from bot.store import Store
 from bot.thread_notes import note_of
 from commands.page import Page
-from commands.pages import LastBackup
-from commands.pages import request_page
+from commands.request_page import request_page
+from commands.request_parts import LastBackup
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.layer import Ops
+from ops.locking import lock_of
 from ops.people import Actor
 from ops.plan import pending_of
 from ops.plan import sql_document
@@ -67,6 +69,7 @@ class Announcer:
         self._updates: deque[float] = deque()
         self._changed = threading.Condition()
         self._over = False
+        self._pictures = Pictures(ops, api, store, lambda channel: refuse_shared(api, channel))
         self._unsubscribe = ops.log.subscribe(self._on_events)
         self._thread = threading.Thread(target=self._work, name="announcer", daemon=True)
 
@@ -96,6 +99,9 @@ class Announcer:
         for request in {event.request for event in events if event.stream.startswith("request:") and event.request}:
             # A run at work writes many events, and reading them takes longer the more there are.
             self.note(request, after_seconds=PAUSE_SECONDS if request in self._ops.active else 0.0)
+        if any(event.kind in {"locked", "unlocked"} for event in events):
+            for request in self._ops.view.open_requests():
+                self.note(request)
 
     def _work(self) -> None:
         while True:
@@ -151,6 +157,7 @@ class Announcer:
             if self._wants_sql(request) and not _is_shown_at(card, request):
                 self._deliver_sql(request, card)  # its `shown` event brings the card back here, then with its button
             self._tell_thread(request, card)
+            self._pictures.want(request, card)
         except SlackUnavailableError as error:
             if error.error in GONE:
                 current = self._store.card(number) or card
@@ -161,7 +168,8 @@ class Announcer:
         """The request as this card may show it: without an Approve button until the SQL is in this card's own thread."""
         backup = last_backup(self._ops.view, request.project, request.environment)
         seen = request if card is not None and _is_shown_at(card, request) else replace(request, shown=None)
-        return request_page(seen, self._ops.now(), LastBackup(*backup) if backup else None)
+        lock = lock_of(self._ops.view, request.project, request.environment, self._ops.now())
+        return request_page(seen, self._ops.now(), LastBackup(*backup) if backup else None, lock)
 
     def _channel(self, request: Request) -> str:
         """Where cards of this request go. Raises SlackUnavailableError when the channel is shared with another company."""

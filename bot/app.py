@@ -2,20 +2,25 @@
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
 import time
+from collections.abc import Callable
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.metadata import version
 
 import aiohttp
 from aiohttp import web
 from slack_bolt.app.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
+from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from audit import AuditError
 from audit import Draft
@@ -24,8 +29,10 @@ from audit import LogBusy
 from bot.announcer import Announcer
 from bot.desk import Desk
 from bot.figures import Figures
+from bot.home import Home
 from bot.http_mode import events_route
 from bot.intake import Intake
+from bot.lull import Lull
 from bot.people import SlackPeople
 from bot.probes import add_probes
 from bot.probes import serve
@@ -42,6 +49,7 @@ from ops.errors import Reason
 from ops.foreman import Foreman
 from ops.layer import Ops
 from ops.layer import host_name
+from ops.layer import utc_now
 from ops.scratch_removal import reap_scratches
 from ops.settings import Settings
 from ops.settings import policy_sha256
@@ -91,23 +99,23 @@ class Tokens:
         )
 
 
-def open_log(settings: Settings) -> Log:
+def open_log(settings: Settings, now: Callable[[], datetime] = utc_now) -> Log:
     """The log, for this process alone. While a terminal runs something, the bot waits for it."""
     while True:
         try:
-            return Log.open(settings.log_path)
+            return Log.open(settings.log_path, clock=now)
         except LogBusy:
             logger.info("log_is_busy waiting=true")
             time.sleep(0.5)
 
 
-def run_bot(settings: Settings, mode: Mode) -> None:
+def run_bot(settings: Settings, mode: Mode, now: Callable[[], datetime] = utc_now) -> None:
     """Run until SIGTERM or SIGINT. Raises OpsError when it cannot start, AuditError when the log cannot be written."""
     if settings.slack is None:
         raise OpsError(Reason.BAD_CONFIG, "The configuration has no [slack] table.", 'Add [slack] with channel = "C…".')
     tokens = Tokens.from_environment(mode)
-    with open_log(settings) as log:
-        bot = _Bot(settings, mode, tokens, log)
+    with open_log(settings, now) as log:
+        bot = _Bot(settings, mode, tokens, log, now)
         asyncio.run(bot.run())
     if bot.active:
         # A statement may go on for hours. The server ends it when we are gone, and the next start takes the run up.
@@ -117,11 +125,12 @@ def run_bot(settings: Settings, mode: Mode) -> None:
 class _Bot:
     """One life of the bot, from the log being open to the log being closed."""
 
-    def __init__(self, settings: Settings, mode: Mode, tokens: Tokens, log: Log) -> None:
+    def __init__(self, settings: Settings, mode: Mode, tokens: Tokens, log: Log, now: Callable[[], datetime]) -> None:
         self.settings = settings
         self.mode = mode
         self.tokens = tokens
         self.log = log
+        self.now = now
         self.sockets: Sockets | None = None
         self.work = ThreadPoolExecutor(WORKERS, thread_name_prefix="work")
         self.runs = ThreadPoolExecutor(RUNS, thread_name_prefix="run")
@@ -146,20 +155,26 @@ class _Bot:
     async def _serve(self, session: aiohttp.ClientSession) -> None:
         """Start everything, one after the other; when this is cancelled, end it all in the opposite order."""
         client = make_client(self.tokens.bot, self.tokens.api_url, session)
-        team = await self._who_we_are(client)
+        us = await self._who_we_are(client)
+        team = str(us["team_id"])
         api = SlackApi(client, asyncio.get_running_loop())
-        ops = Ops(self.settings, self.log, people=SlackPeople(api, team), active=self.active)
+        ops = Ops(self.settings, self.log, people=SlackPeople(api, team), now=self.now, active=self.active)
         store = Store(self.settings.path(self.settings.state.path))
-        desk = Desk(ops, api, store, self.work)
+        home = Home(ops, api, store)
+        desk = Desk(ops, api, store, self.work, home.opened)
         announcer = Announcer(ops, api, store)
         foreman = Foreman(ops, self.runs)
-        app = self._app(client, desk)
+        lull = Lull(desk.take)
+        intake = Intake(self.log, lull.take, home.opened)
+        app = self._app(client, us, intake)
 
         async with contextlib.AsyncExitStack() as stack:
             await asyncio.to_thread(self._prepare, ops)
             stack.push_async_callback(asyncio.to_thread, self._say_goodbye)
             left = await asyncio.to_thread(desk.what_was_left)
 
+            home.start()
+            stack.push_async_callback(asyncio.to_thread, home.stop, DRAIN_SECONDS)
             announcer.start()
             stack.push_async_callback(asyncio.to_thread, announcer.stop, DRAIN_SECONDS)
             stack.push_async_callback(asyncio.to_thread, self._finish_work)
@@ -167,19 +182,22 @@ class _Bot:
             stack.push_async_callback(asyncio.to_thread, foreman.stop, DRAIN_SECONDS)
             door = Door(ops, ready=_noticed)
             stack.push_async_callback(asyncio.to_thread, door.close, DRAIN_SECONDS)
-            await self._listen(app, stack, Figures(ops, foreman, http=self.mode.http, sockets=lambda: self.sockets))
+            stack.callback(lull.release)
+            figures = Figures(ops, foreman, http=self.mode.http, sockets=lambda: self.sockets)
+            await self._listen(app, intake, stack, figures)
 
             for act in left:
                 desk.take(act)
+            gc.freeze()  # what was loaded stays, so the collector need not walk through it while somebody waits for an ack
             logger.info("bot_ready mode=%s team=%s", "http" if self.mode.http else "socket", team)
             await asyncio.Event().wait()
 
-    async def _who_we_are(self, client: AsyncWebClient) -> str:
-        """The workspace that the token belongs to, asked until Slack answers; a token that it refuses ends the bot."""
+    async def _who_we_are(self, client: AsyncWebClient) -> AsyncSlackResponse:
+        """Whose token it is (workspace and bot), asked until Slack answers; a token that Slack refuses ends the bot."""
         pause = 1.0
         while True:
             try:
-                return str((await client.auth_test())["team_id"])
+                return await client.auth_test()
             except SlackApiError as error:
                 word = error_word(error)
                 if word in REFUSALS:
@@ -209,18 +227,23 @@ class _Bot:
             ]
         )
 
-    def _app(self, client: AsyncWebClient, desk: Desk) -> AsyncApp:
+    def _app(self, client: AsyncWebClient, us: AsyncSlackResponse, intake: Intake) -> AsyncApp:
+        async def authorize() -> AuthorizeResult:
+            """Bolt would ask Slack at the first click, which then waits for the answer; we asked at the start."""
+            return AuthorizeResult.from_auth_test_response(auth_test_response=us, bot_token=self.tokens.bot)
+
         app = AsyncApp(
             signing_secret=self.tokens.signing_secret or None,
             client=client,
+            authorize=authorize,
             process_before_response=True,  # the ack leaves when the listener returns; otherwise it is polled for, 10 ms
             ignoring_self_events_enabled=False,
             request_verification_enabled=self.mode.http,
         )
-        Intake(self.log, desk.take).register(app)
+        intake.register(app)
         return app
 
-    async def _listen(self, app: AsyncApp, stack: contextlib.AsyncExitStack, figures: Figures) -> None:
+    async def _listen(self, app: AsyncApp, intake: Intake, stack: contextlib.AsyncExitStack, figures: Figures) -> None:
         """Open the way in: the web server, for Slack's posts and the probes, and the sockets."""
         application = events_route(app) if self.mode.http else web.Application()
         add_probes(application, figures)
@@ -235,7 +258,7 @@ class _Bot:
                 raise OpsError(Reason.BAD_CONFIG, message, "Choose another --host or --port.") from error
             logger.warning("no_probes port=%d error=%s", self.mode.port, error.strerror)  # Slack does not need them
         if not self.mode.http:
-            self.sockets = Sockets(app, self.tokens.app, app.client)
+            self.sockets = Sockets(app, intake.on_command, self.tokens.app, app.client)
             stack.push_async_callback(self.sockets.close)
             await self.sockets.connect()
 

@@ -38,6 +38,7 @@ def slack_checks(settings: Settings) -> Iterator[Check]:
     token = os.environ.get("SLACK_BOT_TOKEN", "")
     if not token:
         yield Check("problem", "SLACK_BOT_TOKEN", "not set; docs/slack.md says where it is found")
+        yield asyncio.run(_app_token(os.environ.get("SLACK_API_URL") or SLACK_URL))
         return
     yield from asyncio.run(_ask(settings, token))
 
@@ -48,7 +49,7 @@ async def _ask(settings: Settings, token: str) -> list[Check]:
     try:
         answer = await client.auth_test()
     except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
-        return [Check("problem", "SLACK_BOT_TOKEN", _word(error))]
+        return [Check("problem", "SLACK_BOT_TOKEN", _word(error)), await _app_token(url)]
     checks = [Check("ok", "SLACK_BOT_TOKEN", f"{answer.get('user')} in {answer.get('team')}")]
     granted = {scope.strip() for scope in str(answer.headers.get("x-oauth-scopes", "")).split(",") if scope.strip()}
     for scope in sorted(SCOPES.keys() - granted) if granted else []:

@@ -17,11 +17,12 @@ from bot.announcer import refuse_shared
 from bot.intake import LOG_DOWN
 from bot.intake import Act
 from bot.intake import act_of
+from bot.letters import clean
+from bot.letters import escape
 from bot.modals import REASON
 from bot.modals import reject_form
+from bot.render import Blocks
 from bot.render import blocks_of
-from bot.render import clean
-from bot.render import escape
 from bot.render import text_of
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
@@ -29,10 +30,12 @@ from bot.store import Store
 from commands.approve import approved_reply
 from commands.dispatch import answer
 from commands.dispatch import guarded
+from commands.home_page import REFRESH
 from commands.page import Button
 from commands.page import Page
 from commands.page import Paragraph
 from commands.reply import Reply
+from commands.stop import stopped_reply
 from commands.words import Front
 from ops.approving import PREFIX_LENGTH
 from ops.approving import approve
@@ -42,6 +45,7 @@ from ops.approving import reject
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.people import Actor
 from ops.requesting import check_member
 from ops.requests import Request
 from ops.requests import find_request
@@ -49,10 +53,14 @@ from ops.requests import find_request
 logger = logging.getLogger("countersign.desk")
 
 _VALUE = re.compile(
-    r"(?P<verb>approve|reject|cancel) (?P<request>R-[1-9][0-9]{0,8}) (?P<prefix>[0-9a-f]{16})( (?P<word>[0-9a-f]{16}))?"
+    r"(?P<verb>approve|reject|cancel|stop) (?P<request>R-[1-9][0-9]{0,8}) (?P<prefix>[0-9a-f]{16})"
+    r"( (?P<word>[0-9a-f]{16}))?"
 )
 FORMS = frozenset({"reject"})
 """The verbs whose button opens a form; a form of any other verb is not ours."""
+
+SILENT: Mapping[str, Any] = {"seen": True}
+"""The data of a reply that needs no words: the person sees what came of it."""
 
 PROGRESS_AFTER_SECONDS = 1.2
 REDO_WITHIN = timedelta(minutes=30)
@@ -64,11 +72,14 @@ WAITING_MOST = 500
 class Desk:
     """Takes acts from the intake, does them in the pool and answers in private."""
 
-    def __init__(self, ops: Ops, api: SlackApi, store: Store, pool: Executor) -> None:
+    def __init__(
+        self, ops: Ops, api: SlackApi, store: Store, pool: Executor, refresh_home: Callable[[Actor], None]
+    ) -> None:
         self._ops = ops
         self._api = api
         self._store = store
         self._pool = pool
+        self._refresh_home = refresh_home
         self._waiting = threading.BoundedSemaphore(WAITING_MOST)
 
     def take(self, act: Act) -> None:
@@ -119,10 +130,14 @@ class Desk:
                     self._ops, act.text, actor=act.actor, front=Front.SLACK, act=act.id, progress=progress.note
                 )
         reply = guarded(self._ops, lambda: self._click(act), actor=act.actor, act=act.id, word=act.verb)
-        return None if reply.data.get("form") else reply
+        return None if reply.data == SILENT else reply
 
     def _click(self, act: Act) -> Reply:
         """What a button or a form asks for, once it is certain that we gave it to this person."""
+        if (act.verb, act.value) == (REFRESH, REFRESH):
+            # It carries no authority, so it does not matter where it was pressed: everybody gets their own Home only.
+            self._refresh_home(act.actor)
+            return Reply(Page("Home is shown anew."), SILENT)
         found = _VALUE.fullmatch(act.value)
         if found is None or found["verb"] != act.verb or (act.inputs and act.verb not in FORMS):
             raise OpsError(
@@ -144,6 +159,8 @@ class Desk:
                 because = act.inputs.get(REASON, "").strip()
                 decided = reject(self._ops, request.id, act.actor, act.id, found["prefix"], because)
                 return Reply(Page(f"{request.id} is rejected. Nothing was run."), request=request.id)
+            case "stop", _:
+                return stopped_reply(self._ops, request.id, act.actor, act.id)
             case _:
                 cancel(self._ops, request.id, act.actor, act.id, "taken back")
                 return Reply(Page(f"{request.id} is cancelled. Nothing was run."), request=request.id)
@@ -152,7 +169,7 @@ class Desk:
         """A click counts only from the recorded card, or from a private answer by the person it was given to."""
         if act.inputs:
             return  # a form: we opened it for this person after these same checks, and Slack keeps its value
-        if any(self._ops.view.act(f"{act.id}:{done}") for done in ("approved", "rejected", "cancelled")):
+        if any(self._ops.view.act(f"{act.id}:{done}") for done in ("approved", "rejected", "cancelled", "stopped")):
             return  # done before a restart and only not answered; its one-time word is used up
         if word is not None:
             if not self._store.take(word, f"{act.verb} {request.id} {request.digest[:PREFIX_LENGTH]}", act.actor.id):
@@ -186,12 +203,12 @@ class Desk:
                 f"Press the button again, or type `reject {request.id} <reason>`.",
                 exit_code=1,
             ) from error
-        return Reply(Page("The form is open."), {"form": True})
+        return Reply(Page("The form is open."), SILENT)
 
     def _respond(self, act: Act, reply: Reply) -> None:
         """The private answer: through the response_url while it works, else to the person in the channel, else directly."""
         page = self._with_private_buttons(act, reply.page)
-        body = {"text": text_of(page), "blocks": blocks_of(page)}
+        body = {"text": text_of(page), "blocks": [*blocks_of(page), *self._pictures(reply)]}
         if act.response_url:
             try:
                 self._api.post_to(act.response_url, {**body, "response_type": "ephemeral", "replace_original": False})
@@ -200,6 +217,12 @@ class Desk:
             else:
                 return
         self._tell_person(act, body)
+
+    def _pictures(self, reply: Reply) -> Blocks:
+        """The timeline that is in the request's thread already, shown here as well."""
+        file = self._store.picture(reply.pictured) if reply.pictured else None
+        alt = clean(str(reply.data["timeline"]["title"])) if file else ""
+        return [{"type": "image", "slack_file": {"id": file}, "alt_text": alt}] if file else []
 
     def _tell_person(self, act: Act, body: Mapping[str, Any]) -> None:
         slack = self._ops.settings.slack

@@ -32,6 +32,7 @@ logger = logging.getLogger("countersign.intake")
 
 Ack = Callable[..., Awaitable[Any]]
 Hand = Callable[["Act"], None]
+OnCommand = Callable[[Ack, dict[str, Any]], Awaitable[None]]
 
 VALUE_LETTERS = 300
 
@@ -58,11 +59,15 @@ LOG_DOWN = "The audit log cannot record this, so nothing was done. Tell whoever 
 
 
 class Intake:
-    """Bolt's listeners. `hand` gets every act that is new; a redelivered one finds its first answer and is not handed on."""
+    """Bolt's listeners. `hand` gets every act that is new; a redelivered one finds its first answer and is not handed on.
 
-    def __init__(self, log: Log, hand: Hand) -> None:
+    `opened` gets whoever opens Home. That is no act, so nothing is recorded of it.
+    """
+
+    def __init__(self, log: Log, hand: Hand, opened: Callable[[Actor], None]) -> None:
         self._log = log
         self._hand = hand
+        self._opened = opened
 
     def register(self, app: AsyncApp) -> None:
         """Every way in that the app has."""
@@ -70,6 +75,7 @@ class Intake:
         app.action(re.compile(".*"))(self.on_action)
         app.view(re.compile(".*"))(self.on_form)
         app.event("app_mention")(self.on_mention)
+        app.event("app_home_opened")(self.on_home)
         app.event(re.compile(".*"))(self.on_other)
 
     async def on_command(self, ack: Ack, body: dict[str, Any]) -> None:
@@ -144,6 +150,11 @@ class Intake:
         await ack()
         if not recorded:
             self._hand(replace(act, kind="log_down"))
+
+    async def on_home(self, ack: Ack, body: dict[str, Any], event: dict[str, Any]) -> None:
+        await ack()
+        if event.get("tab") == "home":
+            self._opened(actor_of(body.get("team_id"), event.get("user")))
 
     async def on_other(self, ack: Ack) -> None:
         await ack()

@@ -18,16 +18,18 @@ def reject_form(request: str, target: str, value: str) -> dict[str, Any]:
         "blocks": [
             {
                 "type": "section",
-                "text": _plain(f"{request} for {target} will not run. The requester reads your reason."),
+                "text": _plain(f"{request} for {target} will not run, and no later approval brings it back."),
             },
             {
                 "type": "input",
                 "block_id": REASON,
                 "label": _plain("Reason"),
+                "hint": _plain("Whoever asked reads it on the card, and it stays in the audit log."),
                 "element": {
                     "type": "plain_text_input",
                     "action_id": REASON,
                     "multiline": True,
+                    "placeholder": _plain("What has to change first?"),
                     "min_length": 3,
                     "max_length": 1000,
                 },

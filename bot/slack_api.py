@@ -79,8 +79,10 @@ class SlackApi:
 
         return self._run(method, ask)
 
-    def upload(self, channel: str, thread: str, name: str, content: str, comment: str) -> str:
-        """Put a file into a thread; the file's id once Slack shares it there."""
+    def upload(
+        self, channel: str, thread: str, name: str, content: str | bytes, comment: str, *, described: str = ""
+    ) -> str:
+        """Put a file into a thread; the file's id once Slack shares it there. `described`: for those who do not see it."""
 
         async def put() -> str:
             async with asyncio.timeout(60):
@@ -91,6 +93,7 @@ class SlackApi:
                     title=name,
                     content=content,
                     initial_comment=comment,
+                    alt_txt=described or None,
                 )
             files: list[dict[str, Any]] = response.get("files") or [response["file"]]
             return str(files[0]["id"])

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
 logger = logging.getLogger("countersign.store")
@@ -22,11 +23,13 @@ CREATE TABLE IF NOT EXISTS card (
 ) STRICT;
 CREATE UNIQUE INDEX IF NOT EXISTS card_place ON card (channel, message);
 CREATE TABLE IF NOT EXISTS told (event TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS picture (request TEXT PRIMARY KEY, file TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS private_button (
   word TEXT PRIMARY KEY,
   value TEXT NOT NULL,
   person TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS home (person TEXT PRIMARY KEY, opened_at TEXT NOT NULL) STRICT;
 """
 
 
@@ -42,7 +45,10 @@ class Card:
 
 
 class Store:
-    """Cards and one-time words of private buttons, in a small SQLite file of this process alone. Any thread may ask."""
+    """Cards, one-time words of private buttons and who looks at Home, in a small SQLite file of this process.
+
+    Any thread may ask.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -100,6 +106,17 @@ class Store:
         with self._connection() as connection:
             connection.execute("INSERT OR IGNORE INTO told (event) VALUES (?)", (event,))
 
+    def picture(self, request: str) -> str | None:
+        """The file with the timeline of a request, or None."""
+        with self._connection() as connection:
+            row = connection.execute("SELECT file FROM picture WHERE request = ?", (request,)).fetchone()
+        return str(row[0]) if row else None
+
+    def keep_picture(self, request: str, file: str) -> None:
+        """Write down which file shows the timeline of a request."""
+        with self._connection() as connection:
+            connection.execute("INSERT OR REPLACE INTO picture (request, file) VALUES (?, ?)", (request, file))
+
     def give(self, value: str, person: str) -> str:
         """A one-time word that lets this person, and nobody else, use a private button with this value once."""
         word = secrets.token_hex(8)
@@ -117,6 +134,22 @@ class Store:
                 (word, value, person),
             ).fetchone()
         return found is not None
+
+    def note_home(self, person: str, at: datetime) -> None:
+        """Write down that this person opened Home."""
+        with self._connection() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO home (person, opened_at) VALUES (?, ?)", (person, at.isoformat())
+            )
+
+    def homes(self, *, since: datetime) -> dict[str, datetime]:
+        """Who opened Home since then, and when they last did; those before are forgotten."""
+        with self._connection() as connection:
+            found = connection.execute("SELECT person, opened_at FROM home").fetchall()
+            opened = {person: datetime.fromisoformat(at) for person, at in found}
+            old = [(person,) for person, at in opened.items() if at < since]
+            connection.executemany("DELETE FROM home WHERE person = ?", old)
+        return {person: at for person, at in opened.items() if at >= since}
 
     def _one(self, sql: str, *parameters: str) -> Card | None:
         with self._connection() as connection:

@@ -1,13 +1,17 @@
 """The thread below a card: one note for each thing that people want to find again."""
 
 from audit import Event
+from commands.page import Code
 from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
 from commands.page import Paragraph
 from commands.page import Part
 from commands.page import Who
-from commands.pages import proof_line
+from commands.page_words import migrations
+from commands.page_words import sentence_line
+from commands.request_page import state_words
+from commands.request_parts import proof_line
 from ops.requests import Request
 
 NAMES_SHOWN = 12
@@ -24,9 +28,20 @@ def note_of(event: Event, request: Request) -> Page | None:
         case "backup_proven":
             return _backup_note(data["proof"])
         case "succeeded":
-            return _short(f"{request.id} is done", (f"{len(data['applied'])} migrations are on {request.target}.",))
-        case "failed" | "partially_applied" | "interrupted" | "superseded":
-            return _short(f"{request.id}: {event.kind.replace('_', ' ')}", (str(data["message"]),))
+            count = len(data["applied"])
+            words = f"{migrations(count)} {'is' if count == 1 else 'are'} on {request.target}."
+            return _short(f"{request.id} is done", (words,))
+        case "superseded" if data["by"]:
+            return _short(
+                f"{request.id} no longer holds", (Who(event.actor), " asked for a newer plan: ", Code(data["by"]))
+            )
+        case "superseded":
+            return _short(f"{request.id} no longer holds", sentence_line(str(data["message"])))
+        case "failed" | "partially_applied" | "interrupted":
+            return _short(f"{request.id}: {state_words(request, request.status)}", sentence_line(str(data["message"])))
+        case "recorded":
+            line: Line = (Who(event.actor), f" looked at {request.target}: {data['because']}")
+            return _short(f"{request.id} is settled, and {request.target} is free", line)
         case _:
             return None
 

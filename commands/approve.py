@@ -1,16 +1,33 @@
-"""`approve R-7`: one person's yes to exactly this plan. Without the digest it shows the plan, to be approved by a button."""
+"""`approve R-7`: one person's yes to exactly one plan.
 
+Approvers of the environment may, as its configuration names them: never the requester, never a known author of the
+commits. At the terminal only listed `os:` users may.
+
+Without the digest the plan is shown, with a button or a line to say yes to it: nobody approves what was not shown. With
+the first 16 letters of the digest the approval is recorded, and counts for that plan only. When it has all it needs, the
+bot asks people, policy and target again and starts the run.
+
+Examples:
+    approve R-7                       show the plan and how to say yes to it
+    approve R-7 3f9a1c0be2d47a55      say yes to exactly this plan
+
+See also: reject, show, plan
+"""
+
+from dataclasses import replace
 from datetime import datetime
 
 from commands.page import Button
-from commands.page import Code
+from commands.page import Command
 from commands.page import Line
 from commands.page import Page
-from commands.pages import request_page
 from commands.push import push_reply
 from commands.reply import Reply
+from commands.request_page import may_approve_line
+from commands.request_page import request_page
 from commands.show import request_json
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.approving import PREFIX_LENGTH
@@ -24,6 +41,7 @@ from ops.requests import find_request
 
 USAGE = "approve R-NUMBER [DIGEST]"
 SUMMARY = "say yes to a request (or press its button)"
+GROUP = Group.DECIDE
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS: dict[str, Option] = {}
 
@@ -41,15 +59,21 @@ def run(ops: Ops, said: Said) -> Reply:
 def approved_reply(decided: Decided, now: datetime) -> Reply:
     """What an approver is told, typed or clicked: it is recorded, and what it still takes."""
     request = decided.request
-    left = f"{decided.missing} more needed." if decided.missing else "It has all it needs and starts."
-    page = Page(f"Your approval of {request.id} is recorded. {left}")
+    starts = "starts" if decided.lock is None else f"starts when the lock of {request.target} ends"
+    left = f"{decided.missing} more needed." if decided.missing else f"It has all it needs and {starts}."
+    waits: Line = ("it waits for ", *may_approve_line(request), "; its card follows.")
+    page = Page(
+        f"Your approval of {request.id} is recorded. {left}",
+        next=waits if decided.missing else ("nothing to do; its card follows the run.",),
+        tone="good",
+    )
     return Reply(page, push_reply(request, now).data, request=request.id)
 
 
 def _how_to_say_yes(front: Front, value: str) -> Line:
-    if front is Front.SLACK:
-        return ("if this is what should run, press the button or type ", Code(f"/migrate {value}"), ".")
-    return ("if this is what should run, type ", Code(f"countersign {value}"), ".")
+    how = "press the button or type " if front is Front.SLACK else "type "
+    no = Command(f"reject {value.split()[1]} <reason>")
+    return (f"if this is what should run, {how}", Command(value), "; if not, ", no, ".")
 
 
 def _ask(ops: Ops, said: Said, number: str) -> Reply:
@@ -58,11 +82,6 @@ def _ask(ops: Ops, said: Said, number: str) -> Reply:
     may_see_button(ops, request, said.actor)
     value = f"approve {request.id} {request.digest[:PREFIX_LENGTH]}"
     page = request_page(request, ops.now())
-    page = Page(
-        page.headline,
-        page.facts,
-        page.body,
-        _how_to_say_yes(said.front, value),
-        [Button("approve", f"Approve for {request.environment}"[:60], value, "primary")],
-    )
+    button = Button("approve", f"Approve for {request.environment}"[:60], value, "primary")
+    page = replace(page, next=_how_to_say_yes(said.front, value), buttons=[button])
     return Reply(page, request_json(request, ops.now()), request=request.id)

@@ -20,9 +20,12 @@ from audit import export
 from audit import verify
 from commands.door import terminal_actor
 from commands.knock import check_log
+from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
+from commands.page import Table
 from commands.page import When
+from commands.page_words import plural
 from commands.reply import Reply
 from commands.reply import error_reply
 from commands.show import event_json
@@ -32,28 +35,6 @@ from ops.errors import Reason
 from ops.settings import Settings
 from ops.targets import find_target
 from ops.targets import nearest
-
-ROWS = 50
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The actions of `countersign audit`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="create|verify|query|export")
-    actions.add_parser("create", help="make a new, empty log; nothing else ever makes one")
-    actions.add_parser("verify", help="recompute every hash of the log and say what does not fit")
-    for name, words in (("query", "list events"), ("export", "write events to standard output")):
-        action = actions.add_parser(name, help=words)
-        action.add_argument("--actor", help="slack:T…/U…, os:HOST/LOGIN or system:PART")
-        action.add_argument("--target", help="prod or shop/prod")
-        action.add_argument("--request", help="R-7")
-        action.add_argument("--kind", action="append", default=[], help="approved, refused…; may be given again")
-        action.add_argument("--since", help="2026-11-22 or 2026-11-22T13:52:01Z, inclusive")
-        action.add_argument("--until", help="the same, exclusive")
-        action.add_argument("--text", help="text that the data holds")
-        if name == "query":
-            action.add_argument("--limit", type=int, default=ROWS, help=f"so many of the newest; {ROWS} if not said")
-        else:
-            action.add_argument("--format", choices=["csv", "jsonl"], default="jsonl")
 
 
 def run_audit(settings: Settings, arguments: argparse.Namespace, uid: int, out: TextIO) -> Reply:
@@ -87,33 +68,33 @@ def _verify(path: Path, uid: int) -> Reply:
         "problems": [asdict(problem) for problem in found.problems],
     }
     if found.ok:
-        return Reply(Page(f"The log holds: {found.events} events, head {found.head[:16]}"), data)
+        return Reply(Page(f"The log holds: {plural(found.events, 'event')}, head {found.head[:16]}"), data)
     lines = [(f"{'event ' + str(one.seq) if one.seq else 'the file'}: {one.message}",) for one in found.problems]
-    page = Page(f"The log does not hold: {len(lines)} problems", body=[Listing("Problems", lines)])
+    page = Page(f"The log does not hold: {plural(len(lines), 'problem')}", body=[Listing("Problems", lines)])
     return Reply(page, data, ok=False, exit_code=1)
 
 
 def _list(path: Path, query: Query, uid: int) -> Reply:
     events = Reader(path).find(query)[::-1]
     _note(path, uid, "queried", {"query": _words(query), "rows": len(events)})
-    lines = [_line(event) for event in events]
-    words = f"{len(events)} event{'s' if len(events) != 1 else ''}"
+    table = Table("", ("Event", "When", "Kind", "Who", "Target", "Request"), [_row(event) for event in events])
+    words = plural(len(events), "event")
     full = len(events) == query.limit
-    page = Page(f"The last {words}; more with --limit" if full else words, body=[Listing("", lines)] if lines else [])
+    page = Page(f"The last {words}; more with --limit" if full else words, body=[table] if events else [])
     return Reply(page, {"events": [{**event_json(event), "stream": event.stream} for event in events]})
 
 
-def _line(event: Event) -> tuple[Any, ...]:
-    target = f"  {event.project}/{event.environment}" if event.environment else ""
-    request = f"  {event.request}" if event.request else ""
-    return (f"#{event.seq}  ", When(event.at), f"  {event.kind}  {event.actor}{target}{request}")
+def _row(event: Event) -> tuple[Line, ...]:
+    target = f"{event.project}/{event.environment}" if event.environment else ""
+    who = (event.actor,)
+    return ((f"#{event.seq}",), (When(event.at),), (event.kind,), who, (target,), (event.request or "",))
 
 
 def _export(path: Path, query: Query, form: str, uid: int, out: TextIO) -> Reply:
     """Events are written as they are, oldest first."""
     rows = export(path, format="csv" if form == "csv" else "jsonl", query=query, out=out)
     _note(path, uid, "exported", {"format": form, "query": _words(query), "rows": rows})
-    return Reply(Page(f"{rows} events exported"), {"rows": rows, "format": form})
+    return Reply(Page(f"{plural(rows, 'event')} exported"), {"rows": rows, "format": form})
 
 
 def _note(path: Path, uid: int, kind: str, data: dict[str, Any]) -> None:

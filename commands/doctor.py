@@ -42,7 +42,7 @@ class Check:
 SlackChecks = Callable[[Settings], Iterator[Check]]
 
 
-def run_doctor(path: Path, slack_checks: SlackChecks) -> Reply:
+def run_doctor(path: Path, slack_checks: SlackChecks, progress: Callable[[str], None] = lambda _: None) -> Reply:
     """Look at everything and change nothing. Exit 1 when there is a problem, 2 without a configuration or a log."""
     checks: list[Check] = []
     told: dict[str, str] = {}
@@ -58,6 +58,7 @@ def run_doctor(path: Path, slack_checks: SlackChecks) -> Reply:
         except OpsError as error:
             told = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
         for look in (_log, _private, slack_checks, _targets, _tools, _overriders):
+            progress(f"looking at {look.__name__.strip('_').replace('_', ' ')}")
             checks += _seen(look, settings)
     bad = sum(1 for check in checks if check.state == "problem")
     headline = "Everything works" if not bad else f"{bad} problem{'s' if bad != 1 else ''}"

@@ -1,9 +1,9 @@
 """The door: a unix socket beside the log, through which other processes of this host speak to the one that may write.
 
 The system proves who is at the other end (SO_PEERCRED), so a line that comes through the door is said by
-`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello"}` out, `{"words"}` in, then any number of
-`{"progress"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. The act's id is made here: a guest who
-could choose it could say something under the id of what was said before.
+`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words"}` in, then any
+number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. The act's id is
+made here: a guest who could choose it could say something under the id of what was said before.
 """
 
 import contextlib
@@ -27,12 +27,14 @@ from commands.knock import LINE_BYTES
 from commands.knock import reply_json
 from commands.knock import short_path
 from commands.knock import socket_path
+from commands.page_json import FORMAT
 from commands.reply import Reply
 from commands.words import Front
 from commands.words import forgive
 from ops.layer import Ops
 from ops.layer import host_name
 from ops.people import Actor
+from ops.progress import progress_json
 
 logger = logging.getLogger("countersign.door")
 
@@ -110,7 +112,7 @@ class Door:
         with connection:
             try:
                 connection.settimeout(HELLO_SECONDS)
-                _send(connection, {"hello": self.ops.log.log_id})
+                _send(connection, {"hello": self.ops.log.log_id, "format": FORMAT})
                 line = line_of(_words(_read_line(connection)))
                 reply = say(
                     self.ops,
@@ -118,7 +120,7 @@ class Door:
                     actor=terminal_actor(uid),
                     front=Front.TERMINAL,
                     act=f"door:{uuid.uuid4()}",
-                    progress=lambda words: _tell(connection, {"progress": words}),
+                    progress=lambda words: _tell(connection, progress_json(words)),
                 )
                 self.ready(reply)
                 _send(connection, reply_json(reply))

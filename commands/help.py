@@ -1,16 +1,33 @@
-"""`help [WORD]`: what this person may do here."""
+"""`help [WORD]`: what this person may do here, or how a word is used.
 
-from commands.page import Code
+Without a word: every word of this front, and what you may do on each environment, by the rules as they are now. With a
+word: its page.
+
+Examples:
+    help           the words, and what you may do
+    help push      the page of one word
+
+See also: status, plan
+"""
+
+from collections.abc import Mapping
+
+from commands.manual import manual_json
+from commands.manual import manual_page
+from commands.manual import word_manual
+from commands.page import Command
 from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
-from commands.page import Paragraph
 from commands.page import Part
+from commands.page import plain_line
 from commands.reply import Reply
+from commands.words import Declared
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
-from commands.words import all_words
+from commands.words import declared_words
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -23,33 +40,43 @@ from ops.targets import nearest
 
 USAGE = "help [WORD]"
 SUMMARY = "this page, or how a word is used"
+GROUP = Group.LOOK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS: dict[str, Option] = {}
 
 
 def run(ops: Ops, said: Said) -> Reply:
-    words = {name: word for name, word in all_words().items() if said.front in word.FRONTS}
+    words = {name: word for name, word in declared_words().items() if said.front in word.fronts}
     if said.arguments:
-        return _one_word(said.arguments[0].lower(), list(words))
-    prefix = "/migrate " if said.front is Front.SLACK else "countersign "
-    lines: list[Line] = [(Code(prefix + word.USAGE), f"  {word.SUMMARY}") for word in words.values()]
-    body: list[Part] = [Listing("Words", lines), Listing("You", _rights(ops, said))]
-    page = Page("Countersign: what people approve is what runs", body=body, next=_first_step(ops, prefix))
-    data = {"words": [{"word": name, "usage": word.USAGE, "summary": word.SUMMARY} for name, word in words.items()]}
-    return Reply(page, {**data, "rights": ["".join(map(str, line)) for line in _rights(ops, said)]})
-
-
-def _one_word(name: str, known: list[str]) -> Reply:
-    if name not in known:
-        near = nearest(name, known)
-        hint = f"Did you mean `{near}`?" if near else f"These are: {', '.join(known)}."
-        raise OpsError(Reason.UNKNOWN_WORD, f"There is no word {name[:40]!r} here.", hint)
-    word = all_words()[name]
-    doc = (getattr(word, "__doc__", "") or "").partition(": ")[2].strip()
+        return _one_word(said.arguments[0].lower(), words, said.front)
+    rights = _rights(ops, said)
+    groups = [(group, [word for word in words.values() if word.group is group]) for group in Group]
+    body: list[Part] = [Listing("You", rights)]
+    body += [
+        Listing(group.value.capitalize(), [_word_line(word) for word in found]) for group, found in groups if found
+    ]
+    small: Line = (Command("help push"), " tells how one word is used")
+    page = Page("Countersign: what people approve is what runs", body=body, next=_first_step(ops), small=small)
     return Reply(
-        Page(word.USAGE, body=[Paragraph((doc or word.SUMMARY,))]),
-        {"words": [{"word": name, "usage": word.USAGE, "summary": word.SUMMARY}]},
+        page, {"words": [_word_json(word) for word in words.values()], "rights": list(map(plain_line, rights))}
     )
+
+
+def _word_line(word: Declared) -> Line:
+    return (Command(word.usage), f"  {word.summary}")
+
+
+def _word_json(word: Declared) -> dict[str, str]:
+    return {"word": word.name, "usage": word.usage, "summary": word.summary}
+
+
+def _one_word(name: str, known: Mapping[str, Declared], front: Front) -> Reply:
+    if name not in known:
+        near = nearest(name, sorted(known))
+        hint = f"Did you mean `help {near}`?" if near else f"These are: {', '.join(known)}."
+        raise OpsError(Reason.UNKNOWN_WORD, f"There is no word {name[:40]!r} here.", hint)
+    manual = word_manual(known[name])
+    return Reply(manual_page(manual, front), {"words": [manual_json(manual)]})
 
 
 def _rights(ops: Ops, said: Said) -> list[Line]:
@@ -79,6 +106,6 @@ def _right(rules: Environment, may_push: Decision, is_approver: bool) -> str:
     return f"push; {deciding}" if is_approver else f"push; {rules.approvals} of {', '.join(rules.approvers)} approve"
 
 
-def _first_step(ops: Ops, prefix: str) -> Line:
+def _first_step(ops: Ops) -> Line:
     target = all_targets(ops.settings)[0]
-    return ("see what would run: ", Code(f"{prefix}plan {target.environment}"), ".")
+    return ("see what would run: ", Command(f"plan {target.environment}"), ".")

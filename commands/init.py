@@ -13,6 +13,7 @@ from commands.page import Code
 from commands.page import Listing
 from commands.page import Page
 from commands.reply import Reply
+from commands.tool_parsers import QUESTIONS
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.settings import read_settings
@@ -42,21 +43,6 @@ approvers = [{approvers}]
 backup = "restored"
 """
 
-_QUESTIONS = {
-    "channel": ("Slack channel for the cards (its id, such as C0DEPLOYS)", "C0DEPLOYS"),
-    "project": ("Name of the project", "shop"),
-    "repository": ("Its git repository (URL or path)", "."),
-    "dev_branch": ("Branch that dev follows", "develop"),
-    "prod_branch": ("Branch that prod follows", "main"),
-    "approvers": ("Who approves prod (a Slack group such as @database-owners, or a person's id)", "@database-owners"),
-}
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Every question can be answered on the command line instead."""
-    for name, (question, default) in _QUESTIONS.items():
-        parser.add_argument(f"--{name.replace('_', '-')}", help=f"{question}; default {default}")
-
 
 def run_init(path: Path, arguments: argparse.Namespace) -> Reply:
     """Write the configuration and make the log. Never writes over either; a bad answer leaves nothing behind.
@@ -66,7 +52,7 @@ def run_init(path: Path, arguments: argparse.Namespace) -> Reply:
     if os.path.lexists(path):
         message = f"{path} is there already."
         raise OpsError(Reason.BAD_USAGE, message, "Change it by hand, or name another with --config.")
-    answers = {name: (getattr(arguments, name) or _ask(*question)).strip() for name, question in _QUESTIONS.items()}
+    answers = {name: (getattr(arguments, name) or _ask(*question)).strip() for name, question in QUESTIONS.items()}
     prefix = re.sub("[^A-Z0-9]", "_", answers["project"].upper())
     prefix = prefix if prefix[:1].isalpha() else f"_{prefix}"  # a variable's name does not begin with a digit
     written = {name: _quoted(answer) for name, answer in answers.items()}

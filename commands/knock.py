@@ -14,10 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from commands.page import plain_page
+from commands.page_json import FORMAT
+from commands.page_json import page_json
+from commands.page_json import read_page
 from commands.reply import Reply
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.progress import read_progress
 
 LINE_BYTES = 64 * 1024
 HELLO_SECONDS = 1.5
@@ -61,7 +64,7 @@ def reply_json(reply: Reply) -> dict[str, Any]:
     """A reply as it goes through the door and to whoever prints it."""
     return {
         "reply": reply.to_json(),
-        "page": plain_page(reply.page),
+        "page": page_json(reply.page),
         "exit_code": reply.exit_code,
         "ok": reply.ok,
         "request": reply.request,
@@ -75,7 +78,7 @@ def knock(
     within `seconds`: then nothing was said.
 
     Raises OpsError(OUTCOME_UNKNOWN) when the door fell shut before the answer, OpsError(BAD_USAGE) for a line that
-    is too long to be said.
+    is too long to be said, OpsError(OTHER_VERSION) when the other process speaks otherwise: then nothing was said.
     """
     line = json.dumps({"words": list(words)}).encode() + b"\n"
     if len(line) > LINE_BYTES:
@@ -89,9 +92,10 @@ def knock(
             for answer in answers:
                 said: dict[str, Any] = json.loads(answer)
                 if "progress" not in said:
+                    read_page(said["page"])
                     return said
-                progress(str(said["progress"]))
-        except (OSError, ValueError) as error:
+                progress(read_progress(said))
+        except (OSError, ValueError, KeyError) as error:
             raise _fell_shut() from error
     raise _fell_shut()
 
@@ -104,15 +108,31 @@ def _is_welcome(connection: socket.socket, answers: Any, path: Path, seconds: fl
         with short_path(path) as name:
             connection.connect(name)
         connection.settimeout(max(0.01, deadline - time.monotonic()))
-        return bool(answers.readline(LINE_BYTES))
+        hello = answers.readline(LINE_BYTES)
     except OSError:
         return False
+    return bool(hello) and _speaks_as_we_do(hello)
+
+
+def _speaks_as_we_do(hello: bytes) -> bool:
+    """Raises OpsError(OTHER_VERSION) unless it does: before anything is said, so that nothing is done unseen."""
+    try:
+        told = json.loads(hello)
+    except ValueError:
+        told = None
+    if isinstance(told, dict) and told.get("format") == FORMAT:
+        return True
+    raise OpsError(
+        Reason.OTHER_VERSION,
+        "The process that holds the log is another version of Countersign; nothing was done.",
+        "Restart the bot with the version that is installed, or use the command of the version that runs.",
+    )
 
 
 def _fell_shut() -> OpsError:
     return OpsError(
         Reason.OUTCOME_UNKNOWN,
-        "The process that holds the log ended before it answered.",
+        "The process that holds the log ended before it answered, or answered what cannot be read.",
         "See with `countersign status` and `countersign history` what was done.",
         exit_code=1,
     )

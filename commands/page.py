@@ -32,7 +32,14 @@ class Strong:
     text: str
 
 
-Span = str | Who | When | Code | Strong
+@dataclass(frozen=True)
+class Command:
+    """Words to type, such as `push prod`, without what goes before them: each front puts its own there."""
+
+    text: str
+
+
+Span = str | Who | When | Code | Strong | Command
 Line = tuple[Span, ...]
 """One line of text. Strings come from us or from outside alike: no front reads markup in them."""
 
@@ -113,6 +120,8 @@ def plain_span(span: Span) -> str:
             return f"{at:%Y-%m-%d %H:%M} UTC"
         case Code(text) | Strong(text):
             return text
+        case Command(text):
+            return f"countersign {text}"
 
 
 def plain_page(page: Page) -> str:
@@ -139,14 +148,15 @@ def _plain_part(part: Part) -> list[str]:
         case Source(title, text):
             return [*([f"{title}:"] if title else []), *(f"  | {line}" for line in text.splitlines())]
         case Table(title, columns, rows):
-            return [*([f"{title}:"] if title else []), *_aligned([list(columns), *map(_cells, rows)])]
+            return [*([f"{title}:"] if title else []), *aligned([list(columns), *map(_cells, rows)])]
 
 
 def _cells(row: Sequence[Line]) -> list[str]:
     return [plain_line(cell) for cell in row]
 
 
-def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows of cells as lines in fixed letters, each column as wide as its widest cell."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows

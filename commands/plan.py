@@ -1,8 +1,23 @@
-"""`plan prod`: what would run on a target, its hazards, and what stands in the way. Changes nothing."""
+"""`plan prod`: what would run on a target, its hazards, and what stands in the way. Changes nothing.
 
-from commands.pages import plan_page
+Whoever may push there may plan. The branch is read at its newest commit, or at the one that is named; the target is asked
+which migrations it has. The rest is what a push would run: the files in order with their hashes, what is dangerous in
+them, and where files and target differ.
+
+Nothing is written to the target, and no request is made.
+
+Examples:
+    plan prod                      what a push would run now
+    plan prod --commit 4e1b2c9      the same for a commit of the branch
+    plan shop/prod --json           for programs, where several projects are configured
+
+See also: push, show
+"""
+
+from commands.plan_page import plan_page
 from commands.reply import Reply
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.layer import Ops
@@ -12,8 +27,16 @@ from ops.targets import find_target
 
 USAGE = "plan ENVIRONMENT [--commit SHA]"
 SUMMARY = "show what a push would run, with its hazards"
+GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
-OPTIONS = {"commit": Option("[0-9a-f]{7,40}", needed=True)}
+OPTIONS = {
+    "commit": Option(
+        "[0-9a-f]{7,40}",
+        needed=True,
+        takes="a commit: 7 to 40 of the letters 0-9 and a-f",
+        help="a commit of the branch; its newest if not said",
+    ),
+}
 
 
 def run(ops: Ops, said: Said) -> Reply:

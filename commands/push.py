@@ -1,16 +1,37 @@
-"""`push prod`: ask to run what is pending on a target; with `approvals = 0` it runs at once, in this process."""
+"""`push prod`: ask to run what is pending on a target; with `approvals = 0` it runs at once, in this process.
+
+Whoever is a requester of the environment may ask. The plan of this moment becomes a request with a number; its digest is
+what people approve. When enough of them have, the bot checks everything again under the target's lock, takes and proves
+the backup that the policy names, applies each file, and looks at the health checks.
+
+A plan that has changed since is never run: that takes a new request, which supersedes the old one. A statement whose
+outcome is unknown is never tried again.
+
+From the terminal a request that needs people waits for the bot: its card appears as soon as the bot runs.
+
+Examples:
+    push dev                        run what is pending where no approval is needed
+    push prod                       ask for it where people decide
+    push prod --wait 30m            ask, and wait half an hour for the end
+    push prod --commit 4e1b2c9      ask for a commit of the branch that is not its newest
+
+See also: plan, approve, show, cancel
+"""
 
 from dataclasses import replace
 from datetime import datetime
 
-from commands.page import Code
+from commands.page import Command
 from commands.page import Line
 from commands.page import Page
-from commands.pages import request_page
+from commands.page_words import migrations
 from commands.plan import plan_json
 from commands.reply import Reply
+from commands.request_page import may_approve_line
+from commands.request_page import request_page
 from commands.show import request_json
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.errors import OpsError
@@ -25,15 +46,31 @@ from ops.waiting import EXIT_CODES
 
 USAGE = "push ENVIRONMENT [--commit SHA] [--wait [DURATION]]"
 SUMMARY = "ask to run what is pending; with approvals = 0 it runs at once"
+GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
-OPTIONS = {"commit": Option("[0-9a-f]{7,40}", needed=True), "wait": Option("[0-9]{1,5}(s|m|h|d)")}
+OPTIONS = {
+    "commit": Option(
+        "[0-9a-f]{7,40}",
+        needed=True,
+        takes="a commit: 7 to 40 of the letters 0-9 and a-f",
+        help="a commit of the branch; its newest if not said",
+    ),
+    "wait": Option(
+        "[0-9]{1,5}(s|m|h|d)",
+        takes="a duration such as 90s, 30m, 4h or 1d",
+        help="end when the request has ended, or after this long; until it expires if not said",
+    ),
+}
 
 
 def run(ops: Ops, said: Said) -> Reply:
     target = find_target(ops.settings, _environment(said))
     asked = request_push(ops, target, said.actor, said.act, commit=said.options.get("commit"), progress=said.progress)
     if asked.request is None:
-        page = Page(f"{target.name}: nothing to do, all {asked.plan.applied} migrations are applied")
+        applied = asked.plan.applied
+        there = {0: "it has no migrations", 1: "its one migration is applied"}
+        words = there.get(applied, f"all {applied} migrations are applied")
+        page = Page(f"{target.name}: nothing to do, {words}", tone="good")
         return Reply(page, {**plan_json(asked.plan), "request": None, "status": "nothing_to_do", "steps": []})
     request = asked.request
     if not request.needed and request.status is Status.WAITING:
@@ -46,12 +83,10 @@ def run(ops: Ops, said: Said) -> Reply:
 
 def _see_the_card(request: Request, *, is_new: bool) -> Page:
     """In Slack the request has a card; the asker needs to know only that, and what comes next."""
-    count = len(request.files)
     words = "is asked for" if is_new else "stands already, for exactly this plan"
-    following: Line = ("its card is in the channel; ", Code(f"cancel {request.id}"), " takes it back.")
-    return Page(
-        f"{request.id} {words}: {count} migration{'s' if count != 1 else ''} on {request.target}", next=following
-    )
+    people: Line = (" It waits for ", *may_approve_line(request), ".") if request.missing else ()
+    following: Line = ("its card is in the channel.", *people, " To take it back: ", Command(f"cancel {request.id}"))
+    return Page(f"{request.id} {words}: {migrations(len(request.files))} on {request.target}", next=following)
 
 
 def push_reply(request: Request, now: datetime) -> Reply:

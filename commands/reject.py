@@ -1,9 +1,20 @@
-"""`reject R-7 because …`: one approver's no, with its reason; it ends the request."""
+"""`reject R-7 because …`: one approver's no, with its reason; it ends the request.
+
+Whoever may approve the request may reject it, while it waits. The reason is kept in the log and shown on the card.
+Nothing of the request is run, and no later approval brings it back: mend what was named, then push again.
+
+Examples:
+    reject R-7 the index should be built concurrently      end R-7, with a reason
+
+See also: approve, show
+"""
 
 from commands.page import Page
+from commands.page import Who
 from commands.reply import Reply
 from commands.show import request_json
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.approving import PREFIX_LENGTH
@@ -15,6 +26,7 @@ from ops.requests import find_request
 
 USAGE = "reject R-NUMBER REASON…"
 SUMMARY = "say no to a request, with a reason"
+GROUP = Group.DECIDE
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS: dict[str, Option] = {}
 
@@ -29,5 +41,6 @@ def run(ops: Ops, said: Said) -> Reply:
         )
     request = find_request(ops.view, said.arguments[0])
     decided = reject(ops, request.id, said.actor, said.act, request.digest[:PREFIX_LENGTH], because)
-    page = Page(f"{decided.request.id} is rejected. Nothing was run.")
+    following = ("its card says so, with your reason; ", Who(decided.request.by.id), " can mend it and ask again.")
+    page = Page(f"{decided.request.id} is rejected. Nothing was run.", next=following)
     return Reply(page, request_json(decided.request, ops.now()), request=decided.request.id)

@@ -1,54 +1,87 @@
-"""`show R-7`: everything about a request: status, approvals, steps, what ran, every event of it."""
+"""`show R-7`: everything about a request: status, approvals, steps, what ran, every event of it.
 
+Everybody who may speak to the bot may look, at any time: a request is never removed. It reads the log only.
+
+Of a run, it shows the timeline: steps, files, statements and waits for locks.
+
+Examples:
+    show R-7                        what became of R-7
+    show R-7 --picture run.png      the timeline as a picture, in a file (terminal only)
+    show R-7 --json                 for programs, with every event
+
+See also: history, status
+"""
+
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from audit import Event
-from commands.page import Listing
-from commands.page import Page
+from commands.page import Line
+from commands.page import Source
+from commands.page import Table
 from commands.page import When
 from commands.page import Who
-from commands.pages import LastBackup
-from commands.pages import files_part
-from commands.pages import request_page
+from commands.page_words import plural
 from commands.reply import Reply
+from commands.request_page import request_page
+from commands.request_page import whole_body
+from commands.request_parts import LastBackup
+from commands.request_parts import all_facts_of
+from commands.timeline import timeline_json
+from commands.timeline import timeline_text
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.backups import last_backup
+from ops.errors import OpsError
+from ops.errors import Reason
 from ops.layer import Ops
 from ops.requests import Request
 from ops.requests import Settlement
 from ops.requests import find_request
 from ops.requests import stream_of
-from ops.status import Status
+from ops.status import TRANSITIONS
+from ops.timeline import Timeline
+from ops.timeline import timeline_of
 
-USAGE = "show R-NUMBER"
+USAGE = "show R-NUMBER [--picture FILE]"
 SUMMARY = "show a request: status, approvals, steps, every event"
+GROUP = Group.LOOK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
-OPTIONS: dict[str, Option] = {}
+OPTIONS = {
+    "picture": Option(
+        ".+", needed=True, takes="a file to write", help="write the run's timeline there, as PNG (terminal only)"
+    )
+}
 
-EVENTS_SHOWN = 25
+EVENTS_SHOWN = 12
+TOLD = {kind for _, kind in TRANSITIONS} | {"migration_applied", "backup_proven", "step_failed", "recorded"}
+"""The kinds of event that people look for: the decisions, and what a run left on the target."""
 
 
 def run(ops: Ops, said: Said) -> Reply:
     view = ops.view
+    if "picture" in said.options and said.front is not Front.TERMINAL:
+        message = "--picture writes a file, so it is for the terminal."
+        hint = "Here a run's picture is in its thread, and below this answer once it is there."
+        raise OpsError(Reason.NOT_AT_THIS_FRONT, message, hint)
     request = find_request(view, said.one("request, such as R-7"))
     events = view.events(stream=stream_of(request.id))
+    timeline = timeline_of(events)
     backup = last_backup(view, request.project, request.environment)
-    page = request_page(request, ops.now(), LastBackup(*backup) if backup else None)
-    page = Page(
-        page.headline,
-        (*page.facts, ("Digest", (request.digest,))),
-        (
-            *([] if request.status in {Status.WAITING, Status.RUNNING} else files_part(request.files)),
-            *page.body,
-            _events_part(events),
-        ),
-        page.next,
-        (),
+    status = request.status_at(ops.now())
+    page = replace(
+        request_page(request, ops.now()),
+        facts=all_facts_of(request, status, LastBackup(*backup) if backup else None),
+        body=(*whole_body(request, status), *_timeline_part(timeline), _events_part(events)),
+        buttons=(),  # who decides does it on the card, which shows that the SQL is in its thread
+        small=(),
     )
-    return Reply(page, {**request_json(request, ops.now()), "events": [event_json(event) for event in events]})
+    told = timeline_json(request, timeline) if timeline else None
+    found = {"events": [event_json(event) for event in events], "timeline": told}
+    return Reply(page, {**request_json(request, ops.now()), **found}, pictured=request.id if timeline else None)
 
 
 def request_json(request: Request, now: datetime) -> dict[str, Any]:
@@ -96,9 +129,18 @@ def event_json(event: Event) -> dict[str, Any]:
     }
 
 
-def _events_part(events: list[Event]) -> Listing:
-    shown = events[-EVENTS_SHOWN:]
-    title = "Events" if len(shown) == len(events) else f"The last {len(shown)} of {len(events)} events"
-    return Listing(
-        title, [(When(one.at), f"  {one.kind.replace('_', ' ')}  ", Who(one.actor), f"  #{one.seq}") for one in shown]
-    )
+def _timeline_part(timeline: Timeline | None) -> list[Source]:
+    return [Source("When it did what", timeline_text(timeline))] if timeline else []
+
+
+def _events_part(events: list[Event]) -> Table:
+    """What happened, without the single steps and statements of a run: those are in `--json`."""
+    told = [one for one in events if one.kind in TOLD]
+    shown = told[-EVENTS_SHOWN:]
+    title = plural(len(events), "event")
+    if len(shown) < len(events):
+        title = f"The last {len(shown)} that matter of {title}; --json at the terminal has all"
+    rows: list[list[Line]] = [
+        [(f"#{one.seq}",), (When(one.at),), (one.kind.replace("_", " "),), (Who(one.actor),)] for one in shown
+    ]
+    return Table(title, ["Event", "When", "What", "By"], rows)

@@ -1,31 +1,58 @@
-"""`status [prod]`: for each target what waits or runs there, and the last backup. Reads the log only, so it is quick."""
+"""`status [prod]`: for each target what waits or runs there, and the last backup. Reads the log only, so it is quick.
 
+Everybody who may speak to the bot may look. No target is asked, so it answers while a database is down, too.
+
+Examples:
+    status           every environment
+    status prod      one of them
+
+See also: show, history
+"""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
+from commands.lock import lock_json
+from commands.page import Code
+from commands.page import Command
 from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
+from commands.page import Tone
 from commands.page import When
 from commands.page import Who
-from commands.pages import migrations
+from commands.page_words import migrations
+from commands.page_words import plural
 from commands.reply import Reply
+from commands.request_page import state_words
+from commands.request_parts import lock_line
 from commands.words import Front
+from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.locking import Lock
+from ops.locking import lock_of
 from ops.requests import Request
 from ops.requests import open_requests
+from ops.status import Status
 from ops.targets import Target
 from ops.targets import all_targets
 from ops.targets import find_target
 
 USAGE = "status [ENVIRONMENT]"
 SUMMARY = "what waits, what runs, and the last backup of each target"
+GROUP = Group.LOOK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS: dict[str, Option] = {}
+
+Marked = tuple[str, Line]
+"""A line with the word that stands before it."""
 
 
 def run(ops: Ops, said: Said) -> Reply:
@@ -34,35 +61,64 @@ def run(ops: Ops, said: Said) -> Reply:
     targets = [find_target(ops.settings, said.arguments[0])] if said.arguments else all_targets(ops.settings)
     view = ops.view
     waiting = [one for one in open_requests(view) if one.status_at(ops.now()).value != "expired"]
-    parts, data = [], []
+    parts: list[Listing] = []
+    data = []
+    locked: list[str] = []
     for target in targets:
         mine = [one for one in waiting if one.target == target.name]
         backup = last_backup(view, target.project, target.environment)
-        lines: list[Line] = [_request_line(ops, one) for one in mine] or [("nothing waits and nothing runs",)]
-        lines.append(
-            ("last backup: ", When(backup[0]), f", {backup[1]['level']}") if backup else ("last backup: none known",)
+        lock = lock_of(view, target.project, target.environment, ops.now())
+        locked += [target.name] if lock else []
+        lines = [_lock_line(lock)] if lock else []
+        lines += [_request_line(one, ops.now()) for one in mine] or (
+            [] if lock else [("free", ("nothing waits and nothing runs",))]
         )
-        parts.append(Listing(f"{target.name} ({target.settings.branch}, {_approvals(target)})", lines))
-        data.append(_json(ops, target, mine, backup[0].isoformat() if backup else None))
-    count = sum(1 for one in waiting if one.target in {target.name for target in targets})
-    headline = f"{count} request{'s' if count != 1 else ''} open" if count else "Nothing waits, nothing runs"
-    return Reply(Page(headline, body=parts), {"targets": data})
+        lines.append(("backup", _backup_line(backup)))
+        title = f"{target.name} ({target.settings.branch}, {_approvals(target)})"
+        parts.append(Listing(title, [line for _, line in lines], [mark for mark, _ in lines]))
+        data.append(_json(ops, target, mine, backup[0].isoformat() if backup else None, lock))
+    mine = [one for one in waiting if one.target in {target.name for target in targets}]
+    headline = f"{plural(len(mine), 'request')} open" if mine else "Nothing waits, nothing runs"
+    headline += f"; {', '.join(locked)} {'is' if len(locked) == 1 else 'are'} locked" if locked else ""
+    tone: Tone = "warning" if any(one.status is Status.INTERRUPTED for one in mine) else "plain"
+    return Reply(Page(headline, body=parts, next=_next(mine, targets), tone=tone), {"targets": data})
 
 
 def _approvals(target: Target) -> str:
     needed = target.settings.approvals
-    return f"{needed} approval{'s' if needed != 1 else ''}" if needed else "no approval needed"
+    return plural(needed, "approval") if needed else "no approval needed"
 
 
-def _request_line(ops: Ops, request: Request) -> Line:
-    words = f"{request.id} is {request.status_at(ops.now()).value}: {migrations(len(request.files))}, "
-    return (words, f"{request.needed - request.missing} of {request.needed} approvals, by ", Who(request.by.id))
+def _lock_line(lock: Lock) -> Marked:
+    return "locked", lock_line(lock)
 
 
-def _json(ops: Ops, target: Target, mine: list[Request], backup_at: str | None) -> dict[str, Any]:
+def _request_line(request: Request, now: datetime) -> Marked:
+    """How one open request stands, in the words of its card."""
+    status = request.status_at(now)
+    what: Line = (Code(request.id), f" {state_words(request, status)} · {migrations(len(request.files))} · by ")
+    line: Line = (*what, Who(request.by.id))
+    if status is Status.WAITING and request.needed:
+        counted = f" · {request.needed - request.missing} of {plural(request.needed, 'approval')} · expires "
+        line = (*line, counted, When(request.expires_at))
+    return {Status.RUNNING: "runs", Status.INTERRUPTED: "blocked"}.get(status, "waits"), line
+
+
+def _backup_line(backup: tuple[datetime, Mapping[str, Any]] | None) -> Line:
+    return ("last proven ", When(backup[0]), f", {backup[1]['level']}") if backup else ("none known",)
+
+
+def _next(mine: Sequence[Request], targets: Sequence[Target]) -> Line:
+    if mine:
+        return (Command(f"show {mine[0].id}"), " tells everything about one.")
+    return ("see what a push would run with ", Command(f"plan {targets[0].environment}"), ".") if targets else ()
+
+
+def _json(ops: Ops, target: Target, mine: list[Request], backup_at: str | None, lock: Lock | None) -> dict[str, Any]:
     return {
         "target": target.name,
         "open": [{"request": one.id, "status": one.status_at(ops.now()).value} for one in mine],
         "last_backup_at": backup_at,
         "approvals": target.settings.approvals,
+        "lock": lock_json(lock),
     }

@@ -4,7 +4,10 @@ import os
 import time
 import uuid
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from audit import AuditError
@@ -18,9 +21,12 @@ from commands.door import line_of
 from commands.door import terminal_actor
 from commands.knock import knock
 from commands.knock import reply_json
+from commands.page import Command
+from commands.page import Line
 from commands.push import push_reply
 from commands.reply import Reply
 from commands.reply import error_reply
+from commands.timeline import write_picture
 from commands.words import Front
 from commands.words import parse
 from commands.words import split_line
@@ -67,14 +73,41 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
             message = f"No door can be made beside the log {settings.log_path}: {error.strerror}. Nothing was done."
             raise OpsError(Reason.LOG_UNAVAILABLE, message, "Look at the folder, its owner and permissions.") from error
         try:
-            try:
-                take_up_orphans(ops, progress)
-            except AuditError as error:
-                progress(f"what a dead process left is left as it is: {error.message}")
+            if words[0].lower().lstrip("/") != "stop":  # which must be in the log before anything goes on
+                _take_up_orphans(ops, progress)
             actor = terminal_actor(os.getuid())
-            return say(ops, line_of(words), actor=actor, front=Front.TERMINAL, act=str(uuid.uuid4()), progress=progress)
+            act = str(uuid.uuid4())
+            reply = say(ops, line_of(words), actor=actor, front=Front.TERMINAL, act=act, progress=progress)
+            return _without_a_bot(reply) if words[0].lower() == "push" else reply
         finally:
             door.close()
+
+
+def _take_up_orphans(ops: Ops, progress: Progress) -> None:
+    try:
+        take_up_orphans(ops, progress)
+    except AuditError as error:
+        progress(f"what a dead process left is left as it is: {error.message}")
+
+
+def _without_a_bot(reply: Reply) -> Reply:
+    """What a push answers where no bot runs: a request that waits for people is shown to them once one does."""
+    if reply.data.get("status") != "waiting":
+        return reply
+    following: Line = (
+        "as soon as the bot runs, its card appears in Slack, and people can decide there; ",
+        Command("bot"),
+        " starts it.",
+    )
+    return replace(reply, page=replace(reply.page, next=following))
+
+
+def draw(words: Sequence[str], answer: Mapping[str, Any], progress: Progress) -> None:
+    """`show … --picture FILE`: the file is this user's, so this process writes it, whoever answered. Raises OpsError."""
+    said = parse(split_line(line_of(words)), Front.TERMINAL)
+    if "picture" in said.options:
+        progress("drawing the timeline")
+        write_picture(answer["reply"], Path(said.options["picture"]).expanduser())
 
 
 def follow(settings: Settings, words: Sequence[str], answer: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -90,7 +123,7 @@ def follow(settings: Settings, words: Sequence[str], answer: dict[str, Any], pro
     duration = said.options["wait"]
     seconds = parse_duration(duration).total_seconds() if duration else None
     try:
-        found = wait_for_end(settings.log_path, answer["request"], seconds=seconds, now=utc_now, told=progress)
+        found = wait_for_end(settings.log_path, answer["request"], seconds=seconds, now=utc_now, progress=progress)
     except AuditError as error:
         return reply_json(_cannot_follow(answer, error))
     reply = push_reply(found, utc_now())

@@ -1,7 +1,11 @@
-"""The words: one module each, found by its file name, and how a typed line becomes one of them."""
+"""The words: one module each, found by its file name, and how a typed line becomes one of them.
 
+What a word says of itself (its usage, options, page) is read from its source: loading all of them takes most of a
+second, which whoever presses Tab or asks for help does not have.
+"""
+
+import ast
 import importlib
-import pkgutil
 import re
 import shlex
 from collections.abc import Callable
@@ -11,21 +15,53 @@ from dataclasses import dataclass
 from dataclasses import field
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
 from typing import Protocol
 
-import commands
-from commands.reply import Reply
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.layer import Ops
 from ops.masking import mask_intake
 from ops.people import Actor
-from ops.targets import nearest
+
+if TYPE_CHECKING:
+    from commands.reply import Reply
+    from ops.layer import Ops
 
 
 class Front(StrEnum):
     SLACK = "slack"
     TERMINAL = "terminal"
+
+
+class Group(StrEnum):
+    """What somebody has in mind when they look for a word; the order is that of a deploy."""
+
+    ASK = "plan and ask"
+    DECIDE = "decide"
+    LOOK = "look"
+    LOG = "the log"
+    SETUP = "set up"
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A word for whoever has the shell; no module of this package carries it out for others."""
+
+    usage: str
+    summary: str
+    group: Group = Group.SETUP
+
+
+TOOLS = {
+    "init": Tool("init [OPTIONS]", "write a first configuration and make an empty log"),
+    "doctor": Tool("doctor", "say what is wrong with configuration, log, tokens, databases, tools"),
+    "demo": Tool("demo [--play] [--port PORT]", "put a Slack, a Postgres and an example project on your desk"),
+    "bot": Tool("bot [--http] [--host HOST] [--port PORT]", "serve Slack: in Socket Mode, or over HTTP"),
+    "completion": Tool("completion bash|zsh|fish", "print what makes the shell complete words and names"),
+    "audit": Tool("audit create|verify|query|export [OPTIONS]", "make, check, search and export the log", Group.LOG),
+}
 
 
 @dataclass(frozen=True)
@@ -44,16 +80,27 @@ class Said:
         """The single argument that this word needs. Raises OpsError(BAD_USAGE) that says what is missing."""
         if len(self.arguments) == 1:
             return self.arguments[0]
-        problem = f"`{self.word}` needs {what}" if not self.arguments else f"`{self.word}` takes one {what}"
+        article = "an" if what[0] in "aeiou" else "a"
+        problem = f"`{self.word}` needs {article} {what}" if not self.arguments else f"`{self.word}` takes one {what}"
         raise OpsError(Reason.BAD_USAGE, f"{problem}.", f"Type `{usage_of(self.word)}`.")
 
 
 @dataclass(frozen=True)
 class Option:
-    """A `--name` of a word. `value` is the pattern of what may follow; empty for a flag; `needed` when it must follow."""
+    """A `--name` of a word. `value` is the pattern of what may follow; empty for a flag; `needed` when it must follow.
+
+    `takes` says in words what the value is, `help` in one line what the option does. `choices` is a closed list.
+    """
 
     value: str = ""
     needed: bool = False
+    takes: str = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+    def is_fit(self, value: str) -> bool:
+        """Whether this may be the option's value."""
+        return value in self.choices if self.choices else bool(self.value and re.fullmatch(self.value, value))
 
 
 class Word(Protocol):
@@ -61,25 +108,93 @@ class Word(Protocol):
 
     USAGE: str
     SUMMARY: str
+    GROUP: Group
     FRONTS: frozenset[Front]
     OPTIONS: Mapping[str, Option]
 
-    def run(self, ops: Ops, said: Said) -> Reply: ...
+    def run(self, ops: "Ops", said: Said) -> "Reply": ...
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a word says of itself; `doc` is its module's docstring."""
+
+    name: str
+    usage: str
+    summary: str
+    group: Group
+    fronts: frozenset[Front]
+    options: Mapping[str, Option]
+    doc: str
+
+
+_SAID_OF_ITSELF = {"USAGE", "SUMMARY", "GROUP", "FRONTS", "OPTIONS"}
+
+
+@cache
+def declared_words() -> Mapping[str, Declared]:
+    """What every word says of itself, in the order of the alphabet, without loading one of them."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return {file.stem: found for file in files if (found := _declared(file)) is not None}
+
+
+def _declared(file: Path) -> Declared | None:
+    """What one module says of itself, None when it is no word."""
+    source = file.read_text(encoding="utf-8")
+    if "\nUSAGE = " not in source:
+        return None
+    tree = ast.parse(source)
+    said: dict[str, Any] = {}
+    for node in tree.body:
+        match node:
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _SAID_OF_ITSELF:
+                said[name] = _value(value)
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if name in _SAID_OF_ITSELF:
+                said[name] = _value(value)
+    return Declared(
+        name=file.stem,
+        usage=said["USAGE"],
+        summary=said["SUMMARY"],
+        group=said["GROUP"],
+        fronts=said["FRONTS"],
+        options=said["OPTIONS"],
+        doc=ast.get_docstring(tree) or "",
+    )
+
+
+def _value(node: ast.expr) -> Any:
+    """A value written out in the source; only what a word says of itself may be in it."""
+    match node:
+        case ast.Attribute(value=ast.Name(id="Front"), attr=name):
+            return Front[name]
+        case ast.Attribute(value=ast.Name(id="Group"), attr=name):
+            return Group[name]
+        case ast.Call(func=ast.Name(id="frozenset"), args=[ast.Set(elts=found)]):
+            return frozenset(map(_value, found))
+        case ast.Call(func=ast.Name(id="Option"), args=given, keywords=named):
+            return Option(*map(_value, given), **{str(one.arg): _value(one.value) for one in named})
+        case ast.Dict(keys=keys, values=values):
+            return {_value(key): _value(value) for key, value in zip(keys, values, strict=True) if key is not None}
+        case _:
+            return ast.literal_eval(node)
 
 
 @cache
 def all_words() -> Mapping[str, Word]:
-    """Every word by name, in the order of the alphabet: each module of this package that has `run`."""
-    found = {}
-    for module in pkgutil.iter_modules(commands.__path__):
-        loaded = importlib.import_module(f"commands.{module.name}")
-        if hasattr(loaded, "USAGE"):
-            found[module.name] = loaded
-    return found
+    """Every word by name, loaded, in the order of the alphabet."""
+    return {name: importlib.import_module(f"commands.{name}") for name in declared_words()}
 
 
 def usage_of(word: str) -> str:
-    return all_words()[word].USAGE
+    return declared_words()[word].usage
+
+
+def _meant(said: str, known: Sequence[str], mark: str) -> str:
+    """A question that names what was probably meant, or nothing."""
+    from ops.targets import nearest  # only a mistake needs it, and the settings that come with it take their time
+
+    near = nearest(said, known)
+    return f" Did you mean {mark.format(near)}?" if near else ""
 
 
 _FORGIVEN = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "‚": "'", "—": "--"})
@@ -126,13 +241,13 @@ def parse(words: Sequence[str], front: Front) -> Parsed:
     if not words:
         return Parsed("help", (), {})
     word = words[0].lower().lstrip("/")
-    known = [name for name, module in all_words().items() if front in module.FRONTS]
-    if word not in all_words():
-        near = nearest(word, known)
+    known = [name for name, declared in declared_words().items() if front in declared.fronts]
+    if word not in declared_words():
+        typed = [*known, *TOOLS] if front is Front.TERMINAL else known
         raise OpsError(
             Reason.UNKNOWN_WORD,
-            f"There is no word {_said(words[0])!r}." + (f" Did you mean `{near}`?" if near else ""),
-            f"These are: {', '.join(known)}.",
+            f"There is no word {_said(words[0])!r}.{_meant(word, typed, '`{}`')}",
+            f"These are: {', '.join(sorted(typed))}.",
         )
     if word not in known:
         raise OpsError(
@@ -151,7 +266,7 @@ def _said(text: str) -> str:
 
 def _options(word: str, rest: Sequence[str]) -> tuple[tuple[str, ...], dict[str, str]]:
     """`--name value`, `--name=value` and `--name` apart from the arguments."""
-    allowed = all_words()[word].OPTIONS
+    allowed = declared_words()[word].options
     arguments: list[str] = []
     options: dict[str, str] = {}
     waiting = list(rest)
@@ -163,15 +278,31 @@ def _options(word: str, rest: Sequence[str]) -> tuple[tuple[str, ...], dict[str,
         name, has_value, value = part[2:].partition("=")
         option = allowed.get(name)
         if option is None:
-            near = nearest(name, sorted(allowed))
             raise OpsError(
                 Reason.BAD_USAGE,
-                f"`{word}` has no option --{_said(name)}." + (f" Did you mean --{near}?" if near else ""),
+                f"`{word}` has no option --{_said(name)}.{_meant(name, sorted(allowed), '--{}')}",
                 f"Type `{usage_of(word)}`.",
             )
-        if not has_value and option.value and waiting and re.fullmatch(option.value, waiting[0]):
+        follows = waiting[0] if waiting and not has_value else ""
+        if follows and option.is_fit(follows):
             value = waiting.pop(0)
-        if (value and not re.fullmatch(option.value, value)) or (option.needed and not value):
-            raise OpsError(Reason.BAD_USAGE, f"--{name} does not take {_said(value)!r}.", f"Type `{usage_of(word)}`.")
+        if (value and not option.is_fit(value)) or (option.needed and not value):
+            raise OpsError(Reason.BAD_USAGE, _unfit(name, option, value or follows), f"Type `{usage_of(word)}`.")
+        if follows and not value and _looks_meant(follows, option):
+            raise OpsError(Reason.BAD_USAGE, _unfit(name, option, follows), f"Type `{usage_of(word)}`.")
         options[name] = value
     return tuple(arguments), options
+
+
+def _unfit(name: str, option: Option, value: str) -> str:
+    """What an option takes, beside what it was given; what begins with a dash was no value."""
+    if not option.takes:
+        return f"--{name} takes no value, not {_said(value)!r}."
+    given = f", not {_said(value)!r}" if value and not value.startswith("-") else ""
+    return f"--{name} takes {option.takes}{given}."
+
+
+def _looks_meant(follows: str, option: Option) -> bool:
+    """Whether what follows an option that may stand alone was meant as its value, such as `--wait 5x`: no word takes
+    an argument that begins with a digit."""
+    return bool(option.value) and follows[:1].isdigit()

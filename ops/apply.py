@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import TypeVar
 
 import psycopg
@@ -20,6 +21,7 @@ from ops.apply_journal import Journal
 from ops.apply_journal import Patience
 from ops.apply_journal import Work
 from ops.apply_session import Session
+from ops.apply_session import Sessions
 from ops.apply_session import open_session
 from ops.apply_session import session_failed
 from ops.apply_statements import meaning_of
@@ -57,6 +59,7 @@ def apply_migration(
     journal: Journal,
     stop: Callable[[], bool],
     expect_history: Sequence[str],
+    sessions: Sessions | None = None,
 ) -> Applied:
     """Run one file and write its history row. `connect` opens a session of the target; `stop` is asked from any thread.
 
@@ -64,12 +67,18 @@ def apply_migration(
     SQL_FAILED, STOPPED, LOCK_TIMEOUT (who is in the way), PLAN_CHANGED (the history is another), PLAN_BLOCKED (the file
     cannot be run, nothing was sent), CONNECTION_LOST (guard or session; what ran was rolled back), OUTCOME_UNKNOWN, and
     what `connect` raises. The sentence says what of the file remains, and `details["remains"]` too (empty: nothing).
-    What the journal raises comes through, after a rollback.
+    What the journal raises comes through, after a rollback. `sessions` passes a session that a plain file left like
+    new on to the next file of a run; without it every file has a new one.
     """
     refuse_unrunnable(migration)
-    work = Work(migration, connect, guard, patience, journal, stop, tuple(sorted(expect_history)))
+    history = tuple(sorted(expect_history))
+    work = Work(migration, connect, guard, patience, journal, stop, history, sessions or Sessions())
     began = time.monotonic()
-    catalog_sha256 = _in_one_transaction(work) if work.is_one_transaction else _in_parts(work)
+    try:
+        catalog_sha256 = _in_one_transaction(work) if work.is_one_transaction else _in_parts(work)
+    finally:
+        if sessions is None:
+            work.sessions.close()
     seconds = round(time.monotonic() - began, 3)
     journal.file_applied(migration.version, catalog_sha256, seconds)
     return Applied(migration.version, len(migration.statements), seconds, catalog_sha256)
@@ -86,7 +95,8 @@ def finish_migration(
     expect_history: Sequence[str],
 ) -> Applied:
     """Write the history row of a file whose every statement is on the target, after a crash just before it. As above."""
-    work = Work(migration, connect, guard, patience, journal, stop, tuple(sorted(expect_history)))
+    history = tuple(sorted(expect_history))
+    work = Work(migration, connect, guard, patience, journal, stop, history, Sessions())
     began = time.monotonic()
     with open_session(work) as session:
         catalog_sha256 = _row_alone(work, session, _LockWaits(work), len(migration.statements))
@@ -157,8 +167,10 @@ def _in_parts(work: Work) -> str:
 
 def _row_alone(work: Work, session: Session, waits: "_LockWaits", done: int) -> str:
     session.limit(work.patience.lock_timeout_seconds)
+    session.watch.let_finish()  # a stop that left a whole file without its row would have the next push run it again
     remains = _remains(work.migration, done)
-    row_alone = Transaction(work, session, len(work.migration.segments), with_row=True, remains=remains)
+    finishing = replace(work, stop=lambda: False)
+    row_alone = Transaction(finishing, session, len(work.migration.segments), with_row=True, remains=remains)
     return waits.until_done(row_alone.run, remains)
 
 

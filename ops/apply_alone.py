@@ -112,7 +112,7 @@ class Alone:
             self._finished(Outcome.FAILED, said)
         remains = f"{_left_sentence(left)} {self.remains}".strip()
         if session.watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
-            raise work.stopped(remains) from None
+            raise work.stopped(remains, self.index, drop_first(left)) from None
         if no_lock:
             raise lock_timeout(work, remains, session.watch.blockers) from None
         raise sql_failed(describe(error, work.migration, self.index), remains, drop_first(left)) from None

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import Protocol
 
@@ -13,6 +14,9 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
 from ops.migrations import Migration
+
+if TYPE_CHECKING:
+    from ops.apply_session import Sessions
 
 
 class Outcome(StrEnum):
@@ -56,7 +60,10 @@ class CommitIntent:
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of an intent. `detail` says in words what went wrong or what was left, and is empty otherwise."""
+    """What became of an intent. `detail` says in words what went wrong or what was left, and is empty otherwise.
+
+    `each_seconds`: how long the statements of a transaction took that ended, in their order.
+    """
 
     version: str
     segment: int
@@ -64,6 +71,7 @@ class Finished:
     outcome: Outcome
     seconds: float
     detail: str = ""
+    each_seconds: tuple[float, ...] = ()
 
 
 class Journal(Protocol):
@@ -114,6 +122,7 @@ class Work:
     journal: Journal
     stop: Callable[[], bool]
     expect_history: tuple[str, ...]
+    sessions: "Sessions"
 
     @property
     def is_one_transaction(self) -> bool:
@@ -125,13 +134,14 @@ class Work:
         if self.stop():
             raise self.stopped(remains)
 
-    def stopped(self, remains: str) -> OpsError:
-        return ended(
-            Reason.STOPPED,
-            f"{self.migration.filename} was stopped.",
-            remains,
-            "What is still to be done can be pushed again.",
-        )
+    def stopped(self, remains: str, cancelled: int | None = None, hint: str = "") -> OpsError:
+        """How a file ended that somebody stopped; `cancelled` is the statement that was on its way just then."""
+        filename = self.migration.filename
+        if cancelled is None:
+            said = f"{filename} was stopped between two statements."
+        else:
+            said = f"{filename}: the statement at line {self.migration.statements[cancelled].line} was cancelled."
+        return ended(Reason.STOPPED, said, remains, hint or "What is still to be done can be pushed again.")
 
     def check_history(self, versions: tuple[str, ...]) -> None:
         """Raises OpsError(PLAN_CHANGED) when the history is not what the plan was made for."""

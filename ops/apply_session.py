@@ -6,14 +6,18 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
+from typing import Any
 
 import psycopg
 
+from ops.apply_history import KnownHistory
 from ops.apply_journal import Intent
 from ops.apply_journal import Work
 from ops.apply_journal import ended
 from ops.apply_watch import Watch
+from ops.catalog import KnownCatalog
 from ops.database import Connection
+from ops.database import is_lost
 from ops.database import restore_role
 from ops.database import use_migration_role
 from ops.errors import OpsError
@@ -33,6 +37,10 @@ class Session:
 
     def __init__(self, work: Work, connection: Connection) -> None:
         self.connection = connection
+        self.history = KnownHistory()
+        self.catalog: KnownCatalog | None = None
+        self.is_like_new = False
+        """After a plain file that succeeded: the next one may have this session."""
         self._limits: dict[str, str] = {}
         self._wanted: dict[str, str] = {}
         if work.patience.statement_timeout_seconds:
@@ -44,23 +52,27 @@ class Session:
             """
         ).fetchone()
         self.pid, self.started_at = (int(row[0]), str(row[1])) if row else (0, "")
-        self.watch = Watch(connection, self.pid, work.guard, work.stop)
+        self.watch = Watch(connection, self.pid, self.started_at, work.guard, work.stop)
 
-    def run(self, text: str) -> None:
+    def run(self, text: str) -> "psycopg.Cursor[tuple[Any, ...]]":
         """Send one statement as it is (`%` means nothing), watched; then put back what it may have moved: limits, role.
 
-        Raises psycopg.Error.
+        Returns its result, at the first of several. Raises psycopg.Error.
         """
         with self.watch.over():
-            self.connection.execute(text.encode(), prepare=False)
+            cursor = self.connection.execute(text.encode(), prepare=False)
         if _MAY_DROP_LIMITS.search(text):
             self._keep_limits()
         if _MAY_RESET_ROLE.search(text):
             self._keep_role()
+        return cursor
 
     def limit(self, lock_timeout_seconds: float) -> None:
         """From now on, wait this long for a lock; a limit that the file set for itself stays."""
-        self._wanted["lock_timeout"] = _milliseconds(lock_timeout_seconds)
+        wanted = _milliseconds(lock_timeout_seconds)
+        if self.is_like_new and self._wanted.get("lock_timeout") == wanted:
+            return  # nobody has touched it since
+        self._wanted["lock_timeout"] = wanted
         self._keep_limits()
 
     def intent(self, version: str, segment: int, statements: Iterable[int], texts: Iterable[str]) -> Intent:
@@ -99,9 +111,45 @@ def _milliseconds(seconds: float) -> str:
     return f"{max(round(seconds * 1000), 1)}ms"  # 0 would be no limit
 
 
+class Sessions:
+    """The session that a plain file left like new, for the next file of the same run; closed at the end of the run."""
+
+    def __init__(self) -> None:
+        self._kept: Session | None = None
+
+    def take(self) -> Session | None:
+        kept, self._kept = self._kept, None
+        return kept
+
+    def keep(self, session: Session) -> None:
+        self._kept = session
+
+    def close(self) -> None:
+        kept = self.take()
+        if kept is not None:
+            kept.watch.close()
+            kept.connection.close()
+
+
 @contextmanager
 def open_session(work: Work) -> Iterator[Session]:
-    """A fresh session with the second lock, closed at the end. Raises OpsError as `connect` does, or TARGET_BUSY."""
+    """A session with the second lock that is new, or like new; closed at the end unless it still is like new.
+
+    Raises OpsError as `connect` does, or TARGET_BUSY.
+    """
+    session = work.sessions.take() or _new_session(work)
+    try:
+        session.limit(work.patience.lock_timeout_seconds)
+        yield session
+    finally:
+        if session.is_like_new and not is_lost(session.connection):
+            work.sessions.keep(session)
+        else:
+            session.watch.close()
+            session.connection.close()
+
+
+def _new_session(work: Work) -> Session:
     connection = work.connect()
     try:
         try:
@@ -110,13 +158,10 @@ def open_session(work: Work) -> Iterator[Session]:
             session = Session(work, connection)
         except psycopg.Error as error:
             raise session_failed(work, error, "") from None
-        try:
-            session.limit(work.patience.lock_timeout_seconds)
-            yield session
-        finally:
-            session.watch.close()
-    finally:
+    except BaseException:
         connection.close()
+        raise
+    return session
 
 
 def session_failed(work: Work, error: psycopg.Error, remains: str) -> OpsError:

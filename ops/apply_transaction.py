@@ -1,29 +1,40 @@
 """Statements in one transaction, with the history row where it belongs to them: all of it or nothing."""
 
+import json
 import time
 from typing import NoReturn
 
 import psycopg
 
+from ops.apply_history import question
 from ops.apply_indexes import refuse_hidden_index
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
 from ops.apply_journal import Outcome
 from ops.apply_journal import Work
 from ops.apply_journal import ended
+from ops.apply_plain import touched_relations
 from ops.apply_recovery import settle
 from ops.apply_session import Session
 from ops.apply_statements import meaning_of
 from ops.blockers import Blocker
+from ops.catalog import KnownCatalog
+from ops.catalog import catalog_hash
+from ops.catalog import prepare_to_look_again
 from ops.database import is_lost
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.fingerprint import catalog_hash
 from ops.history import insert_row
-from ops.history import read_versions
 from ops.sql_errors import SqlError
 from ops.sql_errors import describe
 from ops.sql_errors import outcome_unknown
+
+# One message: a lock that is waited for is waited for in here.
+_BEGIN = "BEGIN; LOCK TABLE supabase_migrations.schema_migrations IN SHARE ROW EXCLUSIVE MODE"
+_NUMBERS = """
+    SELECT to_regclass(concat_ws('.', quote_ident(names.part[1]), quote_ident(names.part[2])))::oid
+    FROM (SELECT ARRAY[one ->> 0, one ->> 1] AS part FROM jsonb_array_elements(%(names)s::jsonb) AS one) AS names
+"""
 
 
 class LockUnavailableError(Exception):
@@ -48,15 +59,19 @@ class Transaction:
         self.remains = remains
         migration = work.migration
         self.statements = migration.segments[segment].statements if segment < len(migration.segments) else ()
+        self._touched = touched_relations(migration) if with_row and work.is_one_transaction else None
         self._running: int | None = None
         self._commit: CommitIntent | None = None
         self._began = 0.0
+        self._each_seconds: list[float] = []
 
     def run(self) -> str:
         """Returns the catalog hash that it left. Raises LockUnavailableError, or OpsError: SQL_FAILED, STOPPED,
         PLAN_CHANGED, CONNECTION_LOST (rolled back), OUTCOME_UNKNOWN (only: the connection ended during COMMIT)."""
         migration = self.work.migration
-        self.work.guard.check()
+        if not self.session.is_like_new:  # else it was asked a moment ago, before the last COMMIT
+            self.work.guard.check()
+        self.session.is_like_new = False
         texts = [migration.statements[index].text for index in self.statements]
         intent = self.session.intent(migration.version, self.segment, self.statements, texts)
         self.session.watch.forget()
@@ -77,18 +92,21 @@ class Transaction:
             self.session.roll_back()
             raise
         self._finished(Outcome.DONE)
+        self.session.is_like_new = self._touched is not None
         return catalog_sha256
 
     def _run(self) -> str:
         work, session = self.work, self.session
-        session.run("BEGIN")
-        session.run("LOCK TABLE supabase_migrations.schema_migrations IN SHARE ROW EXCLUSIVE MODE")
-        work.check_history(read_versions(session.connection))
+        answers = session.run(f"{_BEGIN}; {question(work.migration.version)}")
+        while answers.nextset():
+            pass  # on to the last
+        session.history.check(session.connection, work, answers.fetchone())
 
         for index in self.statements:
             text = work.migration.statements[index].text
             meaning = meaning_of(text)
             if meaning.steers:
+                self._each_seconds.append(0.0)
                 continue  # the file's own BEGIN and COMMIT are this transaction's
             if session.watch.cancelled:
                 raise work.stopped(self.remains)
@@ -97,27 +115,56 @@ class Transaction:
                 work.guard.check()
             refuse_hidden_index(session.connection, meaning.builds, work.migration.filename)
             self._running = index
+            sent = time.monotonic()
             session.run(text)
+            self._each_seconds.append(round(time.monotonic() - sent, 4))
             self._check_transaction()
         self._running = None
 
-        # What is deferred fails here, where it can be told, rather than in COMMIT.
-        session.run("SET CONSTRAINTS ALL IMMEDIATE")
-        session.restore_role()
-        if self.with_row:
-            insert_row(session.connection, work.migration)
-        catalog_sha256 = catalog_hash(session.connection)
+        catalog_sha256, xid = self._end_plainly() if self._touched is not None else self._end()
         if session.watch.cancelled:
             raise work.stopped(self.remains)
         work.check_stop(self.remains)
         work.guard.check()
-        self._commit_now(catalog_sha256)
+        self._commit_now(catalog_sha256, xid)
         return catalog_sha256
 
-    def _commit_now(self, catalog_sha256: str) -> None:
+    def _end(self) -> tuple[str, str]:
+        """Behind the last statement: the schema's hash and the transaction's number."""
+        session = self.session
+        # What is deferred fails here, where it can be told, rather than in COMMIT.
+        session.run("SET CONSTRAINTS ALL IMMEDIATE")
+        session.restore_role()
+        if self.with_row:
+            insert_row(session.connection, self.work.migration)
+        catalog_sha256 = catalog_hash(session.connection)
+        row = session.connection.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
+        return catalog_sha256, str(row[0]) if row else ""
+
+    def _end_plainly(self) -> tuple[str, str]:
+        """The same for a plain file: its role is what it was, and nobody but itself has touched what it touched."""
+        session = self.session
+        numbers = self._numbers()
+        with session.watch.over(), session.connection.pipeline():
+            session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            insert_row(session.connection, self.work.migration)
+            if session.catalog is not None:
+                return session.catalog.sha256_after(session.connection, numbers)
+        session.catalog = KnownCatalog(session.connection)
+        prepare_to_look_again(session.connection)
+        return session.catalog.sha256_after(session.connection, numbers)
+
+    def _numbers(self) -> list[int]:
+        """The numbers of the relations that the file changed without having made them."""
+        names = [[name.schema, name.name] for name in self._touched or ()]
+        if not names:
+            return []
+        rows = self.session.connection.execute(_NUMBERS, {"names": json.dumps(names)}).fetchall()
+        return [int(row[0]) for row in rows if row[0] is not None]
+
+    def _commit_now(self, catalog_sha256: str, xid: str) -> None:
         connection = self.session.connection
-        row = connection.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
-        commit = CommitIntent(self.work.migration.version, self.segment, str(row[0]) if row else "", catalog_sha256)
+        commit = CommitIntent(self.work.migration.version, self.segment, xid, catalog_sha256)
         self.work.journal.commit_intended(commit)
         self._commit = commit
         connection.execute("COMMIT")
@@ -149,7 +196,7 @@ class Transaction:
             raise LockUnavailableError(session.watch.blockers) from None
         self._finished(Outcome.ROLLED_BACK, f"SQLSTATE {error.sqlstate or 'unknown'}")
         if session.watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
-            raise self.work.stopped(self.remains) from None
+            raise self.work.stopped(self.remains, self._running) from None
         raise sql_failed(describe(error, self.work.migration, self._running), self.remains) from None
 
     def _lost(self) -> OpsError:
@@ -163,7 +210,15 @@ class Transaction:
     def _finished(self, outcome: Outcome, detail: str = "") -> None:
         seconds = round(time.monotonic() - self._began, 3)
         self.work.journal.segment_finished(
-            Finished(self.work.migration.version, self.segment, self.statements, outcome, seconds, detail)
+            Finished(
+                self.work.migration.version,
+                self.segment,
+                self.statements,
+                outcome,
+                seconds,
+                detail,
+                tuple(self._each_seconds),
+            )
         )
 
 

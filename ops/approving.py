@@ -9,6 +9,8 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.locking import Lock
+from ops.locking import lock_of
 from ops.masking import mask_intake
 from ops.people import Actor
 from ops.policy import Directory
@@ -31,10 +33,14 @@ PREFIX_LENGTH = 16
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision that was recorded. `missing` is how many more people must say yes (0: it is cleared)."""
+    """A decision that was recorded. `missing` is how many more people must say yes (0: it is cleared).
+
+    `lock` is what keeps a cleared request from starting, if somebody locked its target.
+    """
 
     request: Request
     missing: int
+    lock: Lock | None = None
 
 
 def approve(
@@ -47,7 +53,7 @@ def approve(
     """
     request = find_request(ops.view, number)
     if ops.view.act(f"{act}:approved"):
-        return Decided(request, request.missing)
+        return Decided(request, request.missing, _lock_on(ops, request))
     directory = _directory(ops, request, actor)
     requester_is, actor_is = ops.requester_is(request.by), ops.requester_is(actor)
     decision = may_approve(request, actor, directory, requester_is, ops.now(), actor_is)
@@ -69,7 +75,7 @@ def approve(
 
     ops.log.transact(decide, id=f"{act}:approved")
     approved = find_request(ops.view, number)
-    return Decided(approved, missing_approvals(approved, directory, requester_is))
+    return Decided(approved, missing_approvals(approved, directory, requester_is), _lock_on(ops, approved))
 
 
 def reject(ops: Ops, number: str, actor: Actor, act: str, prefix: str | None, because: str) -> Decided:
@@ -151,6 +157,10 @@ def supersede(ops: Ops, request: Request, changed: list[str]) -> None:
     ops.log.transact(decide)
     reason = Reason.POLICY_CHANGED if changed == ["the policy"] else Reason.PLAN_CHANGED
     raise OpsError(reason, message, f"Make a new plan and ask again: `push {request.environment}`.", exit_code=3)
+
+
+def _lock_on(ops: Ops, request: Request) -> Lock | None:
+    return lock_of(ops.view, request.project, request.environment, ops.now())
 
 
 def _directory(ops: Ops, request: Request, actor: Actor) -> Directory:

@@ -6,6 +6,8 @@ import re
 import secrets
 import shutil
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from dataclasses import dataclass
 from datetime import UTC
@@ -117,6 +119,12 @@ def take_backup(
     except psycopg.Error as error:
         said = error.diag.message_primary or "the connection was lost"
         raise OpsError(Reason.BACKUP_NOT_PROVEN, f"The target could not be read: {said}.", exit_code=1) from error
+    with _gone_when_stopped(dumped.archive):
+        return _prove(dumped, level, started, progress, stop)
+
+
+def _prove(dumped: _Dumped, level: Level, started: float, progress: Progress, stop: Stop) -> BackupProof:
+    """Everything after the dump, without a session on the target."""
     sha256 = attended(lambda: _sha256(dumped.archive), tell=lambda: progress("computing the checksum", None), stop=stop)
     _write_checksum(dumped.archive, sha256)
 
@@ -152,7 +160,7 @@ def check_backup(
     """
     path = Path(archive)
     try:
-        wanted = sha256 or path.with_name(path.name + ".sha256").read_text().split()[0]
+        wanted = sha256 or _checksum_of(path).read_text().split()[0]
         found = attended(lambda: _sha256(path), tell=lambda: progress("reading the backup again", None), stop=stop)
     except (OSError, IndexError):
         return (f"The backup {path.name} or its checksum cannot be read.",)
@@ -178,6 +186,18 @@ def unreadable_block(
     return f"The backup {archive.name} cannot be read to its end: {_first_error(finished)}"
 
 
+@contextmanager
+def _gone_when_stopped(archive: Path) -> Iterator[None]:
+    """Who stops a backup wants none: a copy of the rows that nobody proved, and no log names, is not left about."""
+    try:
+        yield
+    except OpsError as error:
+        if error.reason is Reason.STOPPED:
+            archive.unlink(missing_ok=True)
+            _checksum_of(archive).unlink(missing_ok=True)
+        raise
+
+
 def _dump_under_snapshot(
     database_url: str, level: Level, folder: Path, label: str, tools_bin: str, progress: Progress, stop: Stop
 ) -> _Dumped:
@@ -196,15 +216,16 @@ def _dump_under_snapshot(
         _require_room(folder, catalog.database_bytes)
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", label).strip("-.")[:80] or "backup"
         archive = folder.resolve() / f"{name}-{taken_at:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}.dump"
-        _run_pg_dump(database_url, snapshot, tools, archive, progress, stop)
-        contents = read_contents(
-            snapshot.connection,
-            catalog.tables,
-            with_hash=level is Level.IDENTICAL,
-            words="reading the target's",
-            progress=progress,
-            stop=stop,
-        )
+        with _gone_when_stopped(archive):
+            _run_pg_dump(database_url, snapshot, tools, archive, progress, stop)
+            contents = read_contents(
+                snapshot.connection,
+                catalog.tables,
+                with_hash=level is Level.IDENTICAL,
+                words="reading the target's",
+                progress=progress,
+                stop=stop,
+            )
     return _Dumped(archive, taken_at, catalog, contents, tools, scratch_tools, files)
 
 
@@ -310,8 +331,12 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def _checksum_of(archive: Path) -> Path:
+    return archive.with_name(archive.name + ".sha256")
+
+
 def _write_checksum(archive: Path, sha256: str) -> None:
-    path = archive.with_name(archive.name + ".sha256")
+    path = _checksum_of(archive)
     path.touch(mode=0o600)
     with path.open("w") as file:
         file.write(f"{sha256}  {archive.name}\n")

@@ -20,6 +20,7 @@ class Reason(StrEnum):
     LOG_UNAVAILABLE = "log_unavailable"
     LOG_DAMAGED = "log_damaged"
     NOT_AT_THIS_FRONT = "not_at_this_front"
+    OTHER_VERSION = "other_version"
 
     # what was found (exit 1 or 2)
     REPOSITORY_UNAVAILABLE = "repository_unavailable"
@@ -28,6 +29,7 @@ class Reason(StrEnum):
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_REFUSED = "target_refused"
     TOOLS_MISSING = "tools_missing"
+    PICTURE_FAILED = "picture_failed"
     UNEXPECTED = "unexpected"
 
     # refused by policy (exit 3)
@@ -55,11 +57,13 @@ class Reason(StrEnum):
     FORGED_VALUE = "forged_value"
     EXPIRED = "expired"
     NOT_WAITING = "not_waiting"
+    NOT_RUNNING = "not_running"
     DIGEST_NEEDED = "digest_needed"
 
     # somebody or something is in the way (exit 5)
     TARGET_BUSY = "target_busy"
     TARGET_BLOCKED = "target_blocked"
+    TARGET_LOCKED = "target_locked"
     LOCK_TIMEOUT = "lock_timeout"
 
     # a run ended (exit 1)

@@ -13,6 +13,7 @@ from ops.approving import note_expiry
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.locking import lock_of
 from ops.requesting import note_who_counts
 from ops.requesting import pick_up
 from ops.requests import Request
@@ -104,6 +105,8 @@ class Foreman:
                 self._hand_over(request, resumed=True)
             elif status is Status.WAITING:
                 pick_up(self._ops, request)
+                if lock_of(self._ops.view, request.project, request.environment, now) is not None:
+                    return  # it may be approved meanwhile; the next look starts it when the lock has ended
                 if is_cleared(self._ops, request):
                     self._hand_over(request, resumed=False)
                 elif request.needed and len(request.approvals) >= request.needed:

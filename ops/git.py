@@ -50,6 +50,7 @@ _SETTINGS = (
 )
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+FILE_LIMIT_BYTES = 8 * 2**20
 _SHOWN_CHARACTERS = 400
 _STDERR_BYTES = 64 * 1024
 _GRACE_SECONDS = 2
@@ -242,6 +243,21 @@ class Objects:
         if named != sha:
             raise _damaged(f"{what} ({sha[:12]}) is damaged in the mirror of the repository")
         return content
+
+
+def read_tree(objects: Objects, sha: str, what: str) -> dict[bytes, tuple[str, str]]:
+    """Mode and object of each entry by its name, as the tree's bytes say. Raises OpsError(REPOSITORY_REFUSED)."""
+    content = objects.read(sha, "tree", what=what, limit_bytes=FILE_LIMIT_BYTES)
+    entries: dict[bytes, tuple[str, str]] = {}
+    at = 0
+    while at < len(content):
+        end = content.find(b"\0", at)
+        mode, _, name = content[at:end].partition(b" ")
+        at = end + 21
+        if end < 0 or at > len(content) or name in entries or name in {b"", b".", b".."} or b"/" in name:
+            raise OpsError(Reason.REPOSITORY_REFUSED, f"{what} is malformed: an entry's name cannot be.")
+        entries[name] = (mode.decode(errors="replace").lstrip("0"), content[end + 1 : at].hex())
+    return entries
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

@@ -190,6 +190,24 @@ def is_settled(connection: Connection, pid: int, backend_start: str) -> bool:
     return row is None or (bool(row[0]) and is_migrating_lock_free(connection))
 
 
+def cancel_statement(connection: Connection, pid: int, backend_start: str) -> bool:
+    """Cancel what exactly this backend runs, whoever has its number later; its session goes on. False: it cannot be.
+
+    Never to be called while the backend may be at its COMMIT.
+    """
+    try:
+        row = connection.execute(
+            """
+            SELECT pg_catalog.pg_cancel_backend(pid) FROM pg_catalog.pg_stat_activity
+            WHERE pid = %s AND backend_start = %s::timestamptz
+            """,
+            (pid, backend_start),
+        ).fetchone()
+    except psycopg.errors.InsufficientPrivilege:
+        return False  # the login of the backend is above the role that this session acts as
+    return row is not None and bool(row[0])
+
+
 def _take(connection: Connection, key: int, target_name: str, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while True:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -90,8 +91,15 @@ def read_history(connection: Connection, migrations: Sequence[Migration] = ()) -
     """
     rows = tuple(sorted(_read(connection), key=lambda row: row.version))
     files = {migration.version: migration for migration in migrations}
+    return with_statements(connection, rows, files)
+
+
+def with_statements(
+    connection: Connection, rows: tuple[HistoryRow, ...], files: Mapping[str, Migration]
+) -> tuple[HistoryRow, ...]:
+    """The rows, with the stored statements of those that differ from their file (by version). At most one query."""
     both = ((row, files[row.version]) for row in rows if row.version in files)
-    different = {row.version for row, migration in both if row.sha256 and row.sha256 != _file_sha256(migration)}
+    different = {row.version for row, migration in both if row.sha256 and row.sha256 != file_sha256(migration)}
     if not different:
         return rows
     stored = _fetch_statements(connection, different)
@@ -219,15 +227,16 @@ def has_history(connection: Connection) -> bool:
     return bool(row and row[0])
 
 
-def _file_sha256(migration: Migration) -> str:
-    return statements_sha256(statement.text for statement in migration.statements)
+def file_sha256(migration: Migration) -> str:
+    """The hash that the history row of this file has."""
+    return migration.stored_sha256 or statements_sha256(statement.text for statement in migration.statements)
 
 
 def _difference(row: HistoryRow, migration: Migration) -> HistoryProblem | None:
     """What the stored statements say about the file: None when they are its statements, or its whole text as one."""
     if row.sha256 is None:
         return _unknown(migration, "its row holds no statements")
-    if row.sha256 == _file_sha256(migration):
+    if row.sha256 == file_sha256(migration):
         return None
     if row.count == 1 and row.statements is None and len(migration.statements) > 1:
         return _unknown(migration, "its row holds one text")

@@ -3,6 +3,7 @@
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
 from ops.apply_journal import Intent
+from ops.apply_journal import Outcome
 from ops.blockers import Blocker
 from ops.migrations import Migration
 from ops.steps import Recorder
@@ -14,6 +15,8 @@ class LogJournal:
     def __init__(self, recorder: Recorder, migration: Migration) -> None:
         self._recorder = recorder
         self._migration = migration
+        segments = migration.segments
+        self._is_one_transaction = len(segments) == 1 and segments[0].transactional
 
     def statement_intended(self, intent: Intent) -> None:
         self._recorder.record(
@@ -40,7 +43,9 @@ class LogJournal:
         )
 
     def segment_finished(self, finished: Finished) -> None:
-        self._recorder.record(
+        # That a file is done is told by its history row too, so a crash before the next event loses nothing.
+        is_told = self._is_one_transaction and finished.outcome is Outcome.DONE
+        (self._recorder.record_later if is_told else self._recorder.record)(
             "statement_finished",
             {
                 "version": finished.version,
@@ -49,11 +54,12 @@ class LogJournal:
                 "outcome": finished.outcome.value,
                 "seconds": finished.seconds,
                 "detail": finished.detail,
+                "each_seconds": list(finished.each_seconds),
             },
         )
 
     def file_applied(self, version: str, catalog_sha256: str, seconds: float) -> None:
-        self._recorder.record("migration_applied", applied_data(self._migration, catalog_sha256, seconds))
+        self._recorder.record_later("migration_applied", applied_data(self._migration, catalog_sha256, seconds))
 
     def waiting(self, version: str, blockers: tuple[Blocker, ...]) -> None:
         self._recorder.progress(f"waiting for a lock: {'; '.join(map(str, blockers)) or 'nobody to be seen'}")

@@ -27,7 +27,9 @@ from ops.people import NoPeople
 from ops.people import People
 from ops.people import Person
 from ops.plan import Progress
+from ops.policy import Decision
 from ops.policy import Directory
+from ops.policy import may_request
 from ops.repository import Repository
 from ops.requests import Request
 from ops.settings import Settings
@@ -132,6 +134,16 @@ class Ops:
         return Directory(people, groups)
 
 
+def may_request_now(ops: Ops, target: Target, actor: Actor) -> Decision:
+    """Whether this actor is one of a target's requesters, by the rules and by what Slack says now.
+
+    Raises OpsError(IDENTITY_UNPROVEN) when Slack's answer is uncertain.
+    """
+    entries = target.settings.requesters
+    directory = ops.directory(entries if actor.user else (), users=(actor.user,), members=False)
+    return may_request(entries, actor, directory, target.name)
+
+
 def record_refusal(ops: Ops, actor: Actor, act: str, word: str, error: OpsError, request: str | None = None) -> None:
     """Put a refusal into the log, with the act that it answers. A redelivered act finds its first refusal."""
     ops.log.append(
@@ -148,4 +160,4 @@ def record_refusal(ops: Ops, actor: Actor, act: str, word: str, error: OpsError,
     )
 
 
-__all__ = ["Ops", "Progress", "host_name", "record_refusal", "utc_now"]
+__all__ = ["Ops", "Progress", "host_name", "may_request_now", "record_refusal", "utc_now"]

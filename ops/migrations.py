@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from types import MappingProxyType
 
 from pglast import ast
 
@@ -73,6 +74,8 @@ class Migration:
     segments: tuple[Segment, ...]
     refusals: tuple[Refusal, ...]
     notes: tuple[str, ...]
+    stored_sha256: str = ""
+    """Not empty: the file was not read, since it is known to hold the statements that have this hash in the history."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +94,14 @@ class Folder:
     skipped: tuple[Skipped, ...]
 
 
-def read_folder(files: Mapping[str, bytes]) -> Folder:
-    """Every migration of a folder. Keys are file names inside `supabase/migrations`. Reads nothing from disk."""
+def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingProxyType({})) -> Folder:
+    """Every migration of a folder. Keys are file names inside `supabase/migrations`. Reads nothing from disk.
+
+    `unread` names files that are known already, with the hash of their statements; no procedure may be made in one.
+    """
     found: list[tuple[str, str, str]] = []
     skipped: list[Skipped] = []
-    for position, filename in enumerate(sorted(files)):
+    for position, filename in enumerate(sorted({*files, *unread})):
         matched = _FILE_NAME.fullmatch(filename)
         if position == 0 and _is_old_init(filename):
             skipped.append(Skipped(filename, 'an old "init" file in first place; rename it to have it run'))
@@ -105,8 +111,23 @@ def read_folder(files: Mapping[str, bytes]) -> Folder:
             skipped.append(Skipped(filename, 'the name is not like "20260101000000_name.sql"'))
         else:
             found.append((matched[1], filename, matched[2]))
-    migrations = [read_migration(filename, version, name, files[filename]) for version, filename, name in sorted(found)]
+    migrations = [
+        read_migration(filename, version, name, files[filename])
+        if filename in files
+        else _unread(filename, version, name, unread[filename])
+        for version, filename, name in sorted(found)
+    ]
     return Folder(tuple(_judged_together(migrations)), tuple(skipped))
+
+
+def _unread(filename: str, version: str, name: str, stored_sha256: str) -> Migration:
+    return Migration(version, name, filename, b"", "", "", (), (), (), (), stored_sha256)
+
+
+def makes_procedures(migration: Migration) -> bool:
+    """Whether what later files may do depends on having read this one."""
+    nodes = [statement.tree.node for statement in migration.statements if statement.tree]
+    return any(isinstance(node, ast.CreateFunctionStmt) and node.is_procedure for node in nodes)
 
 
 def _is_old_init(filename: str) -> bool:

@@ -26,15 +26,19 @@ from ops.hazards import find_hazards
 from ops.history import Comparison
 from ops.history import HistoryProblem
 from ops.history import compare
+from ops.history import file_sha256
 from ops.history import read_history
+from ops.history import with_statements
+from ops.known_files import KnownFiles
 from ops.masking import mask_sql
 from ops.migrations import Folder
 from ops.migrations import Migration
+from ops.migrations import makes_procedures
 from ops.migrations import read_folder
 from ops.repository import Author
 from ops.repository import Commit
+from ops.repository import Listing
 from ops.repository import Repository
-from ops.repository import Snapshot
 from ops.targets import Target
 
 
@@ -129,25 +133,15 @@ class Plan:
         """The full SQL of all pending files as people read it."""
         return sql_document(self.target.name, self.commit.sha, self.digest, self.pending)
 
-    def sql_preview(self, lines: int) -> str:
-        """The first lines of the SQL, each file under its name, and how many more there are."""
-        found = [
-            line
-            for one in self.pending
-            for line in (f"-- {one.filename}", *mask_sql(one.text).strip().splitlines(), "")
-        ][:-1]
-        more = len(found) - lines
-        return "\n".join([*found[:lines], *([f"… {more} more lines"] if more > 0 else [])])
-
 
 def pending_of(repository: Repository, commit: str, files: Sequence[Mapping[str, Any]]) -> tuple[Migration, ...]:
     """The files of a plan, read again at its commit and compared with its hashes byte for byte.
 
     Raises OpsError(PLAN_CHANGED) when one is missing or differs, which only a damaged mirror can bring about.
     """
-    found = {
-        migration.filename: migration for migration in _folder(_migration_files(repository.snapshot(commit))).migrations
-    }
+    wanted_names = {one["filename"] for one in files}
+    folder = _read(repository, repository.listing(commit), lambda filename, _: filename not in wanted_names)
+    found = {migration.filename: migration for migration in folder.migrations}
     for wanted in files:
         migration = found.get(wanted["filename"])
         if migration is None or migration.sha256 != wanted["sha256"]:
@@ -187,19 +181,23 @@ def make_plan(
     if commit is None or not repository.has_commit(commit):
         repository.update()
     sha = repository.resolve(target.settings.branch, commit)
-    snapshot = repository.snapshot(sha)
-    folder = _folder(_migration_files(snapshot))
+    listing = repository.listing(sha)
 
     progress(f"reading {target.name}")
     try:
         with closing(connect(target.database_url(), purpose=f"plan {target.name}")) as connection:
-            comparison = compare(read_history(connection, folder.migrations), folder.migrations)
-            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref)
+            rows = read_history(connection)
+            stored = {row.version: row.sha256 for row in rows}
+            # What is applied as it stands is not read again, so that a long history costs little.
+            folder = _read(repository, listing, lambda name, sha256: stored.get(name.partition("_")[0]) == sha256)
+            files = {migration.version: migration for migration in folder.migrations}
+            comparison = compare(with_statements(connection, rows, files), folder.migrations)
+            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
     except psycopg.Error as error:
         raise target_failed(target.name, error) from error
 
     progress("looking for hazards")
-    return _assemble(target, repository, snapshot.commit, folder, comparison, fingerprint)
+    return _assemble(target, repository, listing.commit, folder, comparison, fingerprint)
 
 
 def _assemble(
@@ -226,20 +224,31 @@ def _assemble(
     )
 
 
-def _migration_files(snapshot: Snapshot) -> tuple[tuple[str, bytes], ...]:
-    """File name and bytes of everything that lies directly in the migrations folder."""
-    folder = "migrations/"
-    return tuple(
-        (name.removeprefix(folder), content)
-        for name, content in snapshot.files.items()
-        if name.startswith(folder) and "/" not in name.removeprefix(folder)
-    )
+def _read(repository: Repository, listing: Listing, may_skip: Callable[[str, str], bool]) -> Folder:
+    """The migrations of a commit. A file of which `may_skip` says so, by its name and its statements' hash, is not read.
+
+    Only a file that was read before has a known hash.
+    """
+    known = KnownFiles(repository.mirror.with_suffix(".files"))
+    names = {path.removeprefix(_FOLDER): path for path in listing.blobs if path.startswith(_FOLDER)}
+    hashes = {name: known.statements_sha256(listing.blobs[path]) for name, path in names.items()}
+    unread = {name: sha256 for name, sha256 in hashes.items() if sha256 and may_skip(name, sha256)}
+    contents = repository.read({path: listing.blobs[path] for name, path in names.items() if name not in unread})
+    files = tuple((path.removeprefix(_FOLDER), content) for path, content in contents.items())
+    folder = _folder(files, tuple(unread.items()))
+    read = [one for one in folder.migrations if one.filename not in unread and not makes_procedures(one)]
+    known.learn({listing.blobs[names[one.filename]]: file_sha256(one) for one in read})
+    known.save()
+    return folder
+
+
+_FOLDER = "migrations/"
 
 
 @lru_cache(maxsize=16)
-def _folder(files: tuple[tuple[str, bytes], ...]) -> Folder:
+def _folder(files: tuple[tuple[str, bytes], ...], unread: tuple[tuple[str, str], ...]) -> Folder:
     """Parsing is pure: the same bytes are read once, however often the plan is computed again."""
-    return read_folder(dict(files))
+    return read_folder(dict(files), dict(unread))
 
 
 @lru_cache(maxsize=16)

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 
 from ops.apply import apply_migration
 from ops.apply import finish_migration
 from ops.apply_journal import Patience
+from ops.apply_session import Sessions
+from ops.backup import BackupProof
 from ops.backup import Level
 from ops.backup import take_backup
 from ops.database import Connection
@@ -27,6 +30,7 @@ from ops.journal import LogJournal
 from ops.migrations import Migration
 from ops.plan import changed_parts
 from ops.plan import pending_of
+from ops.progress import Told
 from ops.recheck import what_changed
 from ops.recovery import Standing
 from ops.requests import Request
@@ -96,18 +100,9 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
             result["said"] = f"{level.value} and proven before this run was interrupted"
             return
         if level is Level.NONE:
-            result["said"] = 'none taken: backup = "none" for this environment'
+            result["said"] = 'none taken, as the policy says (backup = "none")'
             return
-        settings = recorder.ops.settings
-        proof = take_backup(
-            target.database_url(),
-            level=level,
-            folder=settings.path(settings.backup.path),
-            label=f"{request.project}-{request.environment}-{request.id}",
-            tools_bin=settings.postgres.bin,
-            progress=lambda words, _: recorder.progress(f"backup: {words}"),
-            stop=lambda: False,
-        )
+        proof = _take_backup(recorder, target, level)
         if not proof.proven:
             raise OpsError(
                 Reason.BACKUP_NOT_PROVEN,
@@ -122,6 +117,25 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
         guard.check()
 
 
+def _take_backup(recorder: Recorder, target: Target, level: Level) -> BackupProof:
+    request, settings = recorder.request, recorder.ops.settings
+    try:
+        return take_backup(
+            target.database_url(),
+            level=level,
+            folder=settings.path(settings.backup.path),
+            label=f"{request.project}-{request.environment}-{request.id}",
+            tools_bin=settings.postgres.bin,
+            progress=lambda words, share: recorder.progress(Told(f"backup: {words}", step="backup", share=share)),
+            stop=recorder.stop,
+        )
+    except OpsError as error:
+        if error.reason is not Reason.STOPPED:
+            raise
+        message = f"{request.id} was stopped in the backup, before the first statement. Nothing was run."
+        raise OpsError(Reason.STOPPED, message, exit_code=1) from error
+
+
 def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> None:
     """Each file in a session of its own, in order; what is already there (after a crash) is passed over."""
     settings = target.settings
@@ -133,23 +147,42 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     request = find_request(recorder.ops.view, recorder.request.id)
     left = [migration for migration in ready.pending if migration.version not in request.applied]
     versions = set(ready.versions)
-    with recorder.step("migrate", {"files": len(ready.pending), "left": len(left)}) as result:
+    about = {"files": len(ready.pending), "left": len(left)}
+    with recorder.step("migrate", about) as result, closing(Sessions()) as sessions:
         if not request.applied and ready.row_missing is None:
             _check_state(request, target)
         for number, migration in enumerate(left, len(request.applied) + 1):
-            recorder.progress(f"migrate: {number} of {len(ready.pending)}, {migration.filename}")
-            apply = finish_migration if migration.version == ready.row_missing else apply_migration
+            if recorder.stop():
+                raise _stopped_before(request, migration, number)
+            words = f"migrate: {number} of {len(ready.pending)}, {migration.filename}"
+            recorder.progress(Told(words, step="migrate", share=(number - 1) / len(ready.pending)))
+            apply = (
+                finish_migration
+                if migration.version == ready.row_missing
+                else partial(apply_migration, sessions=sessions)
+            )
             apply(
                 migration,
                 connect=connector(target, f"migrate {request.id}"),
                 guard=guard,
                 patience=patience,
                 journal=LogJournal(recorder, migration),
-                stop=lambda: False,
+                stop=recorder.stop,
                 expect_history=tuple(sorted(versions)),
             )
             versions.add(migration.version)
         result["applied"] = [migration.version for migration in left]
+
+
+def _stopped_before(request: Request, migration: Migration, number: int) -> OpsError:
+    stays = f"The {number - 1} before it stay applied." if number > 2 else "The one before it stays applied."
+    return OpsError(
+        Reason.STOPPED,
+        f"{request.id} was stopped before {migration.filename}, file {number} of {len(request.files)}. "
+        f"{stays if number > 1 else 'Nothing was run.'}",
+        f"What is left can be asked for again: `push {request.environment}`.",
+        exit_code=1,
+    )
 
 
 def _check_state(request: Request, target: Target) -> None:
@@ -179,5 +212,12 @@ def health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> Non
                 exit_code=1,
                 details={"health": [check.to_json() for check in after]},
             )
-        held = sum(1 for check in after if check.ok)
-        result["said"] = f"{held} of {len(after)} checks hold" if after else "no checks are configured"
+        result["said"] = _checks_text(sum(1 for check in after if check.ok), len(after))
+
+
+def _checks_text(held: int, count: int) -> str:
+    if not count:
+        return "no checks are configured"
+    if count == 1:
+        return "the check holds" if held else "the check does not hold"
+    return f"{held} of {count} checks hold"

@@ -12,9 +12,9 @@ from ops.apply_journal import Intent
 from ops.apply_journal import Outcome
 from ops.apply_recovery import Found
 from ops.apply_recovery import inspect_after_crash
+from ops.catalog import catalog_hash
 from ops.database import Connection
 from ops.database import connect
-from ops.fingerprint import catalog_hash
 from ops.fingerprint import identity_of
 from ops.guard import wait_until_gone
 from ops.history import history_sha256

@@ -19,10 +19,12 @@ from types import MappingProxyType
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.git import FILE_LIMIT_BYTES
 from ops.git import Objects
 from ops.git import clean_environment
 from ops.git import one_at_a_time
 from ops.git import printable
+from ops.git import read_tree
 from ops.git import run_git
 from ops.git import safe_words
 from ops.git_names import SHA
@@ -31,7 +33,6 @@ from ops.git_names import checked_folder
 from ops.git_names import checked_sha
 from ops.git_names import checked_url
 
-FILE_LIMIT_BYTES = 8 * 2**20
 SNAPSHOT_LIMIT_BYTES = 64 * 2**20
 _SHORT_SHA = re.compile(r"[0-9a-f]{7,40}")
 _PERSON = re.compile(rb"(?P<name>[^<>]*)<(?P<email>[^<>]*)> ?(?P<seconds>-?\d{1,12})?.*", re.DOTALL)
@@ -70,6 +71,15 @@ class Snapshot:
 
     commit: Commit
     files: Mapping[str, bytes]
+    tree_sha: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a commit has of the supabase folder, unread: git's name (blob) of each file of a `Snapshot`."""
+
+    commit: Commit
+    blobs: Mapping[str, str]
     tree_sha: str
 
 
@@ -169,22 +179,33 @@ class Repository:
         submodules, names that cannot be shown, files that are too large, and a missing supabase folder;
         REPOSITORY_UNAVAILABLE when the mirror does not hold the commit.
         """
+        listing = self.listing(commit)
+        return Snapshot(listing.commit, MappingProxyType(self.read(listing.blobs)), listing.tree_sha)
+
+    def listing(self, commit: str) -> Listing:
+        """The names alone of what `snapshot` gives, which raises as this does. Files are not looked into."""
         with self._objects() as objects:
             raw = _read_commit(objects, checked_sha(commit))
             tree_sha = self._folder(objects, raw)
-            files: dict[str, bytes] = {}
-            entries = _read_tree(objects, tree_sha, self.supabase or "the root folder")
+            entries = read_tree(objects, tree_sha, self.supabase or "the root folder")
             wanted = {"config.toml": entries[b"config.toml"]} if b"config.toml" in entries else {}
             if b"migrations" in entries:
                 wanted |= _migrations(objects, entries[b"migrations"], self._path("migrations"))
-            left_bytes = SNAPSHOT_LIMIT_BYTES
-            for path, (mode, sha) in wanted.items():
-                what = self._path(path)
+            for path, (mode, _) in wanted.items():
                 if mode not in _FILES:
-                    raise _odd(what, mode)
-                files[path] = objects.read(sha, "blob", what=what, limit_bytes=min(FILE_LIMIT_BYTES, left_bytes))
+                    raise _odd(self._path(path), mode)
+        return Listing(raw.commit, MappingProxyType({path: sha for path, (_, sha) in wanted.items()}), tree_sha)
+
+    def read(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
+        """The content of these files of a listing. Raises OpsError as `snapshot` does."""
+        files: dict[str, bytes] = {}
+        left_bytes = SNAPSHOT_LIMIT_BYTES
+        with self._objects() as objects:
+            for path, sha in blobs.items():
+                limit_bytes = min(FILE_LIMIT_BYTES, left_bytes)
+                files[path] = objects.read(sha, "blob", what=self._path(path), limit_bytes=limit_bytes)
                 left_bytes -= len(files[path])
-        return Snapshot(raw.commit, MappingProxyType(files), tree_sha)
+        return files
 
     def authors(self, commit: str, since: str | None, paths: Iterable[str]) -> tuple[Author, ...]:
         """Everybody who is named by the commits that changed these paths (as in `Snapshot.files`), sorted.
@@ -260,7 +281,7 @@ class Repository:
         """The tree of the supabase folder."""
         sha, walked = raw.tree_sha, ""
         for part in self.supabase.split("/") if self.supabase else ():
-            entry = _read_tree(objects, sha, walked or "the root folder").get(part.encode())
+            entry = read_tree(objects, sha, walked or "the root folder").get(part.encode())
             walked = f"{walked}/{part}".lstrip("/")
             if entry is None:
                 raise OpsError(
@@ -344,28 +365,13 @@ def _author(name: str, email: str) -> Author:
     return Author(printable(name, 100), printable(email, 200))
 
 
-def _read_tree(objects: Objects, sha: str, what: str) -> dict[bytes, tuple[str, str]]:
-    """Mode and object of each entry by its name, as the tree's bytes say. Raises OpsError(REPOSITORY_REFUSED)."""
-    content = objects.read(sha, "tree", what=what, limit_bytes=FILE_LIMIT_BYTES)
-    entries: dict[bytes, tuple[str, str]] = {}
-    at = 0
-    while at < len(content):
-        end = content.find(b"\0", at)
-        mode, _, name = content[at:end].partition(b" ")
-        at = end + 21
-        if end < 0 or at > len(content) or name in entries or name in {b"", b".", b".."} or b"/" in name:
-            raise OpsError(Reason.REPOSITORY_REFUSED, f"{what} is malformed: an entry's name cannot be.")
-        entries[name] = (mode.decode(errors="replace").lstrip("0"), content[end + 1 : at].hex())
-    return entries
-
-
 def _migrations(objects: Objects, entry: tuple[str, str], what: str) -> dict[str, tuple[str, str]]:
     """The entries of the migrations folder by `migrations/<name>`; its sub-folders are no migrations."""
     mode, tree_sha = entry
     if mode != _TREE:
         raise _odd(what, mode)
     found = {}
-    for raw_name, (kind, sha) in _read_tree(objects, tree_sha, what).items():
+    for raw_name, (kind, sha) in read_tree(objects, tree_sha, what).items():
         name = raw_name.decode(errors="backslashreplace")
         if not name.isprintable() or "\\" in name:
             shown = name.encode("unicode_escape").decode()

@@ -12,6 +12,8 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
+from ops.locking import check_unlocked
 from ops.people import Actor
 from ops.plan import Plan
 from ops.plan import make_plan
@@ -45,7 +47,7 @@ def plan_target(
     ops: Ops, target: Target, actor: Actor, act: str, *, commit: str | None = None, progress: Progress = lambda _: None
 ) -> Plan:
     """The plan for a target, recorded as `planned`. Refused to those who may not request anything there."""
-    _check_requester(ops, target, actor)
+    may_request_now(ops, target, actor).or_raise()
     if commit is not None and not _COMMIT.fullmatch(commit):
         raise OpsError(
             Reason.BAD_USAGE, f"{commit!r} is not a commit.", "Give 7 to 40 hex digits, or leave it out for the head."
@@ -67,11 +69,14 @@ def request_push(
 ) -> Asked:
     """Ask to run what is pending on a target. The same act asked again, or the same plan, finds the request that stands.
 
-    Raises OpsError with the reason when the plan is blocked, an author is refused, or nobody could ever approve.
+    Raises OpsError with the reason when the target is locked, the plan is blocked, an author is refused, or nobody
+    could ever approve.
     `landed` is for its own second look: the digest of a plan that ended while the first look was taken.
     """
-    plan = plan_target(ops, target, actor, act, commit=commit, progress=progress)
     earlier = ops.view.act(f"{act}:requested")
+    if not earlier:
+        check_unlocked(ops.view, target, ops.now())
+    plan = plan_target(ops, target, actor, act, commit=commit, progress=progress)
     if earlier:
         return Asked(plan, find_request(ops.view, earlier[0].request or ""), is_new=False)
     blocked = plan.blocks()
@@ -89,6 +94,7 @@ def request_push(
         pins = [_pinned(ops, wish)]
 
     def decide(view: View) -> list[Draft]:
+        check_unlocked(view, target, ops.now())
         return [] if landed != plan.digest and _has_landed(view, plan) else _write_request(view, ops, draft, pins)
 
     events = ops.log.transact(decide, id=f"{act}:requested")
@@ -131,12 +137,6 @@ def note_who_counts(ops: Ops, request: Request) -> None:
     data = {"groups": dict(request.pinned or {}), "eligible": list(eligible)}
     draft = ops.draft("pinned", Actor("system:policy"), request, data)
     ops.log.transact(lambda view: [draft] if find_request(view, request.id).place == request.place else [])
-
-
-def _check_requester(ops: Ops, target: Target, actor: Actor) -> None:
-    entries = target.settings.requesters
-    directory = ops.directory(entries if actor.user else (), users=(actor.user,), members=False)
-    may_request(entries, actor, directory, target.name).or_raise()
 
 
 def _planned(plan: Plan, actor: Actor) -> Draft:

@@ -47,6 +47,15 @@ class Step:
 
 
 @dataclass(frozen=True)
+class StopAsked:
+    """Who asked a run to stop first, when, and why (empty where no reason was given)."""
+
+    by: Actor
+    at: datetime
+    because: str
+
+
+@dataclass(frozen=True)
 class Settlement:
     """What a person found on the target of an interrupted run; it frees the target. `versions`: those applied there."""
 
@@ -84,6 +93,7 @@ class Request:
     attempts: int = 0
     proof: Mapping[str, Any] | None = None
     started_at: datetime | None = None
+    stop_asked: StopAsked | None = None
     ended_at: datetime | None = None
     ended_by: Actor | None = None
     ending: Mapping[str, Any] = field(default_factory=dict)
@@ -172,10 +182,8 @@ def _apply(request: Request, event: Event) -> Request:
             return _pin(request, data["groups"], tuple(data["eligible"]))
         case "shown":
             return replace(request, shown=data)
-        case "approved":
-            by = Actor(event.actor)
-            approval = Approval(by, event.at, data["digest"], data["facts"].get("person") or by.user or by.id)
-            return replace(request, approvals=(*request.approvals, approval))
+        case "approved" | "stop_asked" | "recorded":
+            return _as_said(request, event, data)
         case "started" | "resumed":
             return replace(request, attempts=data["attempt"], started_at=request.started_at or event.at)
         case "step_started":
@@ -188,9 +196,6 @@ def _apply(request: Request, event: Event) -> Request:
         case "migration_applied":
             steps = _waiting_step(request.steps, None)
             return replace(request, applied=(*request.applied, data["version"]), steps=steps)
-        case "recorded":
-            found = Settlement(Actor(event.actor), event.at, data["because"], tuple(data["versions"]))
-            return replace(request, settlement=found)
         case "backup_proven":
             return replace(request, proof=data["proof"])
         case kind if kind in ENDINGS or kind in {"rejected", "cancelled", "expired", "superseded"}:
@@ -198,6 +203,19 @@ def _apply(request: Request, event: Event) -> Request:
             return replace(request, ended_at=event.at, ended_by=Actor(event.actor), ending=ending)
         case _:
             return request
+
+
+def _as_said(request: Request, event: Event, data: Mapping[str, Any]) -> Request:
+    """What a person said of it, beside a yes or no to all of it: one yes of several, stop, what they found."""
+    by = Actor(event.actor)
+    match event.kind:
+        case "approved":
+            approval = Approval(by, event.at, data["digest"], data["facts"].get("person") or by.user or by.id)
+            return replace(request, approvals=(*request.approvals, approval))
+        case "stop_asked":
+            return replace(request, stop_asked=request.stop_asked or StopAsked(by, event.at, data["because"]))
+        case _:
+            return replace(request, settlement=Settlement(by, event.at, data["because"], tuple(data["versions"])))
 
 
 def _pin(request: Request, groups: Mapping[str, str], eligible: tuple[str, ...]) -> Request:

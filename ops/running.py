@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import suppress
+from datetime import datetime
 
 import psycopg
 
@@ -17,6 +18,7 @@ from ops.errors import Reason
 from ops.guard import Guard
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.locking import check_unlocked
 from ops.policy import Clearance
 from ops.policy import clearance
 from ops.policy import may_decide_now
@@ -36,6 +38,7 @@ from ops.requests import open_requests
 from ops.status import Status
 from ops.steps import RUNNER
 from ops.steps import Recorder
+from ops.steps import told_to_stop
 from ops.targets import Target
 
 ATTEMPTS = 3
@@ -63,7 +66,7 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     target = ops.target_of(request)
     with ops.at_work(number):
         try:
-            _check_free(ops.view, target)
+            _check_free(ops.view, target, ops.now())
             with Guard(connector(target, f"guard {number}"), target.name) as guard:
                 _claim(ops, request, target)
                 with _left_as_it_is(number):
@@ -175,6 +178,9 @@ def take_up_orphans(ops: Ops, progress: Progress = _silent) -> None:
 
 
 def _why_not_again(ops: Ops, request: Request) -> str:
+    now = find_request(ops.view, request.id)  # finding out where it stands took its time
+    if now.stop_asked is not None and len(now.applied) < len(now.files):
+        return "somebody asked it to stop"
     if request.attempts >= ATTEMPTS:
         return f"its runner died {request.attempts} times"
     return "its time ran out meanwhile" if ops.now() >= request.expires_at else ""
@@ -204,14 +210,16 @@ def _claim(ops: Ops, request: Request, target: Target) -> None:
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, request.id)
         may_decide_now(fresh, ops.now()).or_raise(exit_code=5 if fresh.status is Status.RUNNING else 3)
-        _check_free(view, target)
+        _check_free(view, target, ops.now())
         data = {"digest": fresh.digest, "attempt": 1, "runner": ops.runner, "facts": cleared.facts()}
         return Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream)
 
     ops.log.transact(decide)
 
 
-def _check_free(view: View, target: Target) -> None:
+def _check_free(view: View, target: Target, now: datetime) -> None:
+    """Raise OpsError unless a run may begin here as far as others are concerned: TARGET_LOCKED, _BLOCKED, _BUSY."""
+    check_unlocked(view, target, now)
     occupant = occupant_of(view, target.stream)
     if occupant is None:
         return
@@ -264,15 +272,17 @@ def _attempt(
     standing: Standing | None = None,
 ) -> None:
     """The steps in order. However it goes, the request's last event says what is true."""
-    recorder = Recorder(ops, find_request(ops.view, number), attempt, progress)
-    try:
-        ready = preflight(recorder, target, standing)
-        backup(recorder, target, guard)
-        migrate(recorder, target, guard, ready)
-        health(recorder, target, ready.before)
-    except OpsError as error:
-        _end(ops, recorder, target, error)
-        return
+    request = find_request(ops.view, number)
+    with told_to_stop(ops, request) as stop:
+        recorder = Recorder(ops, request, attempt, progress, stop)
+        try:
+            ready = preflight(recorder, target, standing)
+            backup(recorder, target, guard)
+            migrate(recorder, target, guard, ready)
+            health(recorder, target, ready.before)
+        except OpsError as error:
+            _end(ops, recorder, target, error)
+            return
     request = find_request(ops.view, number)
     applied = list(request.applied)
     seconds = (ops.now() - (request.started_at or ops.now())).total_seconds()
@@ -289,6 +299,11 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
     remains = remains_of(events, left)
     told = {"reason": error.reason.value, "message": error.message, "step": step}
     applied = list(request.applied)
+    asked = request.stop_asked if error.reason is Reason.STOPPED else None
+    by = asked.by.id if asked else None
+    if asked is not None:
+        why = f": {asked.because.rstrip('.')}" if asked.because else ""
+        told["message"] = f"Stopped by {by}{why}. {error.message}"
     data: Mapping[str, object]
     if error.reason is Reason.PLAN_CHANGED and not applied and not remains:
         kind, data = "superseded", {"changed": error.details["changed"], "message": error.message, "by": None}
@@ -296,7 +311,8 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
         kind, data = "interrupted", {**told, "applied": applied, "unknown": left[:1]}
     elif applied or remains:
         within = left[0] if remains else None
-        kind, data = "partially_applied", {**told, "applied": applied, "not_applied": left, "within": within}
+        found = {"applied": applied, "not_applied": left, "within": within}
+        kind, data = "partially_applied", {**told, **found, "stopped_by": by}
     else:
-        kind, data = "failed", told
+        kind, data = "failed", {**told, "stopped_by": by}
     ops.log.append(recorder.drafts(kind, data, target.stream))

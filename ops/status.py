@@ -27,6 +27,7 @@ TRANSITIONS: dict[tuple[Status | None, str], Status] = {
     (Status.WAITING, "expired"): Status.EXPIRED,
     (Status.WAITING, "superseded"): Status.SUPERSEDED,
     (Status.RUNNING, "resumed"): Status.RUNNING,
+    (Status.RUNNING, "stop_asked"): Status.RUNNING,
     (Status.RUNNING, "superseded"): Status.SUPERSEDED,
     (Status.RUNNING, "succeeded"): Status.SUCCEEDED,
     (Status.RUNNING, "failed"): Status.FAILED,

@@ -1,10 +1,14 @@
 """The steps of a run, written down around the act: the intent before, the result after, whatever happens between."""
 
 import logging
+import threading
 import time
 import uuid
+from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import contextmanager
 from contextlib import suppress
 from dataclasses import replace
@@ -14,6 +18,7 @@ import psycopg
 
 from audit import AuditError
 from audit import Draft
+from audit import Event
 from audit import LogBusy
 from ops.database import target_failed
 from ops.errors import OpsError
@@ -21,7 +26,9 @@ from ops.errors import Reason
 from ops.layer import Ops
 from ops.people import Actor
 from ops.plan import Progress
+from ops.progress import Told
 from ops.requests import Request
+from ops.requests import find_request
 
 logger = logging.getLogger("countersign.steps")
 
@@ -39,23 +46,68 @@ def both_streams(mine: Draft, target_stream: str) -> list[Draft]:
     return [mine, replace(mine, stream=target_stream)]
 
 
-class Recorder:
-    """Writes what a run does into the request's stream. A step that cannot be written down is not begun."""
+@contextmanager
+def hearing(ops: Ops, request: Request, kinds: Collection[str]) -> Iterator[threading.Event]:
+    """Set as soon as this process records an event of these kinds for the request. What is in the log already counts not."""
+    heard = threading.Event()
 
-    def __init__(self, ops: Ops, request: Request, attempt: int, progress: Progress) -> None:
+    def listen(events: Sequence[Event]) -> None:
+        if any(event.stream == request.stream and event.kind in kinds for event in events):
+            heard.set()
+
+    unsubscribe = ops.log.subscribe(listen)
+    try:
+        yield heard
+    finally:
+        unsubscribe()
+
+
+@contextmanager
+def told_to_stop(ops: Ops, request: Request) -> Iterator[Callable[[], bool]]:
+    """Whether somebody asked the run to stop, to be asked from any thread and as often as one likes.
+
+    Only the process that runs it writes to the log, so it hears of every stop and need not read the log again.
+    """
+    with hearing(ops, request, {"stop_asked"}) as heard:
+        if find_request(ops.view, request.id).stop_asked is not None:
+            heard.set()
+        yield heard.is_set
+
+
+def _never() -> bool:
+    return False
+
+
+class Recorder:
+    """Writes what a run does into the request's stream. A step that cannot be written down is not begun.
+
+    `stop` says whether somebody asked the run to stop.
+    """
+
+    def __init__(
+        self, ops: Ops, request: Request, attempt: int, progress: Progress, stop: Callable[[], bool] = _never
+    ) -> None:
         self.ops = ops
         self.request = request
         self.attempt = attempt
         self.progress = progress
+        self.stop = stop
+        self._later: list[Draft] = []
 
     def record(self, kind: str, data: Mapping[str, Any]) -> None:
         """Append one event; durable when this returns. A log that is busy for a while does not end a run."""
-        draft = self.ops.draft(kind, RUNNER, self.request, data)
+        drafts = [*self._later, self.ops.draft(kind, RUNNER, self.request, data)]
         for _ in range(BUSY_TRIES - 1):
             with suppress(LogBusy):
-                self.ops.log.append([draft])
+                self.ops.log.append(drafts)
+                self._later.clear()
                 return
-        self.ops.log.append([draft])
+        self.ops.log.append(drafts)
+        self._later.clear()
+
+    def record_later(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Have this event appended with the next one, in one transaction: where the target itself tells it meanwhile."""
+        self._later.append(self.ops.draft(kind, RUNNER, self.request, data))
 
     def drafts(self, kind: str, data: Mapping[str, Any], stream: str) -> list[Draft]:
         """The same event for the request's stream and for the target's, to be appended as one act."""
@@ -68,7 +120,7 @@ class Recorder:
         Whatever it fails with is recorded and comes out as an OpsError; only the log's own errors come through.
         """
         self.record("step_started", {"step": name, "attempt": self.attempt, "about": about or {}})
-        self.progress(name)
+        self.progress(Told(name, step=name))
         began = time.monotonic()
         result: dict[str, Any] = {}
         try:

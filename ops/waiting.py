@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from audit import Reader
+from ops.progress import Told
 from ops.requests import Request
 from ops.requests import find_request
 from ops.status import Status
@@ -28,7 +29,7 @@ POLL_SECONDS = 0.2
 
 
 def wait_for_end(
-    log: Path, request: str, *, seconds: float | None, now: Callable[[], datetime], told: Callable[[str], None]
+    log: Path, request: str, *, seconds: float | None, now: Callable[[], datetime], progress: Callable[[Told], None]
 ) -> Request:
     """The request once it is over or expired, or as it stands when `seconds` ran out (None: until it expires)."""
     reader = Reader(log)
@@ -37,11 +38,24 @@ def wait_for_end(
     while True:
         found = find_request(reader, request)
         status = found.status_at(now())
-        if status is not before:
-            told(f"{found.id} is {status.value}")
-            before = status
+        told = _told(found, status)
+        if told != before:
+            progress(told)
+            before = told
         if status not in {Status.WAITING, Status.RUNNING}:
             return found
         if deadline is not None and time.monotonic() >= deadline:
             return found
         time.sleep(POLL_SECONDS)
+
+
+def _told(request: Request, status: Status) -> Told:
+    """How a request stands, and while it runs, at which step."""
+    words = f"{request.id} is {status.value.replace('_', ' ')}"
+    step = next((step.name for step in reversed(request.steps) if step.outcome == "running"), None)
+    if status is not Status.RUNNING or step is None:
+        return Told(words, step=status.value)
+    if step != "migrate":
+        return Told(f"{words}: {step}", step=step)
+    done, files = len(request.applied), len(request.files)
+    return Told(f"{words}: migrate, {done} of {files} applied", step=step, share=done / files if files else None)

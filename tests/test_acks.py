@@ -46,6 +46,16 @@ def test_slow_work_is_told_to_go_on_and_its_answer_comes_last(make_stage: Make) 
     in_order(stage)
 
 
+def test_first_click_after_a_start_asks_slack_nothing_before_its_ack(make_stage: Make) -> None:
+    stage = small(make_stage)
+    ask(stage)
+    stage.stop_bot()
+    stage.start_bot()
+    stage.slack.slow("auth.test", 4.0)
+    assert "R-1" in told(stage.slack.click(BEN, "Approve", about="R-1"))
+    in_order(stage)
+
+
 def crash(stage: Stage) -> None:
     stage.stop_bot(signal.SIGKILL)
 

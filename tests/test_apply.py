@@ -18,9 +18,9 @@ from apply_helpers import until
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Outcome
 from ops.apply_journal import Patience
+from ops.catalog import catalog_hash
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.fingerprint import catalog_hash
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from apply_helpers import migration
 from apply_helpers import until
 
 from ops.apply_journal import Patience
+from ops.catalog import catalog_hash
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.fingerprint import catalog_hash
 
 
 @pytest.fixture

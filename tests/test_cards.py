@@ -61,7 +61,7 @@ def test_a_card_follows_the_run_in_place_and_tells_its_thread(stage: Stage) -> N
     assert len(seen) == len(set(seen))  # nothing is sent that changes nothing
     assert any(": running" in one and "running  migrate" in one for one in seen), "\n".join(seen)
     done = seen[-1]
-    for step in ("preflight", "backup: restored and proven", "migrate: 4 of 4", "health: 1 of 1 checks hold"):
+    for step in ("preflight", "backup: restored and proven", "migrate: 4 of 4", "health: the check holds"):
         assert f"done  {step}" in done
     assert "[" not in done
     wait_for(lambda: "4 migrations are on shop/prod." in thread(stage, message))

@@ -8,7 +8,7 @@ import pytest
 from apply_helpers import fresh_target
 from apply_helpers import server
 
-from ops.fingerprint import catalog_hash
+from ops.catalog import catalog_hash
 from ops.fingerprint import read_fingerprint
 
 SCHEMA = """

@@ -74,6 +74,13 @@ def test_event_has_the_scope_that_slack_wants_for_it(event: str, scope: str) -> 
         assert scope in manifest["oauth_config"]["scopes"]["bot"]
 
 
+def test_app_has_a_home_and_hears_who_opens_it() -> None:
+    """`app_home_opened` needs no scope: https://docs.slack.dev/reference/events/app_home_opened, read 2026-11."""
+    for manifest in map(load, MANIFESTS):
+        assert manifest["features"]["app_home"]["home_tab_enabled"] is True
+        assert "app_home_opened" in manifest["settings"]["event_subscriptions"]["bot_events"]
+
+
 def test_socket_mode_needs_no_address() -> None:
     text = (ROOT / "manifest.yaml").read_text(encoding="utf-8")
     settings = load("manifest.yaml")["settings"]

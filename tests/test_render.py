@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from people_talk import ANA
 from people_talk import BEN
+from people_talk import CHI
 from people_talk import approve
 from people_talk import ask
 from people_talk import card
@@ -19,18 +20,21 @@ from people_talk import small
 from people_talk import told
 from slack_rules import problems
 
+from bot.letters import clean
+from bot.letters import escape
 from bot.modals import reject_form
 from bot.render import blocks_of
-from bot.render import clean
-from bot.render import escape
 from bot.render import text_of
 from commands.page import Button
 from commands.page import Code
+from commands.page import Command
+from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
 from commands.page import Paragraph
 from commands.page import Source
 from commands.page import Strong
+from commands.page import Table
 from commands.page import When
 from commands.page import Who
 from sandbox.slack_rules import visible_characters
@@ -64,11 +68,16 @@ HIDDEN = (
 
 def everywhere(text: str) -> Page:
     """The same text in each place where a page may hold one."""
-    spans = (text, Code(text), Strong(text), When(AT), Who(text), Who("slack:T0ACME/U0BEN"))
+    spans = (text, Code(text), Strong(text), Command(text), When(AT), Who(text), Who("slack:T0ACME/U0BEN"))
     return Page(
         headline=text,
         facts=[("Commit", spans), (text, (text,))],
-        body=[Paragraph(spans), Listing(text, [spans, (text,)], marks=[text, "done"]), Source(text, text)],
+        body=[
+            Paragraph(spans),
+            Listing(text, [spans, (text,)], marks=[text, "done"]),
+            Source(text, text),
+            *[Table(text, [text, "By"], [[spans, (text,)]])] * 2,
+        ],
         next=spans,
         buttons=[Button("approve", text, "approve R-1 0123456789abcdef", "primary", text)],
         small=spans,
@@ -89,13 +98,14 @@ def test_a_hostile_text_is_only_a_text(text: str) -> None:
     blocks, top = blocks_of(page), text_of(page)
 
     assert problems([("chat.postMessage", {"text": top, "blocks": blocks})]) == []
-    assert {kind for kind, _ in texts(blocks)} <= {"text", "plain_text", "date", "button"}  # never mrkdwn
+    assert {kind for kind, _ in texts(blocks)} <= {"text", "plain_text", "raw_text", "date", "button"}  # never mrkdwn
     assert {thing["type"] for thing in walk(blocks) if "url" in thing} == set()
-    assert [thing["user_id"] for thing in walk(blocks) if thing.get("type") == "user"] == ["U0BEN"] * 5
+    assert {thing["user_id"] for thing in walk(blocks) if thing.get("type") == "user"} == {"U0BEN"}
     assert not any(thing.get("emoji") for thing in walk(blocks))
     assert [words for _, words in texts(blocks) if re.search(HIDDEN, words)] == []
     preformatted = [thing for thing in walk(blocks) if thing.get("type") == "rich_text_preformatted"]
-    assert [one["elements"][0]["text"] for one in preformatted] == [clean(text)]
+    assert preformatted[0]["elements"][0]["text"] == clean(text)
+    assert len(preformatted) == 2  # the source, and the second table, which Slack does not take as one
 
     assert not re.search(HIDDEN, top)
     ours = re.sub(r"<@U0BEN>|<!date\^1795435200\^\{date_short_pretty\} \{time\}\|2026-11-23 12:00 UTC>", "", top)
@@ -155,14 +165,56 @@ def test_the_text_tells_what_the_blocks_tell() -> None:
     page = Page(
         headline="head",
         facts=[("fact", ("one", Code("two"), Strong("three"), When(AT), Who("os:host/four")))],
-        body=[Paragraph(("five",)), Listing("six", [("seven",)], ["eight"]), Source("nine", "ten")],
+        body=[
+            Paragraph(("five",)),
+            Listing("six", [("seven",)], ["eight"]),
+            Source("nine", "ten"),
+            Table("fourteen", ["fifteen"], [[("sixteen",)], [(Command("seventeen"),)]]),
+        ],
         next=("eleven",),
         buttons=[Button("approve", "twelve", "approve R-1 0123456789abcdef")],
         small=("thirteen",),
     )
-    said = {words.strip(": \n") for kind, words in texts(blocks_of(page)) if kind in {"text", "plain_text", "date"}}
-    assert len(said) == 17
+    kinds = {"text", "plain_text", "raw_text", "date"}
+    said = {words.strip(": \n") for kind, words in texts(blocks_of(page)) if kind in kinds}
+    assert len(said) == 21
     assert [words for words in said if words not in text_of(page)] == []
+
+
+def test_a_text_that_is_too_long_keeps_its_end_and_says_what_is_left_out() -> None:
+    lines = [(f"line {number} {'x' * 80}",) for number in range(200)]
+    page = Page("head", body=[Listing("many", lines)], next=("press it",), buttons=[Button("approve", "Approve", "v")])
+    told = text_of(page).splitlines()
+    assert told[-2:] == ["Next: press it", "Buttons: Approve"]
+    shown = sum(line.startswith("line ") for line in told)
+    assert told[-3] == f"… {200 - shown} more lines, in the message itself"
+    assert shown > 30
+
+
+@pytest.mark.parametrize("rows", [1, 99, 100, 999])
+def test_a_table_of_any_length_is_one_table_that_says_how_many_rows_are_left_out(rows: int) -> None:
+    cells: list[list[Line]] = [[(Code(f"R-{number}"),), (Who("slack:T0ACME/U0BEN"),)] for number in range(rows)]
+    page = Page("head", body=[Table("Requests", ["Request", "By"], cells)])
+    blocks = blocks_of(page)
+    assert problems([("chat.postMessage", {"text": text_of(page), "blocks": blocks})]) == []
+    [table] = [block for block in blocks if block["type"] == "table"]
+    left_out = f"and {rows - 99} more, which the terminal shows"
+    assert len(table["rows"]) == min(rows, 99) + 1
+    assert (left_out in json.dumps(blocks)) == (rows > 99)
+
+
+def test_where_slack_takes_no_table_it_is_text_in_fixed_letters() -> None:
+    page = Page("head", body=[Table("", ["Request", "Next"], [[("R-1",), (Command("show R-1"),)]])])
+    blocks = blocks_of(page, tables=False)
+    assert problems([("views.publish", {"view": {"type": "home", "blocks": blocks}})]) == []
+    assert "R-1      /migrate show R-1" in json.dumps(blocks)
+
+
+def test_a_short_list_loses_letters_and_not_the_line_that_says_how_many_more_there_are() -> None:
+    page = Page("head", body=[Listing("Files", [*[("n" * 400,)] * 10, ("and 9990 more",)])])
+    said = json.dumps(blocks_of(page))
+    assert "and 9990 more" in said
+    assert said.count("nnn\\u2026") == 10
 
 
 def test_a_form_takes_any_value() -> None:
@@ -213,7 +265,7 @@ def test_a_hostile_repository_breaks_out_of_nothing(make_stage: Callable[..., St
         assert all(kind != "mrkdwn" for kind, _ in texts(body)), method
         assert {thing["url"] for thing in walk(body) if "url" in thing} == set()
     users = {thing["user_id"] for _, body in slack.posts() for thing in walk(body) if thing.get("type") == "user"}
-    assert users <= {ANA, BEN}
+    assert users <= {ANA, BEN, CHI}
     [file] = slack.channel("deploys").files
     content = (file.content or b"").decode()
     assert r"\u202eesrever\u202c ze\u200bro\u000b" in content

@@ -14,7 +14,7 @@ from git_origin import read
 from git_origin import refused
 
 from ops.errors import Reason
-from ops.repository import FILE_LIMIT_BYTES
+from ops.git import FILE_LIMIT_BYTES
 from ops.repository import Author
 from ops.repository import Repository
 

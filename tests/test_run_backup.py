@@ -75,7 +75,7 @@ def test_a_policy_without_a_backup_says_so_on_the_card(make_stage: MakeStage) ->
     assert "none will be taken: the policy says so" in card(stage, "Approve for prod")
     approve(stage)
     assert ended(stage).status.value == "succeeded"
-    assert 'none taken: backup = "none" for this environment' in card(stage, ": done")
+    assert 'none taken, as the policy says (backup = "none")' in card(stage, ": done")
     assert stage.events("backup_proven") == []
 
 

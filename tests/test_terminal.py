@@ -1,11 +1,14 @@
 """The command as people start it: which configuration, what is printed, what is loaded, and how it ends."""
 
+import contextlib
+import json
 import os
-import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -16,6 +19,12 @@ from postgres_fixtures import open_folder
 from processes import terminal
 
 import countersign
+from commands.knock import reply_json
+from commands.knock import short_path
+from commands.knock import socket_path
+from commands.page import Page
+from commands.page_json import FORMAT
+from commands.reply import Reply
 from sandbox.postgres import LocalPostgres
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
@@ -231,21 +240,148 @@ def test_word_that_the_bot_answers_loads_next_to_nothing(shop: Stage) -> None:
         shop.stop_bot()
 
 
-def test_progress_is_shown_at_a_terminal_and_cleared(shop: Stage) -> None:
-    reading, writing = pty.openpty()
-    with subprocess.Popen(
-        [sys.executable, "-m", "countersign", "plan", "dev"],
+def test_doctor_lists_every_token_that_is_missing(shop: Stage) -> None:
+    bare = {name: value for name, value in shop.environment.items() if not name.startswith("SLACK_")}
+    ran = subprocess.run(
+        [sys.executable, "-m", "countersign", "doctor", "--json"],
         cwd=shop.folder,
-        env=shop.environment,
-        stdout=subprocess.PIPE,
-        stderr=writing,
+        env=bare,
+        capture_output=True,
         text=True,
-    ) as ran:
-        out, _ = ran.communicate(timeout=30)
-    os.close(writing)
-    told = os.read(reading, 10_000).decode()
-    os.close(reading)
+        check=False,
+    )
 
-    assert "nothing to do" in out
-    assert "… " in told
-    assert told.endswith("\r\x1b[K")
+    problems = [check["what"] for check in json.loads(ran.stdout)["checks"] if check["state"] == "problem"]
+    assert (ran.returncode, problems) == (1, ["SLACK_BOT_TOKEN", "SLACK_APP_TOKEN"])
+
+
+def test_events_are_listed_in_columns(shop: Stage) -> None:
+    shop.cli("status")
+
+    lines = shop.cli("audit", "query", "--kind", "commanded", "--limit", "1").out.splitlines()
+
+    assert lines[0] == "The last 1 event; more with --limit"
+    assert lines[-2].split() == ["Event", "When", "Kind", "Who", "Target", "Request"]
+    assert re.fullmatch(r"  #\d+ +\d{4}-\d\d-\d\d \d\d:\d\d UTC +commanded +os:\S+", lines[-1])
+
+
+WRONG_NUMBERS = [
+    ("approve", 2, "bad_usage"),
+    ("approve R-99", 2, "unknown_request"),
+    ("approve R-99 3f9a1c0be2d47a55", 2, "unknown_request"),
+    ("approve prod", 2, "unknown_request"),
+    ("approve -7", 2, "unknown_request"),
+    ("approve R-1 R-2 R-3", 2, "bad_usage"),
+    ("reject R-1", 2, "bad_usage"),
+    ("reject R-99 because of this", 2, "unknown_request"),
+    ("cancel", 2, "bad_usage"),
+    ("cancel R-99", 2, "unknown_request"),
+    ("cancel R-99999999999999999999", 2, "unknown_request"),
+    ("stop", 2, "bad_usage"),
+    ("stop R-99", 2, "unknown_request"),
+    ("show", 2, "bad_usage"),
+    ("show R-99", 2, "unknown_request"),
+    ("show R-1 R-2", 2, "bad_usage"),
+    ("history --limit x", 2, "bad_usage"),
+    ("audit query --limit x", 2, "bad_usage"),
+]
+
+
+@pytest.mark.parametrize(("line", "code", "reason"), WRONG_NUMBERS, ids=[line for line, _, _ in WRONG_NUMBERS])
+def test_wrong_number_is_told_in_one_sentence(
+    shop: Stage, line: str, code: int, reason: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(shop.folder)
+    for name, value in shop.environment.items():
+        monkeypatch.setenv(name, value)
+
+    assert countersign.main([*line.split(), "--json"]) == code
+
+    told = json.loads(capsys.readouterr().out)
+    assert (told["ok"], told["reason"]) == (False, reason)
+    assert re.fullmatch(r"[A-Zac-z`-].*[.?]", told["message"])
+    assert told["hint"]
+
+
+# --- the other end of the door -----------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def served(log: Path, *answers: bytes) -> Iterator[list[bytes]]:
+    """A process behind the door of a log that says this, one line after each line that it hears: what it heard."""
+    heard: list[bytes] = []
+    server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with short_path(socket_path(log)) as name:
+        server.bind(name)
+    server.listen(1)
+
+    def serve() -> None:
+        guest, _ = server.accept()
+        with guest:
+            for answer in answers:
+                guest.sendall(answer + b"\n")
+                heard.append(guest.recv(10_000))
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield heard
+    finally:
+        thread.join(10)
+        server.close()
+        socket_path(log).unlink()
+
+
+OTHERS = [
+    b'{"hello": "1234"}',
+    b'{"hello": "1234", "format": 999}',
+    b'{"hello": "1234", "format": "1"}',
+    b"[]",
+    b"what?",
+]
+
+
+@pytest.mark.parametrize("hello", OTHERS)
+def test_process_of_another_version_is_told_nothing(shop: Stage, hello: bytes) -> None:
+    with served(shop.log_path, hello) as heard:
+        ran = shop.cli("push", "prod", "--json")
+
+    told = json.loads(ran.out)
+    assert (ran.code, told["reason"]) == (2, "other_version")
+    assert "another version of Countersign; nothing was done" in told["message"]
+    assert "Restart the bot" in told["hint"]
+    assert heard == [b""]
+
+
+WELCOME = json.dumps({"hello": "1234", "format": FORMAT}).encode()
+REPLY = reply_json(Reply(Page("All is well"), {"status": "fine"}))
+NO_ANSWERS = {
+    "no JSON": b"what?",
+    "nothing of a reply": b"{}",
+    "no page": json.dumps({**REPLY, "page": None}).encode(),
+    "text for a page": json.dumps({**REPLY, "page": "All is well"}).encode(),
+    "a page with more": json.dumps({**REPLY, "page": {**REPLY["page"], "icon": "x"}}).encode(),
+    "a page with less": json.dumps({**REPLY, "page": {"is": "Page", "headline": "All is well"}}).encode(),
+    "progress that is none": b'{"progress": 7, "step": "", "share": null}',
+    "nothing": b"",
+}
+
+
+def test_answer_of_the_same_version_is_shown(shop: Stage) -> None:
+    progress = {"progress": "looking", "step": "look", "share": 0.5}
+    with served(shop.log_path, WELCOME, json.dumps(progress).encode() + b"\n" + json.dumps(REPLY).encode()) as heard:
+        ran = shop.cli("status")
+
+    assert (ran.code, ran.out) == (0, "All is well\n")
+    assert ran.err == "countersign: looking\n"
+    assert json.loads(heard[0]) == {"words": ["status"]}
+
+
+@pytest.mark.parametrize("answer", NO_ANSWERS.values(), ids=NO_ANSWERS)
+def test_answer_that_cannot_be_read_is_no_answer(shop: Stage, answer: bytes) -> None:
+    with served(shop.log_path, WELCOME, answer):
+        ran = shop.cli("status", "--json")
+
+    told = json.loads(ran.out)
+    assert (ran.code, told["reason"]) == (1, "outcome_unknown")
+    assert "countersign status" in told["hint"]

@@ -1,7 +1,11 @@
 """What people type: shell-like words, forgiving quotes and dashes, near misses, and an answer for everything."""
 
+import inspect
 import re
+import runpy
+import shlex
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from people_talk import ANA
@@ -20,7 +24,15 @@ from people_talk import small
 from people_talk import told
 from people_talk import wait_for
 
+from commands.manual import Manual
+from commands.manual import tool_manual
+from commands.manual import word_manual
+from commands.tool_parsers import parser_of
+from commands.words import TOOLS
 from commands.words import Front
+from commands.words import Option
+from commands.words import all_words
+from commands.words import declared_words
 from commands.words import parse
 from commands.words import split_line
 from ops.errors import OpsError
@@ -29,6 +41,7 @@ from sandbox.slack_answer import shown_text
 from sandbox.stage import Stage
 
 Make = Callable[..., Stage]
+ROOT = Path(__file__).resolve().parent.parent
 
 LINES = [
     ("push prod", ["push", "prod"]),
@@ -70,8 +83,14 @@ WRONG = [
     ("aprove R-1", "Did you mean `approve`?"),
     ("zzzzzz", "There is no word 'zzzzzz'."),
     ("push prod --comit abc1234", "`push` has no option --comit. Did you mean --commit?"),
-    ("push prod --commit nonsense", "--commit does not take ''."),
-    ("plan prod --commit=HEAD", "--commit does not take '"),
+    ("push prod --commit nonsense", "--commit takes a commit: 7 to 40 of the letters 0-9 and a-f, not 'nonsense'."),
+    ("push prod --commit", "--commit takes a commit: 7 to 40 of the letters 0-9 and a-f."),
+    ("push --commit --wait", "--commit takes a commit: 7 to 40 of the letters 0-9 and a-f."),
+    ("push prod --wait 5x", "--wait takes a duration such as 90s, 30m, 4h or 1d, not '5x'."),
+    ("push prod --wait=soon", "--wait takes a duration such as 90s, 30m, 4h or 1d, not 'soon'."),
+    ("history --limit x", "--limit takes a number from 1 to 999, not 'x'."),
+    ("history --limit 0", "--limit takes a number from 1 to 999, not '0'."),
+    ("plan prod --commit=HEAD", "--commit takes a commit: 7 to 40 of the letters 0-9 and a-f, not 'HEAD'."),
     ("push prod --force", "`push` has no option --force."),
 ]
 
@@ -114,13 +133,13 @@ def test_people_are_answered_in_private_whatever_they_type(make_stage: Make) -> 
         "/migrate push production": "There is no environment 'production'.",
         "/migrate push p": "There is no environment 'p'.",
         "/migrate push dev prod": "Push to one environment at a time.",
-        "/migrate plan": "`plan` needs environment.",
+        "/migrate plan": "`plan` needs an environment.",
         "/migrate plan prdo": "Did you mean prod?",
         "/migrate show R-11": "There is no request 'R-11'. Did you mean R-1?",
         "/migrate show 1": "Did you mean R-1?",
         "/migrate show #1": "Did you mean R-1?",
         "/migrate show r1": "Did you mean R-1?",
-        "/migrate show": "`show` needs request, such as R-7.",
+        "/migrate show": "`show` needs a request, such as R-7.",
         "/migrate reject R-1": "`reject` needs a request and a reason.",
         "/migrate approve": "`approve` needs a request, such as R-7.",
         "/migrate plan prod --commit 1234567": "1234567",
@@ -129,11 +148,11 @@ def test_people_are_answered_in_private_whatever_they_type(make_stage: Make) -> 
         "/migrate " + "x" * 3000: "longer than 2000 letters",
         "/migrate status": "1 request open",
         "/migrate status prod": "shop/prod",
-        "/migrate history": "R-1  waiting  shop/prod",
+        "/migrate history": "1 migration on shop/prod",
         "/migrate show r-1": "requested",
         "/migrate": "Countersign: what people approve is what runs",
         "/migrate help push": "push ENVIRONMENT",
-        "/migrate help psuh": "Did you mean `push`?",
+        "/migrate help psuh": "Did you mean `/migrate help push`?",
         "/somethingelse status": "1 request open",
     }
     answers = {words: slack.say(ANA, words) for words in said}
@@ -259,3 +278,95 @@ def test_a_person_who_cannot_be_answered_in_the_channel_is_answered_directly(mak
     wait_for(lambda: stage.slack.direct(ANA).messages)
     assert "Nothing waits, nothing runs" in stage.slack.render(stage.slack.direct(ANA).messages[0])
     in_order(stage)
+
+
+# --- what words say of themselves --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", sorted(declared_words()))
+def test_what_is_read_from_a_words_source_is_what_it_has_when_loaded(name: str) -> None:
+    declared, loaded = declared_words()[name], all_words()[name]
+
+    read = (declared.usage, declared.summary, declared.group, declared.fronts, dict(declared.options), declared.doc)
+    assert read[:5] == (loaded.USAGE, loaded.SUMMARY, loaded.GROUP, loaded.FRONTS, dict(loaded.OPTIONS))
+    assert read[5] == inspect.getdoc(loaded)
+
+
+def test_every_module_that_can_be_said_is_a_word() -> None:
+    modules = {path.stem for path in (ROOT / "commands").glob("*.py") if "\ndef run(" in path.read_text()}
+
+    assert modules == set(declared_words())
+
+
+def manual(name: str) -> Manual:
+    return tool_manual(name, parser_of(name)) if name in TOOLS else word_manual(declared_words()[name])
+
+
+@pytest.mark.parametrize("name", sorted({*declared_words(), *TOOLS}))
+def test_page_of_every_word_and_tool_is_complete(name: str) -> None:
+    found = manual(name)
+
+    assert found.usage.split()[0] == name
+    assert re.fullmatch(r"[a-z].{5,80}[^.]", found.summary)
+    assert len(found.paragraphs) >= 2
+    assert all(re.fullmatch(r"[A-Z`].*[.:]", paragraph) for paragraph in found.paragraphs)
+    assert all(flag and words and not words.endswith(".") for flag, words in found.options)
+    assert found.examples
+    assert all(command.split()[0] == name and words and command != words for command, words in found.examples)
+    assert found.see_also
+    assert set(found.see_also) <= {*declared_words(), *TOOLS} - {name}
+
+
+@pytest.mark.parametrize("name", sorted(declared_words()))
+def test_every_option_says_what_it_takes_and_does(name: str) -> None:
+    word = declared_words()[name]
+
+    for option, said in word.options.items():
+        assert said.help, option
+        assert bool(said.takes or said.choices) == bool(said.value or said.choices), option
+    examples = [command.removeprefix(f"{name} ") for command, _ in manual(name).examples]
+    front = Front.TERMINAL if Front.TERMINAL in word.fronts else Front.SLACK
+    for example in examples:
+        line = example.replace("--json", "")
+        parse([name, *split_line(line)] if line != name else [name], front)
+
+
+@pytest.mark.parametrize("tool", sorted(TOOLS))
+def test_every_example_of_a_tool_can_be_typed(tool: str) -> None:
+    for command, _ in manual(tool).examples:
+        parser_of(tool).parse_args(shlex.split(command.partition(" > ")[0].replace("--json", ""))[1:])
+
+
+def test_document_of_the_words_is_the_printed_one() -> None:
+    printed = runpy.run_path(str(ROOT / "docs" / "make_words.py"))["document"]()
+
+    assert (ROOT / "docs" / "words.md").read_text(encoding="utf-8") == printed
+
+
+def test_page_of_a_word_in_slack_has_what_it_takes_there(make_stage: Make) -> None:
+    stage = small(make_stage)
+    answer = told(stage.slack.say(ANA, "/migrate help push"))
+
+    for words in (
+        "/migrate push ENVIRONMENT",
+        "--wait [DURATION]",
+        "/migrate push prod --wait 30m",
+        "/migrate help plan",
+    ):
+        assert words in answer
+    for words in ("Exit status", "--json", "countersign push"):
+        assert words not in answer
+    in_order(stage)
+
+
+CLOSED = Option(choices=("info", "danger"), takes="info or danger", needed=True, help="so bad at least")
+
+
+def test_option_with_a_closed_list_takes_nothing_else() -> None:
+    assert [CLOSED.is_fit(value) for value in ("info", "danger", "INFO", "", "infos")] == [
+        True,
+        True,
+        False,
+        False,
+        False,
+    ]

@@ -1,0 +1,204 @@
+"""The page of a plan: what would run on a target, the worst first, and what stands in the way."""
+
+from collections import Counter
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import Any
+
+from commands.page import Code
+from commands.page import Command
+from commands.page import Line
+from commands.page import Listing
+from commands.page import Page
+from commands.page import Paragraph
+from commands.page import Part
+from commands.page import Source
+from commands.page import Span
+from commands.page import Strong
+from commands.page import Tone
+from commands.page_words import hint_line
+from commands.page_words import joined
+from commands.page_words import migrations
+from commands.page_words import person
+from commands.page_words import plural
+from ops.approving import PREFIX_LENGTH
+from ops.errors import OpsError
+from ops.hazards import HazardClass
+from ops.masking import mask_sql
+from ops.plan import Plan
+
+FILES_SHOWN = 10
+HAZARDS_SHOWN = 8
+NOTES_SHOWN = 5
+LINES_SHOWN = 20
+SQL_LETTERS = 110
+
+RULES_SHOWN = 5
+
+LEVELS = ("forbidden", "danger", "caution", "info")
+"""The levels of hazards, the worst first."""
+
+CLASSES = tuple(each.value for each in HazardClass)
+
+
+def plan_page(plan: Plan) -> Page:
+    """What would run on a target, its hazards, and what stands in the way."""
+    blocked = plan.blocks()
+    hazards = [hazard.to_json() for hazard in plan.hazards]
+    everything: Line = (Code(f"countersign plan {plan.target.environment} --json"), " lists all")
+    body: list[Part] = [
+        *_blocked_part(blocked),
+        *(hazards_part(hazards, HAZARDS_SHOWN, everything) if plan.pending else []),
+        *_problems_part(plan),
+        *files_part([{"filename": one.filename} for one in plan.pending], FILES_SHOWN, everything),
+        *_notes_part(plan),
+        *_sql_part(plan),
+    ]
+    return Page(_headline(plan, blocked), _facts(plan), body, _next(plan, blocked), tone=_tone(plan, blocked))
+
+
+def _headline(plan: Plan, blocked: OpsError | None) -> str:
+    if blocked is not None:
+        return f"Plan for {plan.target.name}: {migrations(len(plan.pending))} pending, and a push would be refused"
+    if not plan.pending:
+        return f"{plan.target.name}: nothing to do"
+    return f"Plan for {plan.target.name}: {migrations(len(plan.pending))} pending"
+
+
+def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
+    if blocked is not None:
+        return "bad"
+    if not plan.pending:
+        return "good"
+    return "warning" if any(hazard.level.value in {"danger", "forbidden"} for hazard in plan.hazards) else "plain"
+
+
+def _facts(plan: Plan) -> list[tuple[str, Line]]:
+    facts: list[tuple[str, Line]] = []
+    if plan.pending:
+        facts.append(("Needs", _needs(plan)))
+    facts.append(("Already applied", (migrations(plan.applied),)))
+    facts.append(("Plan", (Code(plan.digest[:PREFIX_LENGTH]),)))
+    # The title last, since it is somebody's words and may run from right to left.
+    facts.append(("Commit", (Code(plan.commit.sha[:12]), f" on {plan.target.settings.branch}: {plan.commit.title}")))
+    return facts
+
+
+def _needs(plan: Plan) -> Line:
+    rules = plan.target.settings
+    if not rules.approvals:
+        return ("no approval: it runs at once",)
+    return (f"{plural(rules.approvals, 'approval')} by ", *joined(map(person, rules.approvers)))
+
+
+def _next(plan: Plan, blocked: OpsError | None) -> Line:
+    environment = plan.target.environment
+    if blocked is not None:
+        return ("mend that, then look again with ", Command(f"plan {environment}"), ".")
+    if not plan.pending:
+        return ()
+    return ("ask for it with ", Command(f"push {environment}"), "; the whole SQL is then in the thread of its card.")
+
+
+def _blocked_part(blocked: OpsError | None) -> list[Part]:
+    if blocked is None:
+        return []
+    parts: list[Part] = [Paragraph(("A push would be refused. ", blocked.message))]
+    return [*parts, Paragraph(("To mend it: ", *hint_line(blocked.hint)))] if blocked.hint else parts
+
+
+def hazards_text(hazards: Sequence[Mapping[str, Any]]) -> str:
+    """How many of each level, the worst first: `1 danger, 3 caution`."""
+    counts = Counter(str(one["level"]) for one in hazards)
+    return ", ".join(f"{counts[level]} {level}" for level in LEVELS if counts[level])
+
+
+def hazards_part(hazards: Sequence[Mapping[str, Any]], most: int | None, everything: Line) -> list[Part]:
+    """The worst hazards, each with its level, rule and place. `most` None: all of them; `everything`: where all are."""
+    if not hazards:
+        return [Paragraph((Strong("Hazards: "), "none found"))]
+    ranked = ranked_hazards(hazards)
+    shown, rest = ranked[:most], ranked[len(ranked[:most]) :]
+    # The message last, since it names what others named, and that may run from right to left.
+    lines: list[Line] = [(f"{one['rule']} at {one['version']}:{one['line']}: {one['message']}",) for one in shown]
+    marks = [str(one["level"]) for one in shown]
+    if rest:
+        lines.append((f"{rules_text(rest)}; ", *everything))
+        marks.append("and more:")
+    return [Listing(f"Hazards: {hazards_text(hazards)}", lines, marks)]
+
+
+def ranked_hazards(hazards: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The worst first; of each level the first of every rule, so that many of one kind hide none of another."""
+    seen: Counter[tuple[str, str]] = Counter()
+    ranks = []
+    for number, one in enumerate(hazards):
+        kind = (str(one["level"]), str(one["rule"]))
+        ranks.append((_place(LEVELS, kind[0]), seen[kind], _place(CLASSES, str(one["class"])), number))
+        seen[kind] += 1
+    return [hazards[number] for *_, number in sorted(ranks)]
+
+
+def _place(order: Sequence[str], word: str) -> int:
+    """Where it stands; a word that only another version knows stands first, where nobody overlooks it."""
+    return order.index(word) if word in order else 0
+
+
+def rules_text(hazards: Sequence[Mapping[str, Any]]) -> str:
+    """How many of which rule, the most frequent first: `190 table-without-rls, 2 drop-column`."""
+    counts = Counter(str(one["rule"]) for one in hazards).most_common()
+    words = [f"{count} {rule}" for rule, count in counts[:RULES_SHOWN]]
+    others = sum(count for _, count in counts[RULES_SHOWN:])
+    return ", ".join([*words, *([f"{others} of other rules"] if others else [])])
+
+
+def files_part(files: Sequence[Mapping[str, Any]], most: int | None, everything: Line) -> list[Part]:
+    """The files in the order in which they run, with the hash where there is one. `most` None: all of them."""
+    if not files:
+        return []
+    shown = files[:most]
+    lines: list[Line] = [(*_hash_of(one), str(one["filename"])) for one in shown]
+    if len(files) > len(shown):
+        lines.append((f"and {len(files) - len(shown)} more; ", *everything))
+    title = migrations(len(files)).capitalize()
+    return [Listing(f"{title}, in this order" if len(files) > 1 else title, lines)]
+
+
+def _hash_of(file: Mapping[str, Any]) -> tuple[Span, ...]:
+    return (f"{str(file['sha256'])[:12]}  ",) if "sha256" in file else ()
+
+
+def _problems_part(plan: Plan) -> list[Part]:
+    problems = plan.problems
+    lines: list[Line] = [(problem.message,) for problem in problems[:NOTES_SHOWN]]
+    if len(problems) > NOTES_SHOWN:
+        lines.append((f"and {len(problems) - NOTES_SHOWN} more",))
+    return [Listing("History and files differ", lines)] if lines else []
+
+
+def _notes_part(plan: Plan) -> list[Part]:
+    notes = [f"{one.filename}: {note}" for one in plan.pending for note in one.notes]
+    notes += [f"{name} is skipped: {why}" for name, why in plan.skipped.items()]
+    lines: list[Line] = [(note,) for note in notes[:NOTES_SHOWN]]
+    if len(notes) > NOTES_SHOWN:
+        lines.append((f"and {len(notes) - NOTES_SHOWN} more",))
+    return [Listing("Worth knowing", lines)] if lines else []
+
+
+def _sql_part(plan: Plan) -> list[Part]:
+    """The first lines of the SQL, each file under its name; only the files that are shown are read for secrets."""
+    if not plan.pending:
+        return []
+    lines: list[str] = []
+    for line in _sql_lines(plan):
+        if len(lines) == LINES_SHOWN:
+            return [Source(f"SQL, the first {LINES_SHOWN} lines", "\n".join(lines))]
+        lines.append(line if len(line) <= SQL_LETTERS else f"{line[:SQL_LETTERS]}…")
+    return [Source("SQL", "\n".join(lines))]
+
+
+def _sql_lines(plan: Plan) -> Iterator[str]:
+    for number, one in enumerate(plan.pending):
+        yield from (*([""] if number else []), f"-- {one.filename}")
+        yield from mask_sql(one.text).strip().splitlines()

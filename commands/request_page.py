@@ -1,0 +1,238 @@
+"""The page of a request in each of its states: what people read before they decide, while it runs and afterwards."""
+
+from datetime import datetime
+from typing import Literal
+
+from commands.page import Button
+from commands.page import Code
+from commands.page import Command
+from commands.page import Line
+from commands.page import Page
+from commands.page import Part
+from commands.page import Span
+from commands.page import Tone
+from commands.page import Who
+from commands.page_words import joined
+from commands.page_words import migrations
+from commands.page_words import person
+from commands.page_words import plural
+from commands.plan_page import FILES_SHOWN
+from commands.plan_page import HAZARDS_SHOWN
+from commands.plan_page import files_part
+from commands.plan_page import hazards_part
+from commands.request_parts import LastBackup
+from commands.request_parts import ending_parts
+from commands.request_parts import facts_of
+from commands.request_parts import is_all_applied
+from commands.request_parts import lock_line
+from commands.request_parts import lock_wait_of
+from commands.request_parts import steps_part
+from commands.request_parts import was_stopped
+from ops.approving import PREFIX_LENGTH
+from ops.locking import Lock
+from ops.requests import Request
+from ops.status import Status
+
+PEOPLE_NAMED = 4
+"""So many of those who may approve are named; of more, their groups say enough."""
+
+
+def request_page(
+    request: Request,
+    now: datetime,
+    last_backup: LastBackup | Literal["unasked"] | None = "unasked",
+    lock: Lock | None = None,
+) -> Page:
+    """A request as it stands: the root of its thread. `last_backup` None: the log knows none. `lock`: of its target."""
+    status = request.status_at(now)
+    held = lock if status is Status.WAITING else None
+    return Page(
+        headline=_headline(request, status, held),
+        facts=[*facts_of(request, status, last_backup), *([("Locked", lock_line(held))] if held else [])],
+        body=_body(request, status),
+        next=_next(request, status, held),
+        buttons=_buttons(request, status),
+        small=_small(request, status),
+        tone="warning" if held else _TONES[status],
+    )
+
+
+def _small(request: Request, status: Status) -> Line:
+    """What can be looked up."""
+    commit: Line = () if status is Status.WAITING else ("commit ", Code(request.commit[:12]), " · ")
+    digest = Code(request.digest[:PREFIX_LENGTH])
+    return (*commit, "plan ", digest, " · ", Command(f"show {request.id}"), " for everything")
+
+
+def _body(request: Request, status: Status) -> list[Part]:
+    """Before the run, what would run; from its start on, how it goes. What went wrong comes first."""
+    steps = steps_part(request) if request.steps else []
+    if status is not Status.WAITING:
+        return [*ending_parts(request, status), *steps]
+    everything: Line = (Code(f"countersign show {request.id}"), " lists all")
+    in_thread = request.shown is not None and request.shown["how"] == "file"
+    named_only = [{"filename": one["filename"]} for one in request.files]
+    return [
+        *hazards_part(request.hazards, HAZARDS_SHOWN, everything),
+        *files_part(
+            named_only if in_thread or request.shown is None else request.files,
+            FILES_SHOWN,
+            ("all are in the thread's file",) if in_thread else everything,
+        ),
+        *steps,
+    ]
+
+
+def whole_body(request: Request, status: Status) -> list[Part]:
+    """Everything about a request: how it went, all hazards, all files with their hashes."""
+    return [
+        *ending_parts(request, status),
+        *(steps_part(request) if request.steps else []),
+        *hazards_part(request.hazards, None, ()),
+        *files_part(request.files, None, ()),
+    ]
+
+
+_HEADLINES = {
+    Status.WAITING: "waiting for approval",
+    Status.RUNNING: "running",
+    Status.SUCCEEDED: "done",
+    Status.FAILED: "failed, nothing of it remains",
+    Status.PARTIALLY_APPLIED: "stopped half-way",
+    Status.INTERRUPTED: "interrupted, a person must decide",
+    Status.REJECTED: "rejected, nothing was run",
+    Status.CANCELLED: "cancelled, nothing was run",
+    Status.EXPIRED: "expired, nothing was run",
+    Status.SUPERSEDED: "no longer holds, nothing was run",
+}
+
+_TONES: dict[Status, Tone] = {
+    Status.WAITING: "plain",
+    Status.RUNNING: "busy",
+    Status.SUCCEEDED: "good",
+    Status.FAILED: "bad",
+    Status.PARTIALLY_APPLIED: "bad",
+    Status.INTERRUPTED: "bad",
+    Status.REJECTED: "warning",
+    Status.CANCELLED: "plain",
+    Status.EXPIRED: "warning",
+    Status.SUPERSEDED: "warning",
+}
+
+
+def _headline(request: Request, status: Status, lock: Lock | None) -> str:
+    words = state_words(request, status) if request.missing or not lock else "approved, waits for a lock to end"
+    return f"{request.id} · {request.target} · {migrations(len(request.files))}: {words}"
+
+
+def state_words(request: Request, status: Status) -> str:
+    """How a request stands, in the words of its card's first line."""
+    if request.settlement is not None:
+        return "interrupted, and settled by a person"
+    if status is Status.WAITING and not request.missing:
+        return "starting" if not request.needed else "approved, starts when it can"
+    if status is Status.RUNNING:
+        return _running_words(request)
+    if is_all_applied(request, status):
+        return "all applied, but not ended well"
+    if status is Status.FAILED and was_stopped(request):
+        return "stopped, nothing of it remains"
+    return _HEADLINES[status]
+
+
+def _running_words(request: Request) -> str:
+    """`running, migration 2 of 3`: which step, and how far it is."""
+    doing = next((step.name for step in request.steps if step.outcome == "running"), "")
+    if request.stop_asked is not None:
+        return "running, told to stop"
+    if lock_wait_of(request):
+        return "running, waiting for a lock"
+    if doing == "migrate":
+        return f"running, migration {min(len(request.applied) + 1, len(request.files))} of {len(request.files)}"
+    return f"running, {doing}" if doing else "running"
+
+
+def _next(request: Request, status: Status, lock: Lock | None) -> Line:
+    match status:
+        case Status.WAITING if lock and not request.missing:
+            unlocks = Command(f"unlock {request.environment}")
+            return ("it starts when the lock ends; ", Who(lock.by.id), " can end it before with ", unlocks, ".")
+        case Status.WAITING:
+            return _next_while_waiting(request)
+        case Status.RUNNING:
+            return _next_while_running(request)
+        case _:
+            return _next_after(request, status)
+
+
+def _next_while_running(request: Request) -> Line:
+    if request.stop_asked is not None:
+        return ("nothing to do; this card says what is on the target when it has stopped.",)
+    if lock_wait_of(request):
+        return ("end what is in the way, or wait: it gives up by itself, and nothing of the file then remains.",)
+    return ("nothing to do; this card follows the run. ", Command(f"stop {request.id}"), " ends it early.")
+
+
+def _next_after(request: Request, status: Status) -> Line:
+    again = Command(f"push {request.environment}")
+    match status:
+        case Status.SUCCEEDED:
+            return ("nothing to do.",)
+        case Status.PARTIALLY_APPLIED if was_stopped(request):
+            return ("to run what is left, ask again with ", again, ".")
+        case Status.PARTIALLY_APPLIED if is_all_applied(request, status):
+            return ("look at the application, and mend it with a new migration; ", again, " runs it.")
+        case Status.PARTIALLY_APPLIED:
+            return (Who(request.by.id), " mends what failed in a new commit; then ", again, " runs what is left.")
+        case Status.INTERRUPTED if request.settlement is not None:
+            return ("settled, the target is free; ask again with ", again, ".")
+        case Status.INTERRUPTED:
+            found = Command(f"cancel {request.id} <what you found>")
+            return ("an approver looks at the target; when it is clear what happened, ", found, " frees it.")
+        case Status.FAILED | Status.REJECTED if not was_stopped(request):
+            return (Who(request.by.id), " mends that, then asks again with ", again, ".")
+        case _:
+            return ("to run it after all, ask again with ", again, ".")
+
+
+def _next_while_waiting(request: Request) -> Line:
+    if not request.missing:
+        what = Command(f"status {request.environment}")
+        return ("it starts as soon as the target is free; ", what, " tells what is in the way.")
+    if request.shown is None:
+        return ("the full SQL goes into the thread; then the Approve button appears.",)
+    needed = plural(request.missing, "more approval" if request.approvals else "approval")
+    cancels = (Who(request.by.id), " can cancel.")
+    return (f"{needed} by ", *may_approve_line(request), "; one of them can also reject, and ", *cancels)
+
+
+def may_approve_line(request: Request) -> Line:
+    """Who is asked: by name those whose yes would still count, or, if they are many, as the policy names them."""
+    given = {one.person for one in request.approvals if one.stands} | {
+        one.by.id for one in request.approvals if one.stands
+    }
+    left = [one for one in request.eligible if one not in given]
+    people: list[Span] = [person(one) for one in left]
+    if 0 < len(people) <= PEOPLE_NAMED:
+        return joined(people)
+    return joined(map(person, request.plan["policy"]["approvers"]))
+
+
+def _buttons(request: Request, status: Status) -> list[Button]:
+    value = f"{request.id} {request.digest[:PREFIX_LENGTH]}"
+    if status is Status.RUNNING and request.stop_asked is None:
+        confirm = f"Stop {request.id}? What runs is cancelled; files that are applied stay on {request.target}."
+        return [Button("stop", "Stop the run", f"stop {value}", "danger", confirm)]
+    if status is not Status.WAITING or not request.needed:
+        return []
+    buttons = []
+    if request.shown is not None and request.missing:
+        count = migrations(len(request.files))
+        confirm = f"Run {count} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
+        buttons.append(
+            Button("approve", f"Approve for {request.environment}"[:60], f"approve {value}", "primary", confirm)
+        )
+    buttons.append(Button("reject", "Reject…", f"reject {value}", "danger"))
+    confirm = f"Take {request.id} back? Nothing will be run."
+    buttons.append(Button("cancel", "Cancel request", f"cancel {value}", None, confirm))
+    return buttons

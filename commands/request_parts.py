@@ -1,0 +1,306 @@
+"""The parts of a request's page: its facts in each state, its steps, and what its end says."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from typing import Literal
+
+from commands.page import Code
+from commands.page import Line
+from commands.page import Listing
+from commands.page import Paragraph
+from commands.page import Part
+from commands.page import Source
+from commands.page import Span
+from commands.page import When
+from commands.page import Who
+from commands.page_words import hint_line
+from commands.page_words import joined
+from commands.page_words import migrations
+from commands.page_words import seconds_text
+from commands.page_words import sentence_line
+from commands.page_words import size_text
+from ops.blockers import Blocker
+from ops.locking import Lock
+from ops.requests import Request
+from ops.requests import Step
+from ops.status import Status
+from ops.steps import STEPS
+
+LEAST_SECONDS = 0.05
+LEFT_SHOWN = 10
+"""So many files that are, or are not, on the target are named one by one."""
+
+
+@dataclass(frozen=True)
+class LastBackup:
+    """The newest proven backup of a target."""
+
+    at: datetime
+    proof: Mapping[str, Any]
+
+
+TAKEN_BACK = "taken back"
+"""What a cancelled request says where nobody gave a reason."""
+
+Facts = list[tuple[str, Line]]
+
+
+def facts_of(request: Request, status: Status, last_backup: LastBackup | Literal["unasked"] | None) -> Facts:
+    """What matters in this state, the most important first."""
+    match status:
+        case Status.WAITING:
+            asked: Line = (Who(request.by.id), " ", When(request.requested_at))
+            commit: Line = (Code(request.commit[:12]),)
+            more = _for_approvers(request, last_backup)
+            return [*_approvals(request), ("Requested by", asked), *more, ("Commit", commit)]
+        case Status.RUNNING:
+            return [*_running(request), _people(request)]
+        case Status.SUCCEEDED | Status.FAILED | Status.PARTIALLY_APPLIED | Status.INTERRUPTED:
+            return [_on_target(request, status), *_took(request), *_proof(request), _people(request)]
+        case _:
+            return [*_ended_at(request, status), _people(request)]
+
+
+def _people(request: Request) -> tuple[str, Line]:
+    """Who asked and who said yes, once that is no longer the question."""
+    approved = joined(Who(approval.by.id) for approval in request.approvals if approval.stands)
+    more: Line = (" · approved by ", *approved) if approved else ()
+    return "Asked by", (Who(request.by.id), *more)
+
+
+def all_facts_of(request: Request, status: Status, last_backup: LastBackup | None) -> Facts:
+    """The same, and who asked and approved, and what exactly, whatever the state."""
+    facts = facts_of(request, status, last_backup)
+    facts = [(name, line) for name, line in facts if name != "Asked by"]
+    told = {name for name, _ in facts}
+    asked: Line = (Who(request.by.id), " ", When(request.requested_at))
+    more: Facts = [*_approvals(request), ("Requested by", asked), ("Commit", (Code(request.commit[:12]),))]
+    return [*facts, *(fact for fact in more if fact[0] not in told), ("Digest", (Code(request.digest),))]
+
+
+def _approvals(request: Request) -> Facts:
+    """Who said yes, and how many that are of those needed; nothing where nobody is asked."""
+    if not request.needed:
+        return []
+    line: list[Span] = [f"{request.needed - request.missing} of {request.needed}"]
+    for approval in request.approvals:
+        line += [" · ", Who(approval.by.id), " ", When(approval.at)]
+        line += [] if approval.stands else [" (no longer counts)"]
+    return [("Approvals", tuple(line))]
+
+
+def _for_approvers(request: Request, last_backup: LastBackup | Literal["unasked"] | None) -> Facts:
+    facts: Facts = []
+    if request.needed:
+        facts.append(("Expires", (When(request.expires_at),)))
+    if last_backup != "unasked":
+        facts.append(("Last backup", _backup_line(last_backup, request)))
+    known = [one for one in request.authors if one not in {request.by.id, request.by.user}]
+    if known and request.needed:
+        facts.append(("Written by", (*joined(map(Who, known)), ", who cannot approve it")))
+    if request.unknown_authors and request.needed:
+        facts.append(("Authors not in [people], who could approve", (", ".join(request.unknown_authors),)))
+    return facts
+
+
+def _backup_line(last: LastBackup | None, request: Request) -> Line:
+    level = request.plan["policy"]["backup"]
+    coming = (
+        "; none will be taken: the policy says so" if level == "none" else f"; a new one is taken and {level} first"
+    )
+    if last is None:
+        return (f"none known{coming}",)
+    return (When(last.at), f", {last.proof['level']}", coming)
+
+
+def _running(request: Request) -> Facts:
+    facts: Facts = []
+    if (stop := request.stop_asked) is not None:
+        why = f": {stop.because}" if stop.because else ""
+        facts.append(("Stop asked by", (Who(stop.by.id), " ", When(stop.at), why)))
+    if request.started_at is not None:
+        facts.append(("Started", (When(request.started_at),)))
+    if request.attempts > 1:
+        facts.append(("Attempt", (f"{request.attempts}, taken up where it stood",)))
+    return facts
+
+
+def _on_target(request: Request, status: Status) -> tuple[str, Line]:
+    """What a run left behind, the first thing that anybody wants to know."""
+    count, all_of_it = len(request.applied), migrations(len(request.files))
+    name = f"On {request.target} now"
+    match status:
+        case Status.SUCCEEDED:
+            return name, (f"all of this plan, {all_of_it}",)
+        case Status.FAILED:
+            return name, ("as before the run, nothing of this plan",)
+        case Status.PARTIALLY_APPLIED if is_all_applied(request, status):
+            return name, (f"all of this plan, {all_of_it}",)
+        case Status.PARTIALLY_APPLIED:
+            within = request.ending.get("within")
+            part: Line = (", and part of ", Code(filename_of(request, within))) if within else ()
+            return name, (f"{count} of {all_of_it}", *part)
+        case _ if request.settlement is not None:
+            return name, (f"{len(request.settlement.versions)} of {all_of_it}, by its own history",)
+        case _:
+            return name, (f"not known; at least {count} of {all_of_it}",)
+
+
+def _took(request: Request) -> Facts:
+    if request.ended_at is None or request.started_at is None:
+        return []
+    took = seconds_text((request.ended_at - request.started_at).total_seconds())
+    return [("Took", (took, ", ended ", When(request.ended_at)))]
+
+
+def _proof(request: Request) -> Facts:
+    return [("Backup", proof_line(request.proof))] if request.proof is not None else []
+
+
+def _ended_at(request: Request, status: Status) -> Facts:
+    if status is Status.EXPIRED:
+        return [("Expired", (When(request.expires_at),))]
+    if request.ended_at is None:
+        return []
+    names = {Status.REJECTED: "Rejected", Status.CANCELLED: "Cancelled", Status.SUPERSEDED: "Noticed"}
+    who: Line = (Who(request.ended_by.id), " ") if request.ended_by and status is not Status.SUPERSEDED else ()
+    return [(names[status], (*who, When(request.ended_at)))]
+
+
+def proof_line(proof: Mapping[str, Any]) -> Line:
+    """A backup's proof in one line: how far it is proven, size, time, hash."""
+    return (
+        f"{proof['level']} and proven: {size_text(proof['bytes'])}, {proof['tables']} tables, {proof['rows']} rows, "
+        f"{seconds_text(proof['seconds'])}, sha256 ",
+        Code(str(proof["sha256"])[:16]),
+    )
+
+
+def steps_part(request: Request) -> list[Part]:
+    """Every step of the run with its state in a word, in the order in which they come."""
+    known = {step.name: step for step in request.steps}
+    marks = [_step_mark(known.get(name), request) for name in STEPS]
+    lines: list[Line] = [(name, *_step_words(known.get(name), request)) for name in STEPS]
+    return [Listing("Steps", lines, marks)]
+
+
+def _step_mark(step: Step | None, request: Request) -> str:
+    if step is None:
+        return "not run" if request.is_over else "to come"
+    return "broken off" if request.is_over and step.outcome == "running" else step.outcome
+
+
+def _step_words(step: Step | None, request: Request) -> Line:
+    if step is None:
+        return ()
+    words: list[Span] = []
+    is_running = step.outcome == "running" and not request.is_over
+    if step.name == "migrate":
+        words.append(f"{len(request.applied)} of {migrations(len(request.files))} applied")
+    if step.detail.get("said"):
+        words.append(str(step.detail["said"]))
+    if (wait := lock_wait_of(request)) is not None and is_running:
+        words.append(f"waits for a lock; in the way: {_blockers_text(wait)}")
+    if step.seconds is not None and step.seconds >= LEAST_SECONDS:
+        words.append(seconds_text(step.seconds))
+    if step.name == "migrate" and is_running and len(request.applied) < len(request.files):
+        words.append(Code(str(request.files[len(request.applied)]["filename"])))
+    return (": ", *joined(words)) if words else ()
+
+
+def lock_wait_of(request: Request) -> Mapping[str, Any] | None:
+    """What the running step waits for just now, as `lock_waited` told it; None when it does not wait."""
+    if request.is_over:
+        return None
+    return next((step.detail["waits"] for step in request.steps if _is_waiting(step)), None)
+
+
+def _is_waiting(step: Step) -> bool:
+    return step.outcome == "running" and bool(step.detail.get("waits"))
+
+
+def _blockers_text(wait: Mapping[str, Any]) -> str:
+    return "; ".join(str(Blocker(**one)) for one in wait["blockers"]) or "nobody that could be seen"
+
+
+def is_all_applied(request: Request, status: Status) -> bool:
+    """Whether a run that did not succeed has everything on the target: a check failed afterwards."""
+    return status is Status.PARTIALLY_APPLIED and not request.ending.get("not_applied")
+
+
+def was_stopped(request: Request) -> bool:
+    """Whether the run ended because somebody said stop."""
+    return bool(request.ending.get("stopped_by"))
+
+
+def ending_parts(request: Request, status: Status) -> list[Part]:
+    """What the end says: why, where in the SQL, what to do, and what is and is not on the target."""
+    parts: list[Part] = [*_why(request, status), *_where_it_failed(request)]
+    if status is Status.INTERRUPTED or (status is Status.PARTIALLY_APPLIED and not is_all_applied(request, status)):
+        for title, key in _WHERE:
+            if request.ending.get(key):
+                parts.append(_named(title, request, request.ending[key]))
+    if (settled := request.settlement) is not None:
+        line: Line = ("Settled by ", Who(settled.by.id), " ", When(settled.at), f": {settled.because}")
+        parts.append(Paragraph(line))
+        there = ", ".join(settled.versions) or "none of this plan"
+        parts.append(Paragraph(("In the target's history then: ", there)))
+    return parts
+
+
+def _why(request: Request, status: Status) -> list[Part]:
+    ending = request.ending
+    if status is Status.SUPERSEDED:
+        return [_what_changed(request)]
+    if ending.get("because") == TAKEN_BACK:
+        return []
+    if ending.get("because"):
+        who: Line = (Who(request.ended_by.id), ": ") if request.ended_by else ()
+        return [Paragraph((*who, str(ending["because"])))]
+    return [Paragraph(sentence_line(str(ending["message"])))] if ending.get("message") else []
+
+
+def _what_changed(request: Request) -> Part:
+    ending = request.ending
+    if ending.get("by"):
+        return Paragraph((Who(request.by.id), " asked for a newer plan: ", Code(str(ending["by"])), "."))
+    return Paragraph(("Since it was asked for, this changed: ", ", ".join(ending["changed"]), "."))
+
+
+def _where_it_failed(request: Request) -> list[Part]:
+    failed = next((step for step in request.steps if step.outcome == "failed"), None)
+    if failed is None:
+        return []
+    parts: list[Part] = []
+    sql = failed.detail.get("sql") or {}
+    if sql.get("caret"):
+        parts.append(Source("Where", str(sql["caret"])))
+    hint = str(failed.detail.get("hint") or "")
+    if hint and not was_stopped(request):
+        # A hint of the database is its own words, in which nothing is read as ours.
+        parts.append(Paragraph(("Hint: ", *((hint,) if sql else hint_line(hint)))))
+    return parts
+
+
+_WHERE = (("On the target", "applied"), ("Not on the target", "not_applied"), ("Unknown", "unknown"))
+
+
+def _named(title: str, request: Request, versions: Sequence[str]) -> Listing:
+    lines: list[Line] = [(filename_of(request, one),) for one in versions[:LEFT_SHOWN]]
+    if len(versions) > LEFT_SHOWN:
+        everything = Code(f"countersign show {request.id} --json")
+        lines.append((f"and {len(versions) - LEFT_SHOWN} more; ", everything, " lists all"))
+    return Listing(f"{title} ({len(versions)})", lines)
+
+
+def filename_of(request: Request, version: str) -> str:
+    """The name of the plan's file with this version."""
+    return next((str(one["filename"]) for one in request.files if one["version"] == version), version)
+
+
+def lock_line(lock: Lock) -> Line:
+    """Who locked a target, until when and why."""
+    return ("by ", Who(lock.by.id), " until ", When(lock.until), f": {lock.because}" if lock.because else "")

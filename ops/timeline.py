@@ -1,0 +1,191 @@
+"""When a run did what: its steps, files, statements and waits for locks, as the log tells it. Reads only."""
+
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+from typing import Literal
+
+from audit import Event
+from ops.blockers import Blocker
+
+FILES_SHOWN = 14
+STATEMENTS_SHOWN = 6
+STATEMENTS_SECONDS = 0.05
+"""Statements that took less together say nothing more than their file."""
+
+Kind = Literal["step", "file", "statement", "wait"]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """One thing that took time: it began `start_seconds` after the run did. `outcome` is a word such as done or failed."""
+
+    label: str
+    kind: Kind
+    start_seconds: float
+    seconds: float
+    outcome: str
+    detail: str = ""
+
+    @property
+    def end_seconds(self) -> float:
+        return self.start_seconds + self.seconds
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The bars in the order in which they are read: a step, then its files, each with its waits and statements."""
+
+    began: datetime
+    seconds: float
+    bars: tuple[Bar, ...]
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long locks of others were waited for."""
+        return sum(bar.seconds for bar in self.bars if bar.kind == "wait")
+
+
+def timeline_of(events: Sequence[Event]) -> Timeline | None:
+    """The timeline of a request's events in the order of their places; None when it never ran.
+
+    What is not over counts until the last event. Of many files the longest are there, the rest are one bar; so with
+    the statements of a file.
+    """
+    began = next((event.at for event in events if event.kind == "started"), None)
+    if began is None:
+        return None
+    fold = _Fold(began)
+    for event in events:
+        fold.take(event)
+    return fold.timeline()
+
+
+@dataclass
+class _File:
+    """What is known of one file; times in seconds after the start of the run."""
+
+    name: str
+    start: float
+    sent: float
+    end: float
+    outcome: str = "running"
+    waits: list[Bar] = field(default_factory=list)
+    statements: list[Bar] = field(default_factory=list)
+
+    def bars(self) -> Iterator[Bar]:
+        yield Bar(self.name, "file", self.start, self.end - self.start, self.outcome)
+        yield from self.waits
+        if sum(one.seconds for one in self.statements) >= STATEMENTS_SECONDS:
+            yield from _longest(self.statements, STATEMENTS_SHOWN, "statement")
+
+
+class _Fold:
+    def __init__(self, began: datetime) -> None:
+        self._began = began
+        self._now = 0.0
+        self._steps: list[Bar] = []
+        self._files: dict[str, _File] = {}
+        self._names: Mapping[str, str] = {}
+
+    def take(self, event: Event) -> None:
+        data: Mapping[str, Any] = event.data or {}
+        self._now = max(self._now, (event.at - self._began).total_seconds())
+        match event.kind:
+            case "requested":
+                self._names = {one["version"]: one["filename"] for one in data["plan"]["files"]}
+            case "step_started":
+                again = f", attempt {data['attempt']}" if data["attempt"] > 1 else ""
+                self._steps.append(Bar(data["step"] + again, "step", self._now, 0.0, "running"))
+            case "step_finished" | "step_failed":
+                self._end_step("done" if event.kind == "step_finished" else "failed", data)
+            case "statement_sent":
+                self._sent(str(data["version"]))
+            case "statement_finished":
+                self._finished(data)
+            case "lock_waited":
+                self._waited(data)
+            case "migration_applied" if data["version"] in self._files:
+                file = self._files[data["version"]]
+                file.end, file.outcome = self._now, "done"
+            case "succeeded" | "failed" | "partially_applied" | "interrupted":
+                self._end_step("broken off", {})
+            case _:
+                pass
+
+    def timeline(self) -> Timeline:
+        bars: list[Bar] = []
+        for step in self._steps:
+            bars.append(step if step.outcome != "running" else replace(step, seconds=self._now - step.start_seconds))
+            if step.label.startswith("migrate"):
+                bars += self._file_bars(bars[-1])
+        return Timeline(self._began, self._now, tuple(bars))
+
+    def _end_step(self, outcome: str, data: Mapping[str, Any]) -> None:
+        if self._steps and self._steps[-1].outcome == "running":
+            step = self._steps[-1]
+            seconds = float(data.get("seconds", self._now - step.start_seconds))
+            self._steps[-1] = replace(step, seconds=seconds, outcome=outcome)
+
+    def _sent(self, version: str) -> None:
+        file = self._files.setdefault(
+            version, _File(self._names.get(version, version), self._now, self._now, self._now)
+        )
+        if file.waits and file.outcome == "waiting":
+            wait = file.waits[-1]
+            file.waits[-1] = replace(wait, seconds=self._now - wait.start_seconds)
+        file.sent, file.end, file.outcome = self._now, self._now, "running"
+
+    def _finished(self, data: Mapping[str, Any]) -> None:
+        file = self._files.get(str(data["version"]))
+        if file is None:
+            return
+        file.end = self._now
+        file.outcome = str(data["outcome"]).replace("_", " ")
+        start = file.sent
+        measured = data.get("each_seconds") or ([data["seconds"]] if len(data["statements"]) == 1 else ())
+        for index, seconds in zip(data["statements"], measured, strict=False):
+            file.statements.append(Bar(f"statement {index + 1}", "statement", start, seconds, file.outcome))
+            start += seconds
+
+    def _waited(self, data: Mapping[str, Any]) -> None:
+        file = self._files.get(str(data["version"]))
+        if file is None:
+            return
+        who = "; ".join(str(Blocker(**one)) for one in data["blockers"]) or "nobody that could be seen"
+        joins = bool(file.waits) and abs(file.waits[-1].end_seconds - file.sent) < 0.001
+        start = file.waits.pop().start_seconds if joins else file.sent
+        file.waits.append(Bar("waited for a lock", "wait", start, self._now - start, "waited", who))
+        file.statements = [bar for bar in file.statements if bar.start_seconds < file.sent]  # rolled back, tried again
+        file.outcome = "waiting"
+
+    def _file_bars(self, step: Bar) -> Iterator[Bar]:
+        here = [one for one in self._files.values() if step.start_seconds <= one.start <= step.end_seconds]
+        shown = sorted(here, key=lambda one: one.end - one.start, reverse=True)[:FILES_SHOWN]
+        for file in here:
+            if file in shown:
+                yield from file.bars()
+        rest = [next(one.bars()) for one in here if one not in shown]
+        if rest:
+            yield _together(rest, "file")
+
+
+def _longest(bars: Sequence[Bar], count: int, what: str) -> Iterator[Bar]:
+    """So many of the bars, the longest, in their order; the others as one. A single one says nothing more than its file."""
+    if len(bars) < 2:
+        return
+    shown = sorted(bars, key=lambda bar: bar.seconds, reverse=True)[:count]
+    yield from (bar for bar in bars if bar in shown)
+    if rest := [bar for bar in bars if bar not in shown]:
+        yield _together(rest, what)
+
+
+def _together(bars: Sequence[Bar], what: str) -> Bar:
+    start = min(bar.start_seconds for bar in bars)
+    label = f"{len(bars)} more {what}s" if len(bars) > 1 else f"1 more {what}"
+    return Bar(label, bars[0].kind, start, max(bar.end_seconds for bar in bars) - start, "together")

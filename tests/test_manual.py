@@ -1,0 +1,78 @@
+"""The page of every word and tool at the terminal, and the list of them: without a configuration, and through the log."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import countersign
+from commands.words import TOOLS
+from commands.words import declared_words
+from sandbox.postgres import LocalPostgres
+from sandbox.stage import Stage
+
+
+@pytest.fixture(scope="module")
+def shop(local_postgres: LocalPostgres) -> Iterator[Stage]:
+    """A stage without a bot, with nothing pending."""
+    with Stage(postgres=local_postgres, rate_limits=False, empty=True) as stage:
+        yield stage
+
+
+SECTIONS = ["Synopsis:", "Description:", "Options:", "Exit status:", "Examples:", "See also:"]
+
+
+@pytest.mark.parametrize("word", sorted({*declared_words(), *TOOLS}))
+@pytest.mark.parametrize("form", ["WORD --help", "WORD -h x", "help TOOL"])
+def test_page_of_a_word_needs_no_configuration(
+    word: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if form == "help TOOL" and word not in TOOLS:
+        form = "WORD --help"
+
+    assert countersign.main(form.replace("WORD", word).replace("TOOL", word).split()) == 0
+
+    told = capsys.readouterr().out
+    assert told.startswith(f"{word}: ")
+    assert f"countersign {word}" in told
+    places = [told.index(f"\n{section}") for section in SECTIONS]
+    assert places == sorted(places)
+
+
+def test_page_of_a_word_is_the_same_through_the_log(shop: Stage) -> None:
+    assert shop.cli("help", "push").out == shop.cli("push", "--help").out
+
+
+def test_page_of_a_word_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert countersign.main(["push", "--help", "--json"]) == 0
+
+    [word] = json.loads(capsys.readouterr().out)["words"]
+    assert word["usage"].startswith("push ENVIRONMENT")
+    assert {option["option"] for option in word["options"]} == {"--commit SHA", "--wait [DURATION]"}
+
+
+def test_overview_is_grouped_by_what_somebody_has_in_mind(capsys: pytest.CaptureFixture[str]) -> None:
+    countersign.main(["--help"])
+
+    told = capsys.readouterr().out
+    places = [told.index(f"\n  {title}") for title in ("Plan and ask", "Decide", "Look", "The log", "Set up")]
+    assert places == sorted(places)
+    assert places[0] < told.index("countersign push") < places[1] < told.index("countersign approve") < places[2]
+
+
+def test_word_that_is_none_is_told_with_the_tools_too(
+    shop: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert countersign.main(["docotr", "--json"]) == 2
+    without_configuration = json.loads(capsys.readouterr().out)
+    with_it = json.loads(shop.cli("docotr", "--json").out)
+
+    for told in (without_configuration, with_it):
+        assert (told["reason"], told["message"]) == (
+            "unknown_word",
+            "There is no word 'docotr'. Did you mean `doctor`?",
+        )
+        assert all(f"{tool}" in told["hint"] for tool in TOOLS)
