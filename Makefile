@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test check demo demo-play lock clean
+.PHONY: test check demo demo-play bench lock clean
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 4
@@ -17,6 +17,15 @@ demo: .venv/ready
 
 demo-play: .venv/ready
 	$(BIN)/countersign demo --play
+
+# Each prints its ratios and whether its bounds hold; a bound that does not hold does not keep the others from running.
+bench: .venv/ready
+	-$(BIN)/python -m bench.ack
+	-$(BIN)/python -m bench.bot
+	-$(BIN)/python -m bench.audit_append
+	-$(BIN)/python -m bench.plan
+	-$(BIN)/python -m bench.push
+	-$(BIN)/python -m bench.backup
 
 .venv/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -1,0 +1,257 @@
+"""The scenes of the gallery, in the order in which they are played on one stage: one row for each card."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gallery_stage import ANA
+from gallery_stage import BEN
+from gallery_stage import CHI
+from gallery_stage import DEE
+from gallery_stage import GUS
+from gallery_stage import Shown
+from gallery_stage import Story
+
+LOYALTY = "20261201090000_add_loyalty.sql"
+POINTS = "20261202090000_count_points.sql"
+TIERS = "20261203090000_name_tiers.sql"
+SLOW = "20261204090000_fill_tiers.sql"
+ADD_LOYALTY = """\
+create table public.loyalty (customer_id uuid primary key references public.customers (id), points int not null default 0);
+alter table public.loyalty enable row level security;
+"""
+TWICE = "alter table public.orders add column currency text;\n"
+NO_SUCH_COLUMN = "update public.loyalty\n   set points = total\n where points = 0;\n"
+FORBIDDEN = "drop database shop;\n"
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One card: its name, what it is, who sees it when, and what has to be done for it to be there."""
+
+    name: str
+    title: str
+    when: str
+    play: Callable[[Story], Shown]
+    at_once: bool = False
+    """True where a run is under way, which is not to last for minutes."""
+
+
+def _second_yes(story: Story) -> Shown:
+    story.press(CHI, "Approve", "R-1")
+    return story.card("R-1", ": done")
+
+
+def _one_yes(story: Story) -> Shown:
+    story.press(BEN, "Approve", "R-1")
+    return story.card("R-1", "1 of 2")
+
+
+def _asked(story: Story) -> Shown:
+    return story.card(story.ask("prod"), "[Approve for prod]")
+
+
+def _reject_form(story: Story) -> Shown:
+    view, shown = story.form(CHI, "Reject", "R-1")
+    story.slack.close(CHI, view)
+    return shown
+
+
+def _cancelled(story: Story) -> Shown:
+    number = story.ask("staging")
+    story.press(ANA, "Cancel", number)
+    return story.card(number, "cancelled")
+
+
+def _rejected(story: Story) -> Shown:
+    number = story.ask("staging")
+    view, _ = story.form(BEN, "Reject", number)
+    story.slack.submit(BEN, view, {"reason": "The index on orders is already built by hand; drop it first."})
+    return story.card(number, "rejected")
+
+
+def _superseded(story: Story) -> Shown:
+    older = story.ask("staging")
+    story.migration(LOYALTY, ADD_LOYALTY)
+    newer = story.ask("staging")
+    story.press(ANA, "Cancel", newer)
+    return story.card(older, "no longer holds")
+
+
+def _waits_for_lock(story: Story) -> Shown:
+    with story.table_read("public.orders"):
+        number = story.approved("staging")
+        shown = story.card(number, "monthly report")
+    story.card(number, ": done")
+    return shown
+
+
+def _locked(story: Story) -> Shown:
+    return story.say(DEE, "/migrate lock staging for 2h the importer runs")
+
+
+def _refused_by_lock(story: Story) -> Shown:
+    shown = story.say(ANA, "/migrate push staging")
+    story.say(DEE, "/migrate unlock staging")
+    return shown
+
+
+def _failed(story: Story) -> Shown:
+    story.migration(POINTS, TWICE)
+    return story.card(story.approved("staging"), ": failed")
+
+
+def _half_way(story: Story) -> Shown:
+    story.migration(POINTS, "alter table public.loyalty add column since date;\n")
+    story.migration(TIERS, NO_SUCH_COLUMN)
+    return story.card(story.approved("staging"), "half-way")
+
+
+def _running(story: Story) -> Shown:
+    story.migration(TIERS, "alter table public.loyalty add column tier text;\n")
+    story.migration(SLOW, "select pg_sleep(60);\n")
+    return story.card(story.approved("staging"), "1 of 2 migrations applied")
+
+
+def _stopped(story: Story) -> Shown:
+    number = _newest(story)
+    story.press(ANA, "Stop", number)
+    return story.card(number, "stopped")
+
+
+def _newest(story: Story) -> str:
+    return str(story.stage.events("requested")[-1].request)
+
+
+def _interrupted(story: Story) -> Shown:
+    story.migration(SLOW, "create index on public.loyalty (points);\n")
+    number = story.ask("staging")
+    story.lose_runner(number)
+    return story.card(number, "interrupted")
+
+
+def _settled(story: Story) -> Shown:
+    number = _newest(story)
+    story.say(BEN, f"/migrate cancel {number} psql shows no index on points: nothing of it is there")
+    return story.card(number, "settled")
+
+
+def _expired(story: Story) -> Shown:
+    number = story.ask("staging")
+    story.clock.forward(25 * 3600)
+    return story.card(number, "expired")
+
+
+def _blocked(story: Story) -> Shown:
+    story.migration("20261207090000_drop_shop.sql", FORBIDDEN)
+    return story.say(ANA, "/migrate plan staging")
+
+
+SCENES = (
+    Scene(
+        "plan",
+        "A plan",
+        "`plan prod` shows, to whoever typed it, what a push would run and what it warns of.",
+        lambda story: story.say(ANA, "/migrate plan prod"),
+    ),
+    Scene("waiting", "A request that waits", "`push prod` posts it into the channel for everybody.", _asked),
+    Scene(
+        "refused",
+        "Refused",
+        "Whoever may not decide is told so in private, with who may.",
+        lambda story: story.press(ANA, "Approve", "R-1"),
+    ),
+    Scene(
+        "one-of-two", "One of two has approved", "The same card after the first yes, where two are needed.", _one_yes
+    ),
+    Scene(
+        "approve-typed",
+        "A typed approval",
+        "`approve R-1` shows the plan first, in private, with a button that works once and for this person.",
+        lambda story: story.say(CHI, "/migrate approve R-1"),
+    ),
+    Scene("reject-form", "The reason for a no", "*Reject…* asks why; the requester reads it.", _reject_form),
+    Scene(
+        "home",
+        "Home of somebody for whom a request waits",
+        "The app's Home tab. It leads to the cards, and only there can anybody decide.",
+        lambda story: story.home(CHI, "request waits for you"),
+    ),
+    Scene(
+        "home-stranger",
+        "Home of a guest",
+        "Guests and people of other companies see nothing.",
+        lambda story: story.home(GUS, "guest"),
+    ),
+    Scene("succeeded", "Done", "The card after its run.", _second_yes),
+    Scene(
+        "backup-proven",
+        "The proof of the backup",
+        "A note in the card's thread, before any statement has run.",
+        lambda story: story.note("R-1", "Backup proven"),
+    ),
+    Scene(
+        "show",
+        "Everything about a request",
+        "`show R-1`, in private.",
+        lambda story: story.say(DEE, "/migrate show R-1"),
+    ),
+    Scene(
+        "nothing-to-do",
+        "Nothing to do",
+        "`push prod` when all is applied.",
+        lambda story: story.say(ANA, "/migrate push prod"),
+    ),
+    Scene("cancelled", "Cancelled", "The requester took it back.", _cancelled),
+    Scene("rejected", "Rejected", "An approver said no, and why.", _rejected),
+    Scene("superseded", "No longer holds", "Somebody asked for a newer plan of the same target.", _superseded),
+    Scene(
+        "running-waits",
+        "Running, and waiting for a lock",
+        "A run that cannot get a table lock says who holds it. It gives up and tries again, so nobody queues behind it.",
+        _waits_for_lock,
+    ),
+    Scene("lock", "A target is locked", "`lock staging` keeps runs away for a while.", _locked),
+    Scene("locked", "Busy: locked", "`push staging` while somebody has locked it.", _refused_by_lock),
+    Scene("failed", "Failed", "A migration failed and nothing of it remains.", _failed),
+    Scene("partially-applied", "Stopped half-way", "One file is applied, the next one failed.", _half_way),
+    Scene("running", "Running", "The card follows the run, step by step.", _running),
+    Scene(
+        "busy",
+        "Too late to decide",
+        "`approve` while the request runs already.",
+        lambda story: story.say(CHI, f"/migrate approve {_newest(story)}"),
+        at_once=True,
+    ),
+    Scene(
+        "stopped", "Stopped", "Somebody pressed *Stop the run* after the first of two files.", _stopped, at_once=True
+    ),
+    Scene(
+        "interrupted",
+        "Interrupted",
+        "Nobody can know what became of a statement: the target stays blocked until a person has looked.",
+        _interrupted,
+    ),
+    Scene("settled", "Settled", "A person looked and said what is there; the target is free again.", _settled),
+    Scene("expired", "Expired", "Nobody decided in time.", _expired),
+    Scene("plan-blocked", "A plan that cannot be pushed", "What is in the way, and how to mend it.", _blocked),
+    Scene(
+        "status",
+        "Status",
+        "`status`: what waits, what runs, the last backups.",
+        lambda story: story.say(DEE, "/migrate status"),
+    ),
+    Scene("history", "History", "`history`: the newest requests.", lambda story: story.say(DEE, "/migrate history")),
+    Scene("help", "Help", "`help`: the words, and what you may do.", lambda story: story.say(DEE, "/migrate help")),
+    Scene(
+        "typo",
+        "A word that is not there",
+        "The nearest word is named.",
+        lambda story: story.say(DEE, "/migrate pusch prod"),
+    ),
+    Scene(
+        "home-quiet",
+        "Home when nothing waits",
+        "What somebody sees for whom nothing waits: where to begin, their requests, and what happened last.",
+        lambda story: story.home(ANA, "Nothing waits for you"),
+    ),
+)

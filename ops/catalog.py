@@ -1,0 +1,161 @@
+"""The schema of a target as one hash: read whole, or told again after a file of which it is known what it touched.
+
+The hash covers relations with their columns, constraints, indexes, rules, triggers and policies; functions,
+types, sequences, publications, extensions (names), statistics, owners, privileges and default privileges. It leaves
+out data, comments, partitions (their parent stands for them), what belongs to an extension, and the schemas that
+Supabase manages, except what a project hangs into those: policies on them, and triggers that call its own functions.
+The definitions are the server's own words, so the same view may hash differently on two major versions.
+"""
+
+import hashlib
+from collections.abc import Iterable
+from collections.abc import Sequence
+from typing import Any
+
+from ops.catalog_sql import HASH
+from ops.catalog_sql import LINES
+from ops.catalog_sql import TOUCHED
+from ops.catalog_sql import TOUCHED_KINDS
+from ops.database import Connection
+
+MANAGED_SCHEMAS = (
+    "information_schema",
+    "pg_*",
+    "_analytics",
+    "_realtime",
+    "_supavisor",
+    "auth",
+    "cron",
+    "dbdev",
+    "etl",
+    "extensions",
+    "graphql",
+    "graphql_public",
+    "net",
+    "pgbouncer",
+    "pgmq",
+    "pgmq_public",
+    "pgsodium",
+    "pgsodium_masks",
+    "pgtle",
+    "realtime",
+    "repack",
+    "storage",
+    "supabase_*",
+    "tiger",
+    "tiger_data",
+    "timescaledb_*",
+    "_timescaledb_*",
+    "topology",
+    "vault",
+)
+"""Schemas that the platform or an extension looks after; `*` stands for any ending."""
+
+
+def catalog_hash(connection: Connection, *, schemas_left_out: Sequence[str] = MANAGED_SCHEMAS) -> str:
+    """SHA-256 of the schema in hex, as this session sees it: inside a transaction, with what that has done so far.
+
+    Settings that change how the server words a definition are fixed for the query and given back afterwards.
+    """
+    with connection.transaction(force_rollback=True):
+        connection.execute(_WORDING)
+        row = connection.execute(HASH, {"managed": _patterns(schemas_left_out)}).fetchone()
+    if row is None:
+        raise RuntimeError("an aggregate without GROUP BY has one row")
+    return str(row[0])
+
+
+_LAST_NUMBER = 2**32 - 1  # of relations; a range of two unknown ends is looked up in the index, one is not
+
+
+class KnownCatalog:
+    """The schema line by line, so that the hash after a file costs what the file touched, not what there is.
+
+    What is missed (an event trigger that alters another table, say) makes the hash differ from `catalog_hash`, never
+    equal to that of another schema: a run that is taken up later is then left to a person.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        """Reads everything once, as this session sees it."""
+        self._parts: dict[str, dict[tuple[str, str], list[bytes]]] = {}
+        self._hashes: dict[str, str] = {}
+        self._newest = 0
+        with connection.transaction(force_rollback=True):
+            connection.execute(_WORDING)
+            rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
+        self._take(rows)
+
+    @property
+    def sha256(self) -> str:
+        """What `catalog_hash` says of the same schema."""
+        return hashlib.sha256(
+            "\n".join(part + self._hashes[part] for part in sorted(self._hashes)).encode()
+        ).hexdigest()
+
+    def sha256_after(self, connection: Connection, relations: Sequence[int]) -> tuple[str, str]:
+        """The hash, and the number of the transaction, once a file has touched what has these numbers (oid) and made more.
+
+        To be called inside the transaction, as the last thing before COMMIT: it changes settings until then.
+        """
+        numbers = ",".join(map(str, relations))
+        with connection.pipeline():
+            connection.execute(_WORDING)
+            connection.execute(_PLANNED_ONCE)
+            cursor = connection.execute(
+                f"EXECUTE countersign_touched('{{{numbers}}}', {self._newest + 1}, {_LAST_NUMBER})".encode()
+            )
+            rows = cursor.fetchall()
+        transaction = self._take(rows)
+        return self.sha256, transaction
+
+    def _take(self, rows: Iterable[tuple[Any, ...]]) -> str:
+        """Have these lines instead of those of the same relations; returns the transaction's number if it is there."""
+        found: dict[tuple[str, str], list[bytes]] = {}
+        transaction = ""
+        for kind, name, line in rows:
+            if kind == "newest":
+                self._newest = int(line)
+            elif kind == "xid":
+                transaction = str(line)
+            else:
+                found.setdefault((name, kind), []).append(line.encode())
+        changed: set[str] = set()
+        for name in {name for name, _ in found}:
+            part = hashlib.sha256(name.encode()).hexdigest()[:2]
+            lines = self._parts.setdefault(part, {})
+            for kind in TOUCHED_KINDS:
+                lines.pop((name, kind), None)
+            changed.add(part)
+        for (name, kind), texts in found.items():
+            self._parts[hashlib.sha256(name.encode()).hexdigest()[:2]][name, kind] = texts
+        for part in changed:
+            ordered = sorted(text for texts in self._parts[part].values() for text in texts)
+            self._hashes[part] = hashlib.sha256(b"\n".join(ordered)).hexdigest()
+        return transaction
+
+
+def prepare_to_look_again(connection: Connection) -> None:
+    """Have the server know the question of `KnownCatalog.sha256_after` for as long as this session lasts."""
+    patterns = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
+    question = TOUCHED.replace("MANAGED", f"ARRAY[{patterns}]")
+    connection.execute(f"PREPARE countersign_touched(oid[], oid, oid) AS {question}".encode())
+
+
+def _patterns(schemas: Sequence[str]) -> list[str]:
+    return [schema.replace("\\", "\\\\").replace("_", "\\_").replace("*", "%") for schema in schemas]
+
+
+# The plan is made while the catalog may be small, and serves until it may be large.
+_PLANNED_ONCE = """
+    SELECT pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
+           pg_catalog.set_config('enable_seqscan', 'off', true)
+"""
+
+# JIT would compile a query of this size for longer than it runs. Definitions of a locked table are waited for.
+_WORDING = """
+    SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
+      ('search_path', ''), ('TimeZone', 'UTC'), ('DateStyle', 'ISO, YMD'), ('IntervalStyle', 'postgres'),
+      ('bytea_output', 'hex'), ('extra_float_digits', '1'), ('quote_all_identifiers', 'off'), ('jit', 'off'),
+      ('lc_monetary', 'C'), ('xmlbinary', 'base64'), ('work_mem', '32MB'), ('lock_timeout', '5s')
+    ) AS setting(name, value)
+"""
