@@ -61,7 +61,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
-        return _finish(_told(given), "--json" in given, _colour(given))
+        code = _finish(_told(given), "--json" in given, _colour(given))
+        sys.stdout.flush()  # what `audit export` wrote may still be on its way to a reader who has left
+        return code
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

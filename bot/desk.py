@@ -173,11 +173,11 @@ class Desk:
             return  # done before a restart and only not answered; its one-time word is used up
         if word is not None:
             if not self._store.take(word, f"{act.verb} {request.id} {request.digest[:PREFIX_LENGTH]}", act.actor.id):
-                raise _stale(request, "That private button was used already or was given to somebody else.")
+                raise _stale(act, request, "That private button was used already or was given to somebody else.")
             return
         card = self._store.card_at(act.channel or "", act.message or "")
         if card is None or card.request != request.id or act.is_private:
-            raise _stale(request, f"That message is not the card of {request.id}.")
+            raise _stale(act, request, f"That message is not the card of {request.id}.")
         try:
             refuse_shared(self._api, card.channel)
         except SlackUnavailableError as error:
@@ -191,7 +191,7 @@ class Desk:
     def _open_reject(self, act: Act, request: Request) -> Reply:
         may_see_button(self._ops, request, act.actor)
         if not act.trigger:
-            raise _stale(request, "The bot was restarted before it could ask for a reason.")
+            raise _stale(act, request, "The bot was restarted before it could ask for a reason.")
         try:
             self._api.call(
                 "views.open", trigger_id=act.trigger, view=reject_form(request.id, request.target, act.value), seconds=5
@@ -263,13 +263,9 @@ def _too_late() -> Reply:
     )
 
 
-def _stale(request: Request, message: str) -> OpsError:
-    return OpsError(
-        Reason.STALE_CARD,
-        message,
-        f"Use the newest card, or type `approve {request.id}` to get a button of your own.",
-        exit_code=3,
-    )
+def _stale(act: Act, request: Request, message: str) -> OpsError:
+    said = f"{act.verb} {request.id} <reason>" if act.verb in FORMS else f"{act.verb} {request.id}"
+    return OpsError(Reason.STALE_CARD, message, f"Use the newest card, or type `{said}`.", exit_code=3)
 
 
 class _Progress:

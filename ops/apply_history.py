@@ -6,6 +6,13 @@ from ops.apply_journal import Work
 from ops.database import Connection
 from ops.history import read_versions
 
+LOCKED = (
+    "BEGIN",
+    "DISCARD SEQUENCES",  # what an earlier file of this session took from a sequence is none of the next one's business
+    "LOCK TABLE supabase_migrations.schema_migrations IN SHARE ROW EXCLUSIVE MODE",
+)
+"""A transaction that others cannot add history rows beside. A lock that is waited for is waited for in here."""
+
 
 class KnownHistory:
     """What a session knows of the history: after a first look at every version, their number and a sum of hashes."""
@@ -25,13 +32,29 @@ class KnownHistory:
             work.check_history(read_versions(connection))
         self._rows, self._sum = rows + 1, total + own
 
+    def comparison(self, version: str) -> str:
+        """A query that fails with a division by zero unless the history is as this session left it."""
+        return f"""
+            SELECT {_hash_of(version)}, 1 / (count(*) = {self._rows} AND {_SUM} = {self._sum})::int
+            FROM supabase_migrations.schema_migrations
+            """  # noqa: S608 (numbers of ours)
+
+    def compared(self, own: int) -> None:
+        """The comparison held, and the row of the version with this hash is there too once the file is committed."""
+        self._rows, self._sum = self._rows + 1, self._sum + own
+
+
+_SUM = "coalesce(sum(pg_catalog.hashtextextended(version, 20260101)), 0)"
+
 
 def question(version: str) -> str:
     """How many versions the history holds, a sum of their hashes, and the hash of this one, which is digits only."""
+    return f"""
+        SELECT count(*), {_SUM}, {_hash_of(version)} FROM supabase_migrations.schema_migrations
+        """  # noqa: S608 (digits)
+
+
+def _hash_of(version: str) -> str:
     if not version.isascii() or not version.isdigit():
         raise ValueError(version)
-    return f"""
-        SELECT count(*), coalesce(sum(pg_catalog.hashtextextended(version, 20260101)), 0),
-               pg_catalog.hashtextextended('{version}', 20260101)
-        FROM supabase_migrations.schema_migrations
-        """  # noqa: S608 (digits)
+    return f"pg_catalog.hashtextextended('{version}', 20260101)"

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import Protocol
 
+from pglast import ast
+
 from ops.blockers import Blocker
 from ops.database import Connection
 from ops.errors import OpsError
@@ -80,6 +82,9 @@ class Journal(Protocol):
     def statement_intended(self, intent: Intent) -> None:
         """Called before anything of the intent goes to the server."""
 
+    def announced(self, intent: Intent) -> Callable[[], None]:
+        """Begin to keep an intent; what is returned waits until it is durable."""
+
     def commit_intended(self, commit: CommitIntent) -> None:
         """Called before COMMIT."""
 
@@ -123,11 +128,19 @@ class Work:
     stop: Callable[[], bool]
     expect_history: tuple[str, ...]
     sessions: "Sessions"
+    following: Migration | None = None
+    """The file that the run applies next, if there is one."""
 
     @property
     def is_one_transaction(self) -> bool:
         segments = self.migration.segments
         return len(segments) == 1 and segments[0].transactional
+
+    @property
+    def builds_unless_exists(self) -> bool:
+        """Whether an index of that name has to be looked at before the file is sent."""
+        nodes = [statement.tree.node for statement in self.migration.statements if statement.tree]
+        return any(isinstance(node, ast.IndexStmt) and node.if_not_exists for node in nodes)
 
     def check_stop(self, remains: str) -> None:
         """Raises OpsError(STOPPED) when somebody said stop."""

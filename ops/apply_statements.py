@@ -12,6 +12,8 @@ from pglast.enums import ObjectType
 from pglast.enums import ReindexObjectType
 from pglast.enums import TransactionStmtKind
 
+from ops.migrations import Statement
+
 
 @dataclass(frozen=True)
 class Index:
@@ -42,6 +44,15 @@ class Meaning:
     builds: Index | None = None
     rebuilds: Index | None = None
     drops: tuple[Index, ...] = ()
+
+
+def meaning(statement: Statement) -> Meaning:
+    """What a statement of a file means, from the tree that it was read into where there is one."""
+    if statement.tree is None:
+        return meaning_of(statement.text)
+    if len(pglast.split(statement.text, only_slices=True)) != 1:  # whatever the tree says, this is what is sent
+        return meaning_of(statement.text)
+    return _meaning(statement.tree.node)
 
 
 @lru_cache(maxsize=1024)

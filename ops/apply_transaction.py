@@ -1,11 +1,11 @@
 """Statements in one transaction, with the history row where it belongs to them: all of it or nothing."""
 
-import json
 import time
 from typing import NoReturn
 
 import psycopg
 
+from ops.apply_history import LOCKED
 from ops.apply_history import question
 from ops.apply_indexes import refuse_hidden_index
 from ops.apply_journal import CommitIntent
@@ -13,10 +13,11 @@ from ops.apply_journal import Finished
 from ops.apply_journal import Outcome
 from ops.apply_journal import Work
 from ops.apply_journal import ended
-from ops.apply_plain import touched_relations
 from ops.apply_recovery import settle
 from ops.apply_session import Session
-from ops.apply_statements import meaning_of
+from ops.apply_statements import meaning
+from ops.apply_together import Message
+from ops.apply_together import compose
 from ops.blockers import Blocker
 from ops.catalog import KnownCatalog
 from ops.catalog import catalog_hash
@@ -28,14 +29,6 @@ from ops.history import insert_row
 from ops.sql_errors import SqlError
 from ops.sql_errors import describe
 from ops.sql_errors import outcome_unknown
-
-# One message: a lock that is waited for is waited for in here.
-_BEGIN = "BEGIN; LOCK TABLE supabase_migrations.schema_migrations IN SHARE ROW EXCLUSIVE MODE"
-_NUMBERS = """
-    SELECT to_regclass(concat_ws('.', quote_ident(names.part[1]), quote_ident(names.part[2])))::oid
-    FROM (SELECT ARRAY[one ->> 0, one ->> 1] AS part FROM jsonb_array_elements(%(names)s::jsonb) AS one) AS names
-"""
-
 
 class LockUnavailableError(Exception):
     """A lock was not to be had, and everything of this try was rolled back: it may be tried again."""
@@ -59,8 +52,9 @@ class Transaction:
         self.remains = remains
         migration = work.migration
         self.statements = migration.segments[segment].statements if segment < len(migration.segments) else ()
-        self._touched = touched_relations(migration) if with_row and work.is_one_transaction else None
+        self._touched = work.sessions.touched(migration) if with_row else None
         self._running: int | None = None
+        self._before_it = 0  # how many characters were sent in front of the statement that runs
         self._commit: CommitIntent | None = None
         self._began = 0.0
         self._each_seconds: list[float] = []
@@ -75,10 +69,10 @@ class Transaction:
         texts = [migration.statements[index].text for index in self.statements]
         intent = self.session.intent(migration.version, self.segment, self.statements, texts)
         self.session.watch.forget()
+        self.work.sessions.intend(intent, self.work.journal)
         self._began = time.monotonic()
-        self.work.journal.statement_intended(intent)
         try:
-            catalog_sha256 = self._run()
+            catalog_sha256 = self._run_together() or self._run()
         except psycopg.Error as error:
             if self._commit and is_lost(self.session.connection):
                 return self._settle(self._commit, intent.backend_pid, intent.backend_start)
@@ -95,17 +89,59 @@ class Transaction:
         self.session.is_like_new = self._touched is not None
         return catalog_sha256
 
+    def _run_together(self) -> str:
+        """A plain file behind another one: all of it but COMMIT is one message. Returns "" where it has to be run
+        statement by statement, and nothing of it is on the target then."""
+        work, session = self.work, self.session
+        if self._touched is None or session.catalog is None or work.builds_unless_exists:
+            return ""
+        work.check_stop(self.remains)
+        message = compose(
+            work.migration, self.statements, self._touched, session.history, session.catalog, session.connection.pgconn
+        )
+        answers = session.run_together(message.text, meanwhile=self._announce)
+        done = len(answers.results)
+        self._each_seconds = list(answers.each_seconds(message))
+        if answers.error is not None:
+            self._refuse_together(message, done, answers.error)
+            return ""
+        self._check_transaction()
+        session.history.compared(int(answers.text(message.history)))
+        catalog_sha256, xid = session.catalog.learn(answers.lines())
+        self._commit_if_nothing_is_in_the_way(catalog_sha256, xid)
+        return catalog_sha256
+
+    def _refuse_together(self, message: Message, done: int, error: psycopg.Error) -> None:
+        """Raises the error of a message's part. Returns after a rollback where one by one they can be told better:
+        another history, and what the server's grammar does not take (then it looked at nothing else)."""
+        self._running = message.statements.get(done)
+        self._before_it = message.begins[done]
+        is_history = done == message.history and isinstance(error, psycopg.errors.DivisionByZero)
+        if not is_history and not (done == 0 and isinstance(error, psycopg.errors.SyntaxError)):
+            raise error
+        self._running, self._before_it, self._each_seconds = None, 0, []
+        self.session.connection.execute("ROLLBACK")
+
+    def _announce(self) -> None:
+        """While the server is at work: write down the next file's intent, if it is one for this session."""
+        following = self.work.following
+        if following is not None and self.work.sessions.touched(following) is not None:
+            texts = [statement.text for statement in following.statements]
+            statements = range(len(texts))
+            intent = self.session.intent(following.version, 0, statements, texts)
+            self.work.sessions.announce(intent, self.work.journal)
+
     def _run(self) -> str:
         work, session = self.work, self.session
-        answers = session.run(f"{_BEGIN}; {question(work.migration.version)}")
+        answers = session.run("; ".join((*LOCKED, question(work.migration.version))))
         while answers.nextset():
             pass  # on to the last
         session.history.check(session.connection, work, answers.fetchone())
 
         for index in self.statements:
             text = work.migration.statements[index].text
-            meaning = meaning_of(text)
-            if meaning.steers:
+            means = meaning(work.migration.statements[index])
+            if means.steers:
                 self._each_seconds.append(0.0)
                 continue  # the file's own BEGIN and COMMIT are this transaction's
             if session.watch.cancelled:
@@ -113,7 +149,7 @@ class Transaction:
             work.check_stop(self.remains)
             if work.guard.is_lost:
                 work.guard.check()
-            refuse_hidden_index(session.connection, meaning.builds, work.migration.filename)
+            refuse_hidden_index(session.connection, means.builds, work.migration.filename)
             self._running = index
             sent = time.monotonic()
             session.run(text)
@@ -122,12 +158,15 @@ class Transaction:
         self._running = None
 
         catalog_sha256, xid = self._end_plainly() if self._touched is not None else self._end()
-        if session.watch.cancelled:
-            raise work.stopped(self.remains)
-        work.check_stop(self.remains)
-        work.guard.check()
-        self._commit_now(catalog_sha256, xid)
+        self._commit_if_nothing_is_in_the_way(catalog_sha256, xid)
         return catalog_sha256
+
+    def _commit_if_nothing_is_in_the_way(self, catalog_sha256: str, xid: str) -> None:
+        if self.session.watch.cancelled:
+            raise self.work.stopped(self.remains)
+        self.work.check_stop(self.remains)
+        self.work.guard.check()
+        self._commit_now(catalog_sha256, xid)
 
     def _end(self) -> tuple[str, str]:
         """Behind the last statement: the schema's hash and the transaction's number."""
@@ -144,23 +183,14 @@ class Transaction:
     def _end_plainly(self) -> tuple[str, str]:
         """The same for a plain file: its role is what it was, and nobody but itself has touched what it touched."""
         session = self.session
-        numbers = self._numbers()
-        with session.watch.over(), session.connection.pipeline():
+        names = [(relation.schema, relation.name) for relation in self._touched or ()]
+        with session.watch.over():
             session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             insert_row(session.connection, self.work.migration)
-            if session.catalog is not None:
-                return session.catalog.sha256_after(session.connection, numbers)
-        session.catalog = KnownCatalog(session.connection)
-        prepare_to_look_again(session.connection)
-        return session.catalog.sha256_after(session.connection, numbers)
-
-    def _numbers(self) -> list[int]:
-        """The numbers of the relations that the file changed without having made them."""
-        names = [[name.schema, name.name] for name in self._touched or ()]
-        if not names:
-            return []
-        rows = self.session.connection.execute(_NUMBERS, {"names": json.dumps(names)}).fetchall()
-        return [int(row[0]) for row in rows if row[0] is not None]
+            if session.catalog is None:
+                session.catalog = KnownCatalog(session.connection)
+                prepare_to_look_again(session.connection)
+            return session.catalog.sha256_after(session.connection, names)
 
     def _commit_now(self, catalog_sha256: str, xid: str) -> None:
         connection = self.session.connection
@@ -197,7 +227,8 @@ class Transaction:
         self._finished(Outcome.ROLLED_BACK, f"SQLSTATE {error.sqlstate or 'unknown'}")
         if session.watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
             raise self.work.stopped(self.remains, self._running) from None
-        raise sql_failed(describe(error, self.work.migration, self._running), self.remains) from None
+        found = describe(error, self.work.migration, self._running, self._before_it)
+        raise sql_failed(found, self.remains) from None
 
     def _lost(self) -> OpsError:
         return ended(

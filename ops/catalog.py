@@ -12,6 +12,9 @@ from collections.abc import Iterable
 from collections.abc import Sequence
 from typing import Any
 
+from psycopg.pq import Escaping
+from psycopg.pq.abc import PGconn
+
 from ops.catalog_sql import HASH
 from ops.catalog_sql import LINES
 from ops.catalog_sql import TOUCHED
@@ -65,6 +68,9 @@ def catalog_hash(connection: Connection, *, schemas_left_out: Sequence[str] = MA
     return str(row[0])
 
 
+Name = tuple[str | None, str]
+"""Schema and name of a relation; no schema: the search path says which."""
+
 _LAST_NUMBER = 2**32 - 1  # of relations; a range of two unknown ends is looked up in the index, one is not
 
 
@@ -92,19 +98,29 @@ class KnownCatalog:
             "\n".join(part + self._hashes[part] for part in sorted(self._hashes)).encode()
         ).hexdigest()
 
-    def sha256_after(self, connection: Connection, relations: Sequence[int]) -> tuple[str, str]:
-        """The hash, and the number of the transaction, once a file has touched what has these numbers (oid) and made more.
+    def sha256_after(self, connection: Connection, relations: Sequence[Name]) -> tuple[str, str]:
+        """The hash, and the number of the transaction, once a file has touched these relations and made more.
 
         To be called inside the transaction, as the last thing before COMMIT: it changes settings until then.
         """
-        numbers = ",".join(map(str, relations))
-        with connection.pipeline():
-            connection.execute(_WORDING)
-            connection.execute(_PLANNED_ONCE)
-            cursor = connection.execute(
-                f"EXECUTE countersign_touched('{{{numbers}}}', {self._newest + 1}, {_LAST_NUMBER})".encode()
-            )
-            rows = cursor.fetchall()
+        for question in self.questions(relations, connection.pgconn):
+            cursor = connection.execute(question.encode())
+        return self.learn(cursor.fetchall())
+
+    def questions(self, relations: Sequence[Name], pgconn: PGconn) -> list[str]:
+        """What is to be asked, in this order, to tell the hash again; `learn` takes the rows of the last one."""
+        numbers = "'{}'"
+        found = []
+        if relations:
+            quoted = Escaping(pgconn)
+            names = ", ".join(_quoted(quoted, *name) for name in relations)
+            found = [_NUMBERS.replace("NAMES", names)]
+            numbers = "pg_catalog.current_setting('countersign.touched')::oid[]"
+        asked = f"EXECUTE countersign_touched({numbers}, {self._newest + 1}, {_LAST_NUMBER})"
+        return [*found, _WORDING_PLANNED_ONCE, asked]
+
+    def learn(self, rows: Iterable[tuple[Any, ...]]) -> tuple[str, str]:
+        """The hash with these lines (see `questions`), and the number of the transaction."""
         transaction = self._take(rows)
         return self.sha256, transaction
 
@@ -145,12 +161,6 @@ def _patterns(schemas: Sequence[str]) -> list[str]:
     return [schema.replace("\\", "\\\\").replace("_", "\\_").replace("*", "%") for schema in schemas]
 
 
-# The plan is made while the catalog may be small, and serves until it may be large.
-_PLANNED_ONCE = """
-    SELECT pg_catalog.set_config('plan_cache_mode', 'force_generic_plan', true),
-           pg_catalog.set_config('enable_seqscan', 'off', true)
-"""
-
 # JIT would compile a query of this size for longer than it runs. Definitions of a locked table are waited for.
 _WORDING = """
     SELECT pg_catalog.set_config(name, value, true) FROM (VALUES
@@ -159,3 +169,21 @@ _WORDING = """
       ('lc_monetary', 'C'), ('xmlbinary', 'base64'), ('work_mem', '32MB'), ('lock_timeout', '5s')
     ) AS setting(name, value)
 """
+
+# The plan is made while the catalog may be small, and serves until it may be large.
+_WORDING_PLANNED_ONCE = _WORDING.replace(
+    "FROM (VALUES", "FROM (VALUES ('plan_cache_mode', 'force_generic_plan'), ('enable_seqscan', 'off'),"
+)
+
+# Which relations are meant is asked while the search path is still the file's own.
+_NUMBERS = """
+    SELECT pg_catalog.set_config('countersign.touched',
+      coalesce(pg_catalog.array_agg(found.number) FILTER (WHERE found.number IS NOT NULL), '{}')::text, true)
+    FROM (SELECT pg_catalog.to_regclass(name)::oid AS number FROM pg_catalog.unnest(ARRAY[NAMES]) AS name) AS found
+"""
+
+
+def _quoted(quoted: Escaping, schema: str | None, name: str) -> str:
+    """A relation's name as a literal, in which the parts are quoted as names."""
+    parts = [quoted.escape_identifier(part.encode()) for part in (schema, name) if part]
+    return quoted.escape_literal(b".".join(parts)).decode()

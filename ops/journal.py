@@ -1,5 +1,7 @@
 """The journal of applying a file, kept in the audit log: every entry is durable when the call returns."""
 
+from collections.abc import Callable
+
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
 from ops.apply_journal import Intent
@@ -19,17 +21,10 @@ class LogJournal:
         self._is_one_transaction = len(segments) == 1 and segments[0].transactional
 
     def statement_intended(self, intent: Intent) -> None:
-        self._recorder.record(
-            "statement_sent",
-            {
-                "version": intent.version,
-                "segment": intent.segment,
-                "statements": list(intent.statements),
-                "sha256": intent.sha256,
-                "backend_pid": intent.backend_pid,
-                "backend_start": intent.backend_start,
-            },
-        )
+        self._recorder.record("statement_sent", _intent_data(intent))
+
+    def announced(self, intent: Intent) -> Callable[[], None]:
+        return self._recorder.begin("statement_sent", _intent_data(intent))
 
     def commit_intended(self, commit: CommitIntent) -> None:
         self._recorder.record(
@@ -65,6 +60,17 @@ class LogJournal:
         self._recorder.progress(f"waiting for a lock: {'; '.join(map(str, blockers)) or 'nobody to be seen'}")
         data = {"version": version, "blockers": [blocker.to_json() for blocker in blockers]}
         self._recorder.record("lock_waited", data)
+
+
+def _intent_data(intent: Intent) -> dict[str, object]:
+    return {
+        "version": intent.version,
+        "segment": intent.segment,
+        "statements": list(intent.statements),
+        "sha256": intent.sha256,
+        "backend_pid": intent.backend_pid,
+        "backend_start": intent.backend_start,
+    }
 
 
 def applied_data(migration: Migration, catalog_sha256: str, seconds: float) -> dict[str, object]:

@@ -48,13 +48,18 @@ class SqlError:
         return f"{where}: {self.message.rstrip('.')} (SQLSTATE {self.sqlstate or 'unknown'})."
 
 
-def describe(error: psycopg.Error, migration: Migration, statement_index: int | None) -> SqlError:
-    """The error of one statement, by its index in the file; None: it was one of ours (lock, history row, commit)."""
+def describe(
+    error: psycopg.Error, migration: Migration, statement_index: int | None, characters_before: int = 0
+) -> SqlError:
+    """The error of one statement, by its index in the file; None: it was one of ours (lock, history row, commit).
+
+    `characters_before`: of the message in which the statement was sent, where it was not sent by itself.
+    """
     diagnostic = error.diag
     line, column, text, caret = 0, 0, "", ""
     if statement_index is not None:
         text = migration.statements[statement_index].text
-        line, column, caret = _place(migration, statement_index, _position(error))
+        line, column, caret = _place(migration, statement_index, _position(error, characters_before))
     return SqlError(
         sqlstate=error.sqlstate or "",
         message=_mask_message(diagnostic.message_primary or str(error), error.sqlstate or ""),
@@ -119,10 +124,10 @@ def _mask_context(context: str) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _position(error: psycopg.Error) -> int | None:
+def _position(error: psycopg.Error, characters_before: int) -> int | None:
     """Where in the statement, in characters from 0; None when the server pointed nowhere in it."""
     given = error.diag.statement_position
-    return int(given) - 1 if given and given.isdigit() else None
+    return int(given) - 1 - characters_before if given and given.isdigit() else None
 
 
 def _place(migration: Migration, index: int, position: int | None) -> tuple[int, int, str]:

@@ -105,6 +105,21 @@ class Recorder:
         self.ops.log.append(drafts)
         self._later.clear()
 
+    def begin(self, kind: str, data: Mapping[str, Any]) -> Callable[[], None]:
+        """Begin to append one event; what is returned waits until it is durable, as long as `record` would."""
+        future = self.ops.log.submit([*self._later, self.ops.draft(kind, RUNNER, self.request, data)])
+        self._later.clear()
+
+        def wait() -> None:
+            try:
+                future.result(BUSY_TRIES * WAIT_SECONDS)
+            except TimeoutError:
+                if future.cancel():
+                    raise LogBusy("The log is busy; nothing was done.", "Try again in a moment.") from None
+                future.result()  # it has begun, so only its end can say what was recorded
+
+        return wait
+
     def record_later(self, kind: str, data: Mapping[str, Any]) -> None:
         """Have this event appended with the next one, in one transaction: where the target itself tells it meanwhile."""
         self._later.append(self.ops.draft(kind, RUNNER, self.request, data))
