@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if given[:1] == ["__complete"]:
         return _complete(given[1:])
     is_brief = argv is None and {"bot", "demo"}.isdisjoint(given)
-    if is_brief:  # most of a word's time goes into loading libraries, none of which is ever garbage
-        gc.set_threshold(50_000, 20, 20)
+    if is_brief:  # most of a word's time goes into loading libraries, none of which is ever garbage; see `_loaded`
+        gc.disable()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -170,6 +170,7 @@ def _manual(word: str) -> Reply:
 
 def _run_tool(word: str, options: argparse.Namespace, rest: list[str]) -> dict[str, Any]:
     """The words that are for whoever has the shell; they need no log, or make one, or serve."""
+    _loaded()
     arguments = parser_of(word).parse_args(rest)
     path = config_path(options.config)
     match word:
@@ -246,6 +247,7 @@ def _run_word(settings: "Settings", words: list[str], *, is_quiet: bool) -> dict
         if answer is None:
             from commands.terminal import say_or_knock
 
+            _loaded()
             answer = say_or_knock(settings, words, progress, deadline)
         if answer["ok"] and any(word.startswith("--picture") for word in words):
             from commands.terminal import draw
@@ -256,6 +258,14 @@ def _run_word(settings: "Settings", words: list[str], *, is_quiet: bool) -> dict
         from commands.terminal import follow
 
         return follow(settings, words, answer, progress)
+
+
+def _loaded() -> None:
+    """What is there now stays; what is made from here on may become garbage. No-op where nobody switched that off."""
+    if not gc.isenabled():
+        gc.freeze()
+        gc.enable()
+        gc.set_threshold(50_000, 20, 20)
 
 
 def _complete(words: list[str]) -> int:

@@ -186,7 +186,8 @@ def commitment_of(salt: str, data: str) -> str:
 def hash_of(log_id: str, row: Mapping[str, Any]) -> str:
     """The hash of an event: SHA-256 over a zero byte and the canonical JSON of all that it is, without its data."""
     body: dict[str, Any] = {"format": FORMAT, "log": log_id} | {name: row[name] for name in HASHED}
-    return hashlib.sha256(b"\x00" + canonical(body)).hexdigest()
+    # Names and texts, two counted numbers: nothing in it that needs to be looked through as an event's data does.
+    return hashlib.sha256(b"\x00" + _ENCODER.encode(body).encode()).hexdigest()
 
 
 def canonical(value: Any) -> bytes:

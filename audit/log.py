@@ -199,10 +199,12 @@ class Log:
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Has a callback told of new events after each commit, in the thread that wrote them, so it hands them on and
         returns; what it raises is logged. Returns what ends the subscription."""
-        self._callbacks = [*self._callbacks, callback]
+        with self._changed:
+            self._callbacks = [*self._callbacks, callback]
 
         def unsubscribe() -> None:
-            self._callbacks = [kept for kept in self._callbacks if kept is not callback]
+            with self._changed:
+                self._callbacks = [kept for kept in self._callbacks if kept is not callback]
 
         return unsubscribe
 

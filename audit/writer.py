@@ -266,11 +266,14 @@ class Writer:
         # What moves, deletes or replaces a file changes its folder, so mostly a look at that will do. To look at the
         # files themselves costs a third of an append: from Linux 6.13 on, whose time of change somebody asked for has
         # its inode written at the next change, and the sync waits for that.
-        folder = os.stat(self._folder)
-        stamp = (folder.st_dev, folder.st_ino, folder.st_mtime_ns)
-        if stamp == self._folder_seen:
+        try:
+            folder = os.stat(self._folder)
+        except FileNotFoundError:
+            folder = None
+        stamp = (folder.st_dev, folder.st_ino, folder.st_mtime_ns) if folder else None
+        if folder and stamp == self._folder_seen:
             return
-        if self._identities() != self._files:
+        if folder is None or self._identities() != self._files:
             raise LogUnavailable(
                 f"The log {self._path}, its WAL or its lock was moved or replaced while in use.",
                 "Put the files back or leave them gone, then start again; see what the log then holds.",

@@ -52,6 +52,9 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0, 15.0, 30.0)
 GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "is_inactive", "thread_not_found"})
 """Slack's words for a card that can no longer be updated: it is posted anew."""
 
+ALL_OPEN = "every open request"
+"""Noted in place of a request's number, for the log's thread reads nothing: a lock concerns more than one card."""
+
 SHARE_SECONDS = 3.0
 """So long the thread that keeps the cards waits for Slack to scan a file; then it looks after the others first."""
 
@@ -100,8 +103,7 @@ class Announcer:
             # A run at work writes many events, and reading them takes longer the more there are.
             self.note(request, after_seconds=PAUSE_SECONDS if request in self._ops.active else 0.0)
         if any(event.kind in {"locked", "unlocked"} for event in events):
-            for request in self._ops.view.open_requests():
-                self.note(request)
+            self.note(ALL_OPEN)
 
     def _work(self) -> None:
         while True:
@@ -147,6 +149,10 @@ class Announcer:
 
     def _show(self, number: str) -> None:
         """Bring one request's card and thread up to what the log says."""
+        if number == ALL_OPEN:
+            for request_id in self._ops.view.open_requests():
+                self.note(request_id)
+            return
         request = find_request(self._ops.view, number)
         card = self._store.card(number)
         if card is not None:

@@ -40,6 +40,7 @@ from commands.words import Front
 from ops.approving import PREFIX_LENGTH
 from ops.approving import approve
 from ops.approving import cancel
+from ops.approving import check_plan
 from ops.approving import may_see_button
 from ops.approving import reject
 from ops.errors import OpsError
@@ -66,7 +67,8 @@ PROGRESS_AFTER_SECONDS = 1.2
 REDO_WITHIN = timedelta(minutes=30)
 """What was acked but not answered is done after a restart when it is this young; else the person is told to say it again."""
 
-WAITING_MOST = 500
+WAITING_MOST = 2000
+"""What is more waits in the log for the next start. A whole company that types at once is far less: all are answered."""
 
 
 class Desk:
@@ -160,8 +162,10 @@ class Desk:
                 decided = reject(self._ops, request.id, act.actor, act.id, found["prefix"], because)
                 return Reply(Page(f"{request.id} is rejected. Nothing was run."), request=request.id)
             case "stop", _:
+                check_plan(request, found["prefix"])
                 return stopped_reply(self._ops, request.id, act.actor, act.id)
             case _:
+                check_plan(request, found["prefix"])
                 cancel(self._ops, request.id, act.actor, act.id, "taken back")
                 return Reply(Page(f"{request.id} is cancelled. Nothing was run."), request=request.id)
 
@@ -208,14 +212,18 @@ class Desk:
     def _respond(self, act: Act, reply: Reply) -> None:
         """The private answer: through the response_url while it works, else to the person in the channel, else directly."""
         page = self._with_private_buttons(act, reply.page)
-        body = {"text": text_of(page), "blocks": [*blocks_of(page), *self._pictures(reply)]}
+        body = {"text": text_of(page), "blocks": blocks_of(page)}
+        pictures = self._pictures(reply)
         if act.response_url:
-            try:
-                self._api.post_to(act.response_url, {**body, "response_type": "ephemeral", "replace_original": False})
-            except SlackUnavailableError as error:
-                logger.info("response_url_refused act=%s error=%s", act.id, error)
-            else:
-                return
+            # A file that somebody deleted or may not see makes Slack refuse all of the answer, so it is said without, then.
+            for blocks in [[*body["blocks"], *pictures], body["blocks"]] if pictures else [body["blocks"]]:
+                answer = {**body, "blocks": blocks, "response_type": "ephemeral", "replace_original": False}
+                try:
+                    self._api.post_to(act.response_url, answer)
+                except SlackUnavailableError as error:
+                    logger.info("response_url_refused act=%s error=%s", act.id, error)
+                else:
+                    return
         self._tell_person(act, body)
 
     def _pictures(self, reply: Reply) -> Blocks:

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -96,6 +97,8 @@ class Recently(Generic[Found]):
     def __call__(self, who: str) -> Found:
         until, found = self._found.get(who, (float("-inf"), None))
         if found is None or time.monotonic() > until:
+            now = time.monotonic()
+            self._found = {one: kept for one, kept in self._found.items() if now <= kept[0]}
             found = self._answer(who)
             keep = UNKNOWN_SECONDS if isinstance(found, OpsError) else PEOPLE_SECONDS
             self._found[who] = (time.monotonic() + keep, found)
@@ -132,6 +135,15 @@ class Wish:
     failures: int = 0
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What somebody's Home was when it was last published: a hash of all of it, when, and the requests on it."""
+
+    rendered: str
+    at: float
+    requests: frozenset[str]
+
+
 class Home:
     """Publishes Homes from one thread of its own, within its own budget, so that cards and answers never wait for it."""
 
@@ -143,8 +155,8 @@ class Home:
         self._wishes: dict[str, Wish] = {}
         self._followed = store.homes(since=ops.now() - FOLLOW)
         self._published: deque[float] = deque()
-        self._shown: dict[str, tuple[str, float]] = {}
-        self._links: dict[tuple[str, str], str] = {}
+        self._shown: dict[str, Seen] = {}
+        self._links: dict[str, tuple[tuple[str, str], str]] = {}
         self._overview: Overview | None = None
         self._stale_at = float("inf")
         self._changed = threading.Condition()
@@ -171,8 +183,8 @@ class Home:
             return
         with self._changed:
             now = time.monotonic()
-            _, last = self._shown.get(actor.id, ("", float("-inf")))
-            self._wishes[actor.id] = Wish(max(now, last + AGAIN_SECONDS), asked=True)
+            seen = self._shown.get(actor.id)
+            self._wishes[actor.id] = Wish(max(now, seen.at + AGAIN_SECONDS) if seen else now, asked=True)
             self._changed.notify_all()
 
     def _on_events(self, events: Sequence[Event]) -> None:
@@ -214,10 +226,17 @@ class Home:
         """Something changed: everybody who looked lately is to see it."""
         self._stale_at = float("inf")
         self._overview = None
-        since = self._ops.now() - FOLLOW
-        self._followed = {who: at for who, at in self._followed.items() if at >= since}
+        self._forget()
         for who in self._followed:
             self._wishes.setdefault(who, Wish(now, asked=False))
+
+    def _forget(self) -> None:
+        """Keep only who looked lately, and the links of the requests that they see: a bot is up for months."""
+        since = self._ops.now() - FOLLOW
+        self._followed = {who: at for who, at in self._followed.items() if at >= since}
+        self._shown = {who: seen for who, seen in self._shown.items() if who in self._followed}
+        on_some = {number for seen in self._shown.values() for number in seen.requests}
+        self._links = {number: link for number, link in self._links.items() if number in on_some}
 
     def _free_at(self, wish: Wish, now: float) -> float:
         """When this wish is due and the minute's budget has room for it."""
@@ -244,13 +263,17 @@ class Home:
             self._people.person.forget(actor.user or "")
             self._followed[actor.id] = now
             self._store.note_home(actor.id, now)
+            self._forget()
         content, footer = self._blocks(actor)
+        requests = frozenset(_numbers(content))
+        content = self._linked(content, requests)
         rendered = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-        if not asked and self._shown.get(actor.id, ("", 0.0))[0] == rendered:
+        seen = self._shown.get(actor.id)
+        if not asked and seen and seen.rendered == rendered:
             return
         self._published.append(time.monotonic())
         self._api.call("views.publish", user_id=actor.user, view={"type": "home", "blocks": content + footer})
-        self._shown[actor.id] = (rendered, time.monotonic())
+        self._shown[actor.id] = Seen(rendered, time.monotonic(), requests)
 
     def _blocks(self, actor: Actor) -> tuple[Blocks, Blocks]:
         """What Home tells this person, and its ending, which changes with every minute."""
@@ -265,7 +288,7 @@ class Home:
             self._overview = seen = read_overview(self._ops)
             self._look_again(seen)
         content = _rendered(home_pages(self._ops, seen, actor))
-        return self._linked(content), _rendered([home_footer(self._ops.now())])[1:]  # it needs no heading
+        return content, _rendered([home_footer(self._ops.now())])[1:]  # it needs no heading
 
     def _look_again(self, seen: Overview) -> None:
         """When a lock ends, nothing happens that would tell of it."""
@@ -274,9 +297,9 @@ class Home:
             with self._changed:
                 self._stale_at = min(self._stale_at, time.monotonic() + left + PAUSE_SECONDS)
 
-    def _linked(self, blocks: Blocks) -> Blocks:
-        """The same blocks, every request's number a link to its card where it has one."""
-        links = {number: self._link(number) for number in sorted(_numbers(blocks))}
+    def _linked(self, blocks: Blocks, requests: Iterable[str]) -> Blocks:
+        """The same blocks, the numbers of these requests links to their cards where they have one."""
+        links = {number: self._link(number) for number in sorted(requests)}
         linked: Blocks = _with_links(blocks, {number: url for number, url in links.items() if url})
         return linked
 
@@ -286,15 +309,17 @@ class Home:
         if card is None:
             return None
         place = (card.channel, card.message)
-        if place not in self._links:
+        at, link = self._links.get(number, (None, ""))
+        if at != place:
             try:
                 found = self._api.ask("chat.getPermalink", channel=card.channel, message_ts=card.message)
             except SlackUnavailableError as error:
                 if error.error in NO_MESSAGE:
                     return None
                 raise
-            self._links[place] = str(found.get("permalink") or "")
-        return self._links[place]
+            link = str(found.get("permalink") or "")
+            self._links[number] = (place, link)
+        return link
 
 
 def _rendered(pages: Sequence[Page]) -> Blocks:

@@ -35,6 +35,8 @@ Hand = Callable[["Act"], None]
 OnCommand = Callable[[Ack, dict[str, Any]], Awaitable[None]]
 
 VALUE_LETTERS = 300
+_ACT_ID = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_HALF_LETTER = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Act:
 
 
 LOG_DOWN = "The audit log cannot record this, so nothing was done. Tell whoever runs Countersign; then try again."
+MALFORMED = "What Slack sent is not a command that Countersign can read, so nothing was done. Try again."
 
 
 class Intake:
@@ -79,16 +82,21 @@ class Intake:
         app.event(re.compile(".*"))(self.on_other)
 
     async def on_command(self, ack: Ack, body: dict[str, Any]) -> None:
+        if not body.get("user_id"):  # from a socket it comes to us as it came in
+            logger.error("command_malformed keys=%d", len(body))
+            await ack(text=MALFORMED)
+            return
         text = unescape(str(body.get("text") or ""))
         actor = actor_of(body.get("team_id"), body.get("user_id"))
-        channel = str(body.get("channel_id") or "") or None
+        channel = whole_letters(body.get("channel_id")) or None
+        answer_to = body.get("response_url")
         act = Act(
             id=act_id(body.get("trigger_id")),
             actor=actor,
             kind="commanded",
             text=text,
             channel=channel,
-            response_url=body.get("response_url"),
+            response_url=answer_to if isinstance(answer_to, str) else None,
         )
         if await self._record(act, commanded(text, actor, Front.SLACK, channel)):
             await ack()
@@ -103,8 +111,8 @@ class Intake:
             id=act_id(body.get("trigger_id")),
             actor=actor_of(user.get("team_id") or (body.get("team") or {}).get("id"), user.get("id")),
             kind="clicked",
-            verb=str(action.get("action_id") or "")[:VALUE_LETTERS],
-            value=str(action.get("value") or "")[:VALUE_LETTERS],
+            verb=whole_letters(action.get("action_id"))[:VALUE_LETTERS],
+            value=whole_letters(action.get("value"))[:VALUE_LETTERS],
             channel=container.get("channel_id") or (body.get("channel") or {}).get("id"),
             message=container.get("message_ts"),
             response_url=body.get("response_url"),
@@ -120,7 +128,7 @@ class Intake:
         view = body.get("view") or {}
         user = body.get("user") or {}
         inputs = {
-            str(element): str(found.get("value") or "")
+            whole_letters(element): whole_letters(found.get("value"))
             for block in ((view.get("state") or {}).get("values") or {}).values()
             for element, found in block.items()
         }
@@ -132,8 +140,8 @@ class Intake:
             id=act_id(body.get("trigger_id")),
             actor=actor_of(user.get("team_id") or (body.get("team") or {}).get("id"), user.get("id")),
             kind="clicked",
-            verb=str(view.get("callback_id") or "")[:VALUE_LETTERS],
-            value=str(view.get("private_metadata") or "")[:VALUE_LETTERS],
+            verb=whole_letters(view.get("callback_id"))[:VALUE_LETTERS],
+            value=whole_letters(view.get("private_metadata"))[:VALUE_LETTERS],
             inputs=inputs,
         )
         if await self._record(act, _clicked(act)):
@@ -179,22 +187,27 @@ class Intake:
 
 
 def act_id(given: Any) -> str:
-    """Slack's own id of what happened, so that a redelivery is known; one of ours where Slack gives none."""
-    return f"slack:{given}" if isinstance(given, str) and given else f"slack:{uuid.uuid4()}"
+    """Slack's own id of what happened, so that a redelivery is known; one of ours where Slack gives no proper one."""
+    is_proper = isinstance(given, str) and _ACT_ID.fullmatch(given)
+    return f"slack:{given if is_proper else uuid.uuid4()}"
 
 
 def actor_of(team: Any, user: Any) -> Actor:
-    """Who Slack says acted. Without a proper id it is nobody, and nobody may do anything."""
-    if isinstance(team, str) and isinstance(user, str) and re.fullmatch(r"[TE][A-Z0-9]+", team):
-        return Actor(f"slack:{team}/{user}")
-    return Actor("system:nobody")
+    """Who Slack says acted. Without proper ids it is nobody, and nobody may do anything."""
+    actor = Actor(f"slack:{team}/{user}")
+    return actor if actor.user is not None else Actor("system:nobody")
+
+
+def whole_letters(text: Any) -> str:
+    """Text as it can be kept: half of a character, which JSON can hold and UTF-8 cannot, becomes a replacement mark."""
+    return _HALF_LETTER.sub("\N{REPLACEMENT CHARACTER}", str(text or ""))
 
 
 def unescape(text: str) -> str:
     """Command text as it was typed: Slack escapes `&<>` and writes mentions as `<@U…|name>`."""
     plain = re.sub(r"<([@#!][^>|]*)(\|[^>]*)?>", r"\1", text)
     plain = re.sub(r"<((?:https?|mailto):[^>|]*)(\|[^>]*)?>", r"\1", plain)
-    return html.unescape(plain)
+    return whole_letters(html.unescape(plain))
 
 
 def act_of(event: Event) -> Act:

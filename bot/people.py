@@ -25,7 +25,7 @@ class SlackPeople:
             found = self._api.ask("users.info", user=user).get("user")
         except SlackUnavailableError as error:
             if error.error in {"user_not_found", "user_not_visible", "users_not_found"}:
-                return Person(user, user, "Slack does not know this person")
+                return Person(user, user, "Slack does not know you")
             raise _unproven(f"who {user} is", error) from error
         if not isinstance(found, dict) or found.get("id") != user:
             raise _unproven(f"who {user} is", SlackUnavailableError("users.info", "no user in the answer"))
@@ -56,19 +56,19 @@ class SlackPeople:
         return Group(str(found[0]["id"]), handle, frozenset(str(member) for member in members))
 
     def _problem(self, user: dict[str, Any]) -> str | None:
-        """Why this account may decide nothing, or None. A flag that Slack leaves out permits nothing."""
+        """Why this person may decide nothing, as they are told it, or None. A flag that Slack leaves out permits nothing."""
         if user.get("deleted"):
-            return "this account is deactivated"
+            return "your account is deactivated"
         if user.get("is_bot") or user.get("is_workflow_bot") or user.get("id") == "USLACKBOT":
-            return "this is a bot"
+            return "you are a bot"
         if user.get("is_stranger") or user.get("team_id") != self._team:
-            return "this person belongs to another workspace"
+            return "you belong to another workspace"
         if user.get("is_restricted") or user.get("is_ultra_restricted"):
-            return "this person is a guest"
+            return "you are a guest"
         if user.get("is_invited_user"):
-            return "this person has not joined yet"
+            return "you have not joined yet"
         if not all(user.get(flag) is False for flag in ("deleted", "is_bot", "is_restricted", "is_ultra_restricted")):
-            return "Slack does not say whether this is a full member"
+            return "Slack does not say whether you are a full member"
         return None
 
 

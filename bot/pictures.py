@@ -4,6 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from queue import SimpleQueue
 
 from audit import AuditError
 from bot.slack_api import SlackApi
@@ -37,25 +38,26 @@ class Pictures:
         self._api = api
         self._store = store
         self._check_channel = check_channel
-        self._one_at_a_time = threading.Lock()
+        self._wanted: SimpleQueue[tuple[Request, Card]] = SimpleQueue()
         self._asked: set[str] = set()
+        # A daemon: the bot's end does not wait for a picture.
+        threading.Thread(target=self._work, name="pictures", daemon=True).start()
 
     def want(self, request: Request, card: Card) -> None:
         """Returns at once; the picture of a run that is over comes later, once."""
         if request.id in self._asked or not self._is_due(request):
             return
         self._asked.add(request.id)
-        # A daemon: the bot's end does not wait for a picture.
-        threading.Thread(target=self._show, args=(request, card), name=f"picture {request.id}", daemon=True).start()
+        self._wanted.put((request, card))
 
     def _is_due(self, request: Request) -> bool:
         if not request.is_over or request.started_at is None or request.ended_at is None:
             return False
         return self._ops.now() - request.ended_at < WITHIN and self._store.picture(request.id) is None
 
-    def _show(self, request: Request, card: Card) -> None:
-        with self._one_at_a_time:
-            self._draw(request, card)
+    def _work(self) -> None:
+        while True:
+            self._draw(*self._wanted.get())
 
     def _draw(self, request: Request, card: Card) -> None:
         try:

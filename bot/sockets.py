@@ -6,6 +6,7 @@ import logging
 import random
 import time
 from functools import partial
+from typing import Any
 
 import aiohttp
 from slack_bolt.adapter.socket_mode.async_internals import run_async_bolt_app
@@ -59,6 +60,11 @@ class PatientClient(SocketModeClient):
     @wss_uri.setter
     def wss_uri(self, address: str | None) -> None:
         self._address, self._address_at = address, time.monotonic()
+
+    async def run_message_listeners(self, message: dict[str, Any], raw_message: str) -> None:
+        """Hear an envelope whose payload is no object as an empty one: underneath, it is not even acknowledged."""
+        is_odd = not isinstance(message.get("payload", {}), dict)
+        await super().run_message_listeners({**message, "payload": {}} if is_odd else message, raw_message)
 
     async def issue_new_wss_url(self) -> str:
         excess = len(self._opened_lately()) - QUICK_OPENS + 1

@@ -52,7 +52,7 @@ def _short(headline: str, line: Line) -> Page:
 
 def _backup_note(proof: dict[str, object]) -> Page:
     """What was proven, and what no dump holds."""
-    body: list[Part] = [Paragraph(proof_line(proof))]
+    body: list[Part] = []
     for title, key in (
         ("Not in any dump, so not in this backup", "not_held"),
         ("Expected and explained while restoring", "expected_errors"),
@@ -63,4 +63,4 @@ def _backup_note(proof: dict[str, object]) -> Page:
         if names:
             lines: list[Line] = [(name,) for name in names[:NAMES_SHOWN]]
             body.append(Listing(f"{title} ({len(names)})", lines))
-    return Page("Backup proven before any statement", body=body)
+    return Page("Backup proven before any statement", facts=[("Backup", proof_line(proof))], body=body)

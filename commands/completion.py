@@ -35,6 +35,9 @@ FILES = ":files"
 _SAFE = re.compile("[A-Za-z0-9@._/:=+-]+")
 """What is offered: nothing that a shell would take for anything but letters."""
 
+_NAME = re.compile("[A-Za-z0-9]")
+"""How a name that is offered begins: one with a dash in front would be an option to whoever presses Tab and Enter."""
+
 Fit = tuple[str, str]
 """What may be typed, and what it stands for (may be empty)."""
 
@@ -65,10 +68,15 @@ def completions(words: Sequence[str], parser_of: ParserOf, config: Callable[[str
     fits = _fits(typed, word, named[1:], parser_of, path)
     wanted = typed.current.casefold()
     return [
-        (typed.glued + value, " ".join(about.split()))
+        (typed.glued + value, _harmless(about))
         for value, about in fits
         if value.casefold().startswith(wanted) and _SAFE.fullmatch(value)
     ]
+
+
+def _harmless(about: str) -> str:
+    """Words in one line, without what a terminal would obey: they may come from the configuration or the log."""
+    return "".join(letter for letter in " ".join(about.split()) if letter.isprintable())
 
 
 def _fits(typed: Typed, word: str, arguments: Sequence[str], parser_of: ParserOf, path: Path) -> Iterable[Fit]:
@@ -163,6 +171,7 @@ def targets(path: Path, current: str) -> list[Fit]:
         (environment if short else f"{project}/{environment}", f"{project}/{environment}, {rules.get('branch', '')}")
         for project, tables in projects.items()
         for environment, rules in tables["environments"].items()
+        if _NAME.match(project) and _NAME.match(environment)
     ]
 
 

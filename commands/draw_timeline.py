@@ -6,6 +6,8 @@ Run with `python -I` by path, so it imports nothing of ours; and matplotlib when
 
 import json
 import sys
+import unicodedata
+from functools import cache
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -16,15 +18,15 @@ if TYPE_CHECKING:
 WIDTH_INCHES, ROW_INCHES, TOP_INCHES, BOTTOM_INCHES, DOTS_PER_INCH = 10.5, 0.32, 0.45, 0.55, 110
 LABELS, BARS = 0.33, 0.5
 """The shares of the width; the rest is for the words behind the bars."""
-LABEL_LETTERS, DETAIL_LETTERS = 44, 130
+LABEL_LETTERS, DETAIL_LETTERS, TITLE_LETTERS = 44, 130, 85
 LETTER_INCHES = 0.068
 FONTS = ["DejaVu Sans Mono", "DejaVu Sans"]  # the second has the letters that the first lacks
 LOOK: dict[str, Any] = {"va": "center", "parse_math": False, "clip_on": False}
 """A dollar sign in a file's name begins no formula."""
-INDENT = {"step": 0, "file": 2, "wait": 4, "statement": 4}
-FILLS = {"step": "#1f3a5f", "file": "#4a7ab5", "wait": "#ffffff", "statement": "#a9c4e4"}
+INDENT = {"step": 0, "gap": 0, "file": 2, "wait": 4, "statement": 4}
+FILLS = {"gap": "#ffffff", "step": "#1f3a5f", "file": "#4a7ab5", "wait": "#ffffff", "statement": "#a9c4e4"}
 BAD, GREY = "#b3261e", "#555555"
-BROKEN = {"failed", "rolled back", "broken off", "unknown"}
+BROKEN = {"failed", "stopped", "rolled back", "broken off", "unknown"}
 
 
 def draw(found: dict[str, Any]) -> "Figure":
@@ -44,7 +46,7 @@ def draw(found: dict[str, Any]) -> "Figure":
     axes.set_xlim(0, longest)
     axes.set_yticks([])
     axes.set_xlabel("seconds since the run began", fontsize=9, color=GREY)
-    title = _printable(found["title"], 100)
+    title = _printable(found["title"], TITLE_LETTERS)
     figure.text(0.012, 1 - 0.24 / height, title, fontsize=11, va="center", family=FONTS[::-1], parse_math=False)
     axes.xaxis.grid(visible=True, color="#e3e3e3")
     axes.set_axisbelow(True)
@@ -56,7 +58,7 @@ def draw(found: dict[str, Any]) -> "Figure":
 def _bar(axes: "Axes", row: int, bar: dict[str, Any], longest: float) -> None:
     """Broken ones are red and crossed, waits empty and hatched: told by shape and by the word behind, not by colour alone."""
     broken = bar["outcome"] in BROKEN
-    hatch = "xxx" if broken else "////" if bar["kind"] == "wait" else None
+    hatch = "xxx" if broken else {"wait": "////", "gap": ".."}.get(bar["kind"])
     axes.barh(
         row,
         max(bar["seconds"], longest / 400),
@@ -91,8 +93,23 @@ def _seconds(seconds: float) -> str:
 
 
 def _printable(text: str, letters: int) -> str:
-    shown = "".join(letter if letter.isprintable() else f"\\u{ord(letter):04x}" for letter in text)
-    return shown if len(shown) <= letters else shown[: letters - 1] + "…"
+    """So many letters of a text; what the fonts cannot draw, or not as it is read, is shown by its number."""
+    drawn = "".join(letter if _is_drawn(letter) else f"\\u{ord(letter):04x}" for letter in text[: 2 * letters])
+    return drawn if len(drawn) <= letters and len(text) <= 2 * letters else drawn[: letters - 1] + "…"
+
+
+def _is_drawn(letter: str) -> bool:
+    if letter.isascii():
+        return letter.isprintable()
+    return letter.isprintable() and unicodedata.bidirectional(letter) != "AL" and ord(letter) in _glyphs()
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    from matplotlib.font_manager import findfont
+    from matplotlib.font_manager import get_font
+
+    return frozenset(number for font in FONTS for number in get_font(findfont(font)).get_charmap())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from commands.page_words import migrations
 from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.reply import Reply
+from commands.request_page import state_words
 from commands.show import request_json
 from commands.words import Front
 from commands.words import Group
@@ -76,7 +77,7 @@ def _page(found: Sequence[Request], now: datetime, target: Target | None, *, mor
     if not found:
         command = Command(f"push {target.environment if target else 'ENVIRONMENT'}")
         return Page(f"No requests{where} yet", next=("ask for one with ", command, "."))
-    columns = ["Request", "Status", "What", "By", "Asked"]
+    columns = ["Request", "How it stands", "By", "When"]
     rows = [_row(request, now, with_target=target is None) for request in found]
     following: Line = (Command(f"show {found[0].id}"), " tells everything about one")
     if more and len(found) < MOST:
@@ -94,16 +95,15 @@ def _row(request: Request, now: datetime, *, with_target: bool) -> Sequence[Line
     approved = joined(Who(approval.by.id) for approval in request.approvals)
     where = f" on {request.target}" if with_target else ""
     return [
-        (Code(request.id),),
-        (request.status_at(now).value.replace("_", " "),),
-        (f"{migrations(len(request.files))}{where}",),
+        (Code(request.id), f" {migrations(len(request.files))}{where}"),
+        (state_words(request, request.status_at(now)),),
         (Who(request.by.id), *((", approved by ", *approved) if approved else ())),
-        (When(request.requested_at), _took(request)),
+        (When(request.requested_at), *_took(request)),
     ]
 
 
-def _took(request: Request) -> str:
+def _took(request: Request) -> Line:
     """How long it ran; nothing where it never did, or still does."""
     if request.started_at is None or request.ended_at is None:
-        return ""
-    return f", took {seconds_text((request.ended_at - request.started_at).total_seconds())}"
+        return ()
+    return (f", took {seconds_text((request.ended_at - request.started_at).total_seconds())}",)

@@ -4,11 +4,9 @@ Every part is a page, so that a front shows it as it shows all pages. Who may ap
 function as a click is; the click asks again, live.
 """
 
-from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from audit import Query
 from commands.page import Button
@@ -25,6 +23,8 @@ from commands.page import When
 from commands.page import Who
 from commands.page_words import hint_line
 from commands.page_words import migrations
+from commands.page_words import shortened
+from commands.plan_page import worst_hazard
 from commands.request_page import state_words
 from ops.backups import last_backup
 from ops.errors import OpsError
@@ -48,8 +48,6 @@ PART_LINES = 5
 
 MINE_SHOWN = 5
 RECENT_SHOWN = 5
-SENTENCE_LETTERS = 80
-LEVELS = ("forbidden", "danger", "caution", "info")
 
 REFRESH = "refresh"
 """The verb of Home's one button. It decides nothing: whoever presses it gets their own Home anew."""
@@ -132,7 +130,8 @@ def home_footer(now: datetime) -> Page:
         "More",
         next=(Command("help"), " tells what you may do, ", Command("status"), " what waits."),
         buttons=[Button(REFRESH, "Refresh", REFRESH)],
-        small=("Updated ", When(now), ". Decide on a request's own card: its number here leads there."),
+        body=[Paragraph(("Updated ", When(now), "."))],
+        small=("Decide on a request's own card; its number here leads there.",),
     )
 
 
@@ -196,21 +195,6 @@ def _waiting_line(request: Request) -> Line:
         " · expires ",
         When(request.expires_at),
     )
-
-
-def worst_hazard(hazards: Sequence[Mapping[str, Any]]) -> str:
-    """The worst of a plan's hazards in a few words: `danger: it drops a column`."""
-    if not hazards:
-        return "no hazards"
-    worst = min(hazards, key=lambda one: LEVELS.index(one["level"]) if one["level"] in LEVELS else 0)
-    more = f", and {len(hazards) - 1} more" if len(hazards) > 1 else ""
-    return f"{worst['level']}: {shortened(str(worst['message']))}{more}"
-
-
-def shortened(sentence: str) -> str:
-    """At most so many letters of a sentence as a list has room for."""
-    cut = sentence if len(sentence) <= SENTENCE_LETTERS else sentence[: SENTENCE_LETTERS - 1] + "…"
-    return cut.rstrip(".")
 
 
 def _targets_page(seen: Overview) -> Page:

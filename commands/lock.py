@@ -5,8 +5,8 @@ Every requester of the target may, and a terminal user of the bot's host. The lo
 time or reason, and alone may unlock it.
 
 While it holds, `push` is refused with who locked the target, until when and why. What waits there can be approved, and
-starts when the lock ends; everything is asked again then. A run that is under way goes on: `stop` ends it. Plans, status
-and history work as ever.
+starts when the lock ends; everything is asked again then. A run that is under way goes on: `stop` ends it;
+one whose runner died waits for the lock's end. Plans, status and history work as ever.
 
 Examples:
     lock prod                                 for 4 hours
@@ -17,6 +17,7 @@ Examples:
 See also: unlock, stop, status
 """
 
+import re
 from datetime import timedelta
 
 from commands.page import Command
@@ -73,17 +74,33 @@ def lock_json(held: Lock | None) -> dict[str, str] | None:
 
 
 def _how_long(words: tuple[str, ...]) -> tuple[timedelta, str]:
-    """`for 2h` and the reason after it. Without a time after it, `for` begins the reason: for the migration of Ana."""
-    if words[:1] == ("for",) and len(words) > 1 and words[1][:1].isdigit():
+    """`for 2h`, or only `2h`, and the reason after it. Without a time, `for` begins the reason: for the migration of Ana.
+
+    Raises OpsError(BAD_USAGE) for what looks like a time and is none that a lock can have: a wrong one must not be 4 hours.
+    """
+    after = words[1:] if words[:1] == ("for",) else words
+    first = after[0].lower() if after else ""
+    if first and _LIKE_A_TIME.match(first):
         try:
-            return parse_duration(words[1].lower()), " ".join(words[2:])
+            return parse_duration(first), " ".join(after[1:])
         except (ValueError, OverflowError):
-            raise OpsError(
-                Reason.BAD_USAGE,
-                f"{words[1][:40]!r} is no time that a lock can hold for.",
-                "A number and a unit, without a space: 30m, 2h or 3d.",
-            ) from None
+            raise _no_time(first) from None
+    if words[:1] == ("for",) and (not after or first in _NUMBERS):
+        raise _no_time(" ".join(after[:2]) or "nothing")
+    if words[:1] == ("until",) and after[1:] and _LIKE_A_TIME.match(after[1]):
+        raise _no_time(" ".join(words[:2]))
     return USUAL, " ".join(words)
+
+
+_LIKE_A_TIME = re.compile(r"[-+]?[0-9]")
+_NUMBERS = frozenset(
+    ["a", "an", "half", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve"]
+)
+
+
+def _no_time(said: str) -> OpsError:
+    message = f"{said[:40]!r} is no time that a lock can hold for."
+    return OpsError(Reason.BAD_USAGE, message, "Say a number and a unit, without a space: for 30m, for 2h or for 3d.")
 
 
 def _page(target: Target, held: Lock, at_work: Occupant | None) -> Page:

@@ -38,7 +38,7 @@ EVERYWHERE = (
 
 EXIT_STATUS = (
     ("0", "done; nothing to do; or a request that waits for people"),
-    ("1", "failed, stopped half-way or interrupted; or a check found something"),
+    ("1", "failed, stopped or interrupted; or a check found something"),
     ("2", "bad usage or configuration, or no log: nothing was done"),
     ("3", "refused by policy; rejected, cancelled or superseded"),
     ("4", "waited in vain: --wait ran out, or the request expired"),

@@ -14,6 +14,9 @@ from commands.page import When
 from commands.page import Who
 from commands.words import declared_words
 
+SENTENCE_LETTERS = 80
+"""Of a sentence in a list."""
+
 
 def plural(count: int, noun: str) -> str:
     """`1 hazard`, `2 hazards`, `10,000 approvals`."""
@@ -22,6 +25,12 @@ def plural(count: int, noun: str) -> str:
 
 def migrations(count: int) -> str:
     return f"{count} migration{'' if count == 1 else 's'}"
+
+
+def shortened(sentence: str, letters: int = SENTENCE_LETTERS) -> str:
+    """At most so many letters of a sentence as a list has room for."""
+    cut = sentence if len(sentence) <= letters else sentence[: letters - 1] + "…"
+    return cut.rstrip(".")
 
 
 def size_text(size: int) -> str:

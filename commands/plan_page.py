@@ -17,11 +17,13 @@ from commands.page import Source
 from commands.page import Span
 from commands.page import Strong
 from commands.page import Tone
+from commands.page_words import SENTENCE_LETTERS
 from commands.page_words import hint_line
 from commands.page_words import joined
 from commands.page_words import migrations
 from commands.page_words import person
 from commands.page_words import plural
+from commands.page_words import shortened
 from ops.approving import PREFIX_LENGTH
 from ops.errors import OpsError
 from ops.hazards import HazardClass
@@ -39,6 +41,9 @@ RULES_SHOWN = 5
 LEVELS = ("forbidden", "danger", "caution", "info")
 """The levels of hazards, the worst first."""
 
+DANGERS = frozenset({"forbidden", "danger"})
+"""The levels that nobody may overlook: a page with one of them is a warning."""
+
 CLASSES = tuple(each.value for each in HazardClass)
 
 
@@ -55,12 +60,12 @@ def plan_page(plan: Plan) -> Page:
         *_notes_part(plan),
         *_sql_part(plan),
     ]
-    return Page(_headline(plan, blocked), _facts(plan), body, _next(plan, blocked), tone=_tone(plan, blocked))
+    return Page(_headline(plan, blocked), _facts(plan, blocked), body, _next(plan, blocked), tone=_tone(plan, blocked))
 
 
 def _headline(plan: Plan, blocked: OpsError | None) -> str:
     if blocked is not None:
-        return f"Plan for {plan.target.name}: {migrations(len(plan.pending))} pending, and a push would be refused"
+        return f"Plan for {plan.target.name}: a push would be refused"
     if not plan.pending:
         return f"{plan.target.name}: nothing to do"
     return f"Plan for {plan.target.name}: {migrations(len(plan.pending))} pending"
@@ -71,11 +76,13 @@ def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
         return "bad"
     if not plan.pending:
         return "good"
-    return "warning" if any(hazard.level.value in {"danger", "forbidden"} for hazard in plan.hazards) else "plain"
+    return "warning" if any(hazard.level.value in DANGERS for hazard in plan.hazards) else "plain"
 
 
-def _facts(plan: Plan) -> list[tuple[str, Line]]:
+def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
+    if blocked is not None:
+        facts.append(("Pending", (migrations(len(plan.pending)),)))
     if plan.pending:
         facts.append(("Needs", _needs(plan)))
     facts.append(("Already applied", (migrations(plan.applied),)))
@@ -104,14 +111,32 @@ def _next(plan: Plan, blocked: OpsError | None) -> Line:
 def _blocked_part(blocked: OpsError | None) -> list[Part]:
     if blocked is None:
         return []
-    parts: list[Part] = [Paragraph(("A push would be refused. ", blocked.message))]
-    return [*parts, Paragraph(("To mend it: ", *hint_line(blocked.hint)))] if blocked.hint else parts
+    parts: list[Part] = [Paragraph((Strong("In the way: "), blocked.message))]
+    return [*parts, Paragraph((Strong("To mend it: "), *hint_line(blocked.hint)))] if blocked.hint else parts
 
 
 def hazards_text(hazards: Sequence[Mapping[str, Any]]) -> str:
-    """How many of each level, the worst first: `1 danger, 3 caution`."""
+    """How many of each level, the worst first: `1 danger, 3 cautions`."""
     counts = Counter(str(one["level"]) for one in hazards)
-    return ", ".join(f"{counts[level]} {level}" for level in LEVELS if counts[level])
+    return ", ".join(_counted(counts[level], level) for level in LEVELS if counts[level])
+
+
+def _counted(count: int, level: str) -> str:
+    return plural(count, level) if level in {"danger", "caution"} else f"{count:,} {level}"
+
+
+def is_dangerous(hazards: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether one of them is a danger or worse; a level that only another version knows counts as the worst."""
+    return any(one["level"] in DANGERS or one["level"] not in LEVELS for one in hazards)
+
+
+def worst_hazard(hazards: Sequence[Mapping[str, Any]], letters: int = SENTENCE_LETTERS) -> str:
+    """The worst of a plan's hazards in a few words, of so many letters of its sentence: `danger: it drops a column`."""
+    if not hazards:
+        return "no hazards"
+    worst = ranked_hazards(hazards)[0]
+    more = f", and {len(hazards) - 1} more" if len(hazards) > 1 else ""
+    return f"{worst['level']}: {shortened(str(worst['message']), letters)}{more}"
 
 
 def hazards_part(hazards: Sequence[Mapping[str, Any]], most: int | None, everything: Line) -> list[Part]:

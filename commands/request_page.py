@@ -20,11 +20,12 @@ from commands.plan_page import FILES_SHOWN
 from commands.plan_page import HAZARDS_SHOWN
 from commands.plan_page import files_part
 from commands.plan_page import hazards_part
+from commands.plan_page import is_dangerous
+from commands.plan_page import worst_hazard
 from commands.request_parts import LastBackup
 from commands.request_parts import ending_parts
 from commands.request_parts import facts_of
 from commands.request_parts import is_all_applied
-from commands.request_parts import lock_line
 from commands.request_parts import lock_wait_of
 from commands.request_parts import steps_part
 from commands.request_parts import was_stopped
@@ -35,6 +36,9 @@ from ops.status import Status
 
 PEOPLE_NAMED = 4
 """So many of those who may approve are named; of more, their groups say enough."""
+
+CONFIRM_LETTERS = 140
+"""Of the worst hazard's sentence, so that all of the question fits into the 300 letters that Slack takes."""
 
 
 def request_page(
@@ -48,13 +52,19 @@ def request_page(
     held = lock if status is Status.WAITING else None
     return Page(
         headline=_headline(request, status, held),
-        facts=[*facts_of(request, status, last_backup), *([("Locked", lock_line(held))] if held else [])],
+        facts=facts_of(request, status, last_backup, held),
         body=_body(request, status),
         next=_next(request, status, held),
         buttons=_buttons(request, status),
         small=_small(request, status),
-        tone="warning" if held else _TONES[status],
+        tone=_tone(request, status, held),
     )
+
+
+def _tone(request: Request, status: Status, lock: Lock | None) -> Tone:
+    if lock or (status is Status.WAITING and is_dangerous(request.hazards)):
+        return "warning"
+    return _TONES[status]
 
 
 def _small(request: Request, status: Status) -> Line:
@@ -98,7 +108,6 @@ _HEADLINES = {
     Status.RUNNING: "running",
     Status.SUCCEEDED: "done",
     Status.FAILED: "failed, nothing of it remains",
-    Status.PARTIALLY_APPLIED: "stopped half-way",
     Status.INTERRUPTED: "interrupted, a person must decide",
     Status.REJECTED: "rejected, nothing was run",
     Status.CANCELLED: "cancelled, nothing was run",
@@ -122,7 +131,7 @@ _TONES: dict[Status, Tone] = {
 
 def _headline(request: Request, status: Status, lock: Lock | None) -> str:
     words = state_words(request, status) if request.missing or not lock else "approved, waits for a lock to end"
-    return f"{request.id} · {request.target} · {migrations(len(request.files))}: {words}"
+    return f"{request.id} · {request.target}: {words}"
 
 
 def state_words(request: Request, status: Status) -> str:
@@ -137,7 +146,14 @@ def state_words(request: Request, status: Status) -> str:
         return "all applied, but not ended well"
     if status is Status.FAILED and was_stopped(request):
         return "stopped, nothing of it remains"
-    return _HEADLINES[status]
+    return _partly_words(request) if status is Status.PARTIALLY_APPLIED else _HEADLINES[status]
+
+
+def _partly_words(request: Request) -> str:
+    """Whether a person ended it or an error did, and how much of it is on the target."""
+    ended = "stopped" if was_stopped(request) else "failed half-way"
+    part = " and part of one more" if request.ending.get("within") else ""
+    return f"{ended}, {len(request.applied)} of {len(request.files)} applied{part}"
 
 
 def _running_words(request: Request) -> str:
@@ -188,11 +204,25 @@ def _next_after(request: Request, status: Status) -> Line:
             return ("settled, the target is free; ask again with ", again, ".")
         case Status.INTERRUPTED:
             found = Command(f"cancel {request.id} <what you found>")
-            return ("an approver looks at the target; when it is clear what happened, ", found, " frees it.")
+            return (
+                *_who_settles(request),
+                " looks at the target; when it is clear what happened, ",
+                found,
+                " frees it.",
+            )
         case Status.FAILED | Status.REJECTED if not was_stopped(request):
             return (Who(request.by.id), " mends that, then asks again with ", again, ".")
+        case Status.SUPERSEDED if request.ending.get("by"):
+            return ("see the newer plan with ", Command(f"show {request.ending['by']}"), ".")
+        case Status.SUPERSEDED:
+            return ("ask again with ", again, "; approvals of the old plan do not count for the new one.")
         case _:
             return ("to run it after all, ask again with ", again, ".")
+
+
+def _who_settles(request: Request) -> Line:
+    approvers = request.plan["policy"]["approvers"]
+    return ("one of ", *joined(map(person, approvers))) if approvers else ("whoever has a terminal on the bot's host",)
 
 
 def _next_while_waiting(request: Request) -> Line:
@@ -228,7 +258,8 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     buttons = []
     if request.shown is not None and request.missing:
         count = migrations(len(request.files))
-        confirm = f"Run {count} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
+        worst = f"Worst hazard, {worst_hazard(request.hazards, CONFIRM_LETTERS)}" if request.hazards else "No hazards"
+        confirm = f"Run {count} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}. {worst}."
         buttons.append(
             Button("approve", f"Approve for {request.environment}"[:60], f"approve {value}", "primary", confirm)
         )

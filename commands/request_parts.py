@@ -19,9 +19,12 @@ from commands.page import Who
 from commands.page_words import hint_line
 from commands.page_words import joined
 from commands.page_words import migrations
+from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import sentence_line
 from commands.page_words import size_text
+from commands.plan_page import hazards_text
+from commands.plan_page import is_dangerous
 from ops.blockers import Blocker
 from ops.locking import Lock
 from ops.requests import Request
@@ -45,40 +48,55 @@ class LastBackup:
 TAKEN_BACK = "taken back"
 """What a cancelled request says where nobody gave a reason."""
 
+REQUESTED_BY = "Requested by"
+
 Facts = list[tuple[str, Line]]
 
 
-def facts_of(request: Request, status: Status, last_backup: LastBackup | Literal["unasked"] | None) -> Facts:
-    """What matters in this state, the most important first."""
+def facts_of(
+    request: Request,
+    status: Status,
+    last_backup: LastBackup | Literal["unasked"] | None,
+    lock: Lock | None = None,
+) -> Facts:
+    """What matters in this state, the most important first. `lock`: what an approved request waits for, if anything."""
     match status:
         case Status.WAITING:
             asked: Line = (Who(request.by.id), " ", When(request.requested_at))
             commit: Line = (Code(request.commit[:12]),)
             more = _for_approvers(request, last_backup)
-            return [*_approvals(request), ("Requested by", asked), *more, ("Commit", commit)]
+            worth_knowing = [*_dangers(request), *([("Locked", lock_line(lock))] if lock else [])]
+            return [*worth_knowing, *_approvals(request), (REQUESTED_BY, asked), *more, ("Commit", commit)]
         case Status.RUNNING:
             return [*_running(request), _people(request)]
         case Status.SUCCEEDED | Status.FAILED | Status.PARTIALLY_APPLIED | Status.INTERRUPTED:
-            return [_on_target(request, status), *_took(request), *_proof(request), _people(request)]
+            went = [*_took(request), *_attempts(request), *_proof(request), _people(request)]
+            return [*_settled(request), _on_target(request, status), *went]
         case _:
-            return [*_ended_at(request, status), _people(request)]
+            return [*_ended_at(request, status), ("Plan", (migrations(len(request.files)),)), _people(request)]
 
 
 def _people(request: Request) -> tuple[str, Line]:
     """Who asked and who said yes, once that is no longer the question."""
     approved = joined(Who(approval.by.id) for approval in request.approvals if approval.stands)
     more: Line = (" · approved by ", *approved) if approved else ()
-    return "Asked by", (Who(request.by.id), *more)
+    return REQUESTED_BY, (Who(request.by.id), *more)
 
 
 def all_facts_of(request: Request, status: Status, last_backup: LastBackup | None) -> Facts:
     """The same, and who asked and approved, and what exactly, whatever the state."""
     facts = facts_of(request, status, last_backup)
-    facts = [(name, line) for name, line in facts if name != "Asked by"]
+    if status is not Status.WAITING:
+        facts = [(name, line) for name, line in facts if name != REQUESTED_BY]
     told = {name for name, _ in facts}
     asked: Line = (Who(request.by.id), " ", When(request.requested_at))
-    more: Facts = [*_approvals(request), ("Requested by", asked), ("Commit", (Code(request.commit[:12]),))]
+    more: Facts = [*_approvals(request), (REQUESTED_BY, asked), ("Commit", (Code(request.commit[:12]),))]
     return [*facts, *(fact for fact in more if fact[0] not in told), ("Digest", (Code(request.digest),))]
+
+
+def _dangers(request: Request) -> Facts:
+    """How many hazards there are, before all else where one is a danger: the list of them stands further below."""
+    return [("Hazards", (hazards_text(request.hazards),))] if is_dangerous(request.hazards) else []
 
 
 def _approvals(request: Request) -> Facts:
@@ -102,14 +120,21 @@ def _for_approvers(request: Request, last_backup: LastBackup | Literal["unasked"
     if known and request.needed:
         facts.append(("Written by", (*joined(map(Who, known)), ", who cannot approve it")))
     if request.unknown_authors and request.needed:
-        facts.append(("Authors not in [people], who could approve", (", ".join(request.unknown_authors),)))
+        facts.append(_unknown_authors(request.unknown_authors))
     return facts
+
+
+def _unknown_authors(names: Sequence[str]) -> tuple[str, Line]:
+    """Who wrote it as the commits say: nobody knows whether one of them is asked to approve their own work."""
+    one = len(names) == 1
+    perhaps = "not in [people], so perhaps " + ("an approver" if one else "approvers")
+    return f"Unknown author{'' if one else 's'}", (f"{', '.join(names)} ({perhaps})",)
 
 
 def _backup_line(last: LastBackup | None, request: Request) -> Line:
     level = request.plan["policy"]["backup"]
     coming = (
-        "; none will be taken: the policy says so" if level == "none" else f"; a new one is taken and {level} first"
+        "; none will be taken, as the policy says" if level == "none" else f"; a new one is taken and {level} first"
     )
     if last is None:
         return (f"none known{coming}",)
@@ -144,9 +169,34 @@ def _on_target(request: Request, status: Status) -> tuple[str, Line]:
             part: Line = (", and part of ", Code(filename_of(request, within))) if within else ()
             return name, (f"{count} of {all_of_it}", *part)
         case _ if request.settlement is not None:
-            return name, (f"{len(request.settlement.versions)} of {all_of_it}, by its own history",)
+            return name, (
+                f"{_settled_words(len(request.settlement.versions), len(request.files))}, by its own history",
+            )
         case _:
-            return name, (f"not known; at least {count} of {all_of_it}",)
+            return name, (_doubtful_words(request, count),)
+
+
+def _settled_words(count: int, of_all: int) -> str:
+    if not count:
+        return "nothing of this plan"
+    return f"all of this plan, {migrations(count)}" if count == of_all else f"{count} of {migrations(of_all)}"
+
+
+def _doubtful_words(request: Request, count: int) -> str:
+    """What is certain, and how much nobody knows."""
+    unknown = len(request.ending.get("unknown") or ())
+    certain = f"{count} of {migrations(len(request.files))}"
+    if not unknown:
+        return f"not known; at least {certain}" if count else "not known"
+    if not count:
+        return f"not known: {migrations(unknown)} may or may not be there"
+    return f"{certain}; {unknown} more may or may not be there"
+
+
+def _settled(request: Request) -> Facts:
+    """Who found out what became of an interrupted run."""
+    found = request.settlement
+    return [("Settled by", (Who(found.by.id), " ", When(found.at)))] if found is not None else []
 
 
 def _took(request: Request) -> Facts:
@@ -156,16 +206,25 @@ def _took(request: Request) -> Facts:
     return [("Took", (took, ", ended ", When(request.ended_at)))]
 
 
+def _attempts(request: Request) -> Facts:
+    """That a runner died on the way, which nothing else tells once the run is over."""
+    if request.attempts < 2:
+        return []
+    died = "the first runner died" if request.attempts == 2 else f"{request.attempts - 1} runners died"
+    return [("Attempts", (f"{request.attempts}; {died}, it was taken up where it stood",))]
+
+
 def _proof(request: Request) -> Facts:
     return [("Backup", proof_line(request.proof))] if request.proof is not None else []
 
 
 def _ended_at(request: Request, status: Status) -> Facts:
     if status is Status.EXPIRED:
-        return [("Expired", (When(request.expires_at),))]
+        given = f"{request.needed - request.missing} of {plural(request.needed, 'approval')}"
+        return [("Expired", (When(request.expires_at), f", with {given}"))]
     if request.ended_at is None:
         return []
-    names = {Status.REJECTED: "Rejected", Status.CANCELLED: "Cancelled", Status.SUPERSEDED: "Noticed"}
+    names = {Status.REJECTED: "Rejected", Status.CANCELLED: "Cancelled", Status.SUPERSEDED: "Ended"}
     who: Line = (Who(request.ended_by.id), " ") if request.ended_by and status is not Status.SUPERSEDED else ()
     return [(names[status], (*who, When(request.ended_at)))]
 
@@ -173,8 +232,8 @@ def _ended_at(request: Request, status: Status) -> Facts:
 def proof_line(proof: Mapping[str, Any]) -> Line:
     """A backup's proof in one line: how far it is proven, size, time, hash."""
     return (
-        f"{proof['level']} and proven: {size_text(proof['bytes'])}, {proof['tables']} tables, {proof['rows']} rows, "
-        f"{seconds_text(proof['seconds'])}, sha256 ",
+        f"{proof['level']} and proven: {size_text(proof['bytes'])}, {plural(proof['tables'], 'table')}, "
+        f"{plural(proof['rows'], 'row')}, {seconds_text(proof['seconds'])}, sha256 ",
         Code(str(proof["sha256"])[:16]),
     )
 
@@ -190,6 +249,8 @@ def steps_part(request: Request) -> list[Part]:
 def _step_mark(step: Step | None, request: Request) -> str:
     if step is None:
         return "not run" if request.is_over else "to come"
+    if step.outcome == "failed" and was_stopped(request):
+        return "stopped"
     return "broken off" if request.is_over and step.outcome == "running" else step.outcome
 
 
@@ -237,18 +298,25 @@ def was_stopped(request: Request) -> bool:
 
 
 def ending_parts(request: Request, status: Status) -> list[Part]:
-    """What the end says: why, where in the SQL, what to do, and what is and is not on the target."""
-    parts: list[Part] = [*_why(request, status), *_where_it_failed(request)]
-    if status is Status.INTERRUPTED or (status is Status.PARTIALLY_APPLIED and not is_all_applied(request, status)):
-        for title, key in _WHERE:
-            if request.ending.get(key):
-                parts.append(_named(title, request, request.ending[key]))
-    if (settled := request.settlement) is not None:
-        line: Line = ("Settled by ", Who(settled.by.id), " ", When(settled.at), f": {settled.because}")
-        parts.append(Paragraph(line))
-        there = ", ".join(settled.versions) or "none of this plan"
-        parts.append(Paragraph(("In the target's history then: ", there)))
-    return parts
+    """What the end says: what a person found, why, where in the SQL, what to do, what is and is not on the target."""
+    settled = request.settlement
+    found: list[Part] = [Paragraph((Who(settled.by.id), f": {settled.because}"))] if settled is not None else []
+    return [*found, *_why(request, status), *_where_it_failed(request), *_whereabouts(request, status)]
+
+
+def _whereabouts(request: Request, status: Status) -> list[Part]:
+    """Which files are on the target: as the person found them who settled it, else as the run left them."""
+    if status not in {Status.INTERRUPTED, Status.PARTIALLY_APPLIED} or is_all_applied(request, status):
+        return []
+    known: Mapping[str, Any] = request.ending
+    if request.settlement is not None:
+        there = set(request.settlement.versions)
+        versions = [str(one["version"]) for one in request.files]
+        known = {
+            "applied": [one for one in versions if one in there],
+            "not_applied": [one for one in versions if one not in there],
+        }
+    return [_named(title, request, known[key]) for title, key in _WHERE if known.get(key)]
 
 
 def _why(request: Request, status: Status) -> list[Part]:

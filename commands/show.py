@@ -19,10 +19,10 @@ from typing import Any
 from audit import Event
 from commands.page import Line
 from commands.page import Source
+from commands.page import Span
 from commands.page import Table
 from commands.page import When
 from commands.page import Who
-from commands.page_words import plural
 from commands.reply import Reply
 from commands.request_page import request_page
 from commands.request_page import whole_body
@@ -57,6 +57,15 @@ OPTIONS = {
 }
 
 EVENTS_SHOWN = 12
+_KINDS = {
+    "pinned": "approvers named",
+    "shown": "plan shown",
+    "succeeded": "done",
+    "partially_applied": "failed half-way",
+    "superseded": "no longer holds",
+    "recorded": "settled",
+}
+"""Kinds of event as the cards name them."""
 TOLD = {kind for _, kind in TRANSITIONS} | {"migration_applied", "backup_proven", "step_failed", "recorded"}
 """The kinds of event that people look for: the decisions, and what a run left on the target."""
 
@@ -137,10 +146,21 @@ def _events_part(events: list[Event]) -> Table:
     """What happened, without the single steps and statements of a run: those are in `--json`."""
     told = [one for one in events if one.kind in TOLD]
     shown = told[-EVENTS_SHOWN:]
-    title = plural(len(events), "event")
-    if len(shown) < len(events):
-        title = f"The last {len(shown)} that matter of {title}; --json at the terminal has all"
-    rows: list[list[Line]] = [
-        [(f"#{one.seq}",), (When(one.at),), (one.kind.replace("_", " "),), (Who(one.actor),)] for one in shown
-    ]
-    return Table(title, ["Event", "When", "What", "By"], rows)
+    of_all = f" ({len(shown)} of {len(events)})" if len(shown) < len(events) else ""
+    rows: list[list[Line]] = [[(f"#{one.seq}",), (When(one.at),), (_what(one),), (_by(one.actor),)] for one in shown]
+    return Table(f"Main events{of_all}", ["Event", "When", "What", "By"], rows)
+
+
+def _what(event: Event) -> str:
+    """What happened, in the words of the cards: what ended because a person said stop did not fail."""
+    data = event.data or {}
+    if data.get("stopped_by"):
+        return "stopped"
+    if event.kind == "step_failed" and data.get("reason") == Reason.STOPPED:
+        return "step stopped"
+    return _KINDS.get(event.kind) or event.kind.replace("_", " ")
+
+
+def _by(actor: str) -> Span:
+    """Who did it; our own parts all go by our name."""
+    return "Countersign" if actor.startswith("system:") else Who(actor)

@@ -103,5 +103,8 @@ def _next(request: Request) -> Line:
     match request.status:
         case Status.RUNNING | Status.SUCCEEDED | Status.INTERRUPTED:
             return (Command(f"show {request.id}"), " tells what is on the target.")
+        case Status.PARTIALLY_APPLIED if len(request.applied) >= len(request.files):
+            return (Command(f"show {request.id}"), " tells what is on the target.")
         case _:
-            return ("to run what is left after all, ask again with ", Command(f"push {request.environment}"), ".")
+            what = "what is left" if request.applied else "it"
+            return (f"to run {what} after all, ask again with ", Command(f"push {request.environment}"), ".")

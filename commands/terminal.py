@@ -4,7 +4,6 @@ import os
 import time
 import uuid
 from collections.abc import Callable
-from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +20,11 @@ from commands.door import line_of
 from commands.door import terminal_actor
 from commands.knock import knock
 from commands.knock import reply_json
+from commands.page import Code
 from commands.page import Command
 from commands.page import Line
-from commands.push import push_reply
 from commands.reply import Reply
 from commands.reply import error_reply
-from commands.timeline import write_picture
 from commands.words import Front
 from commands.words import parse
 from commands.words import split_line
@@ -34,10 +32,10 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import utc_now
-from ops.running import take_up_orphans
+from ops.requests import open_requests
 from ops.setting_values import parse_duration
 from ops.settings import Settings
-from ops.waiting import wait_for_end
+from ops.status import Status
 
 Progress = Callable[[str], None]
 
@@ -85,7 +83,10 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
 
 def _take_up_orphans(ops: Ops, progress: Progress) -> None:
     try:
-        take_up_orphans(ops, progress)
+        if any(request.status is Status.RUNNING for request in open_requests(ops.view)):
+            from ops.running import take_up_orphans  # with all that carries a run out, which most words do without
+
+            take_up_orphans(ops, progress)
     except AuditError as error:
         progress(f"what a dead process left is left as it is: {error.message}")
 
@@ -102,12 +103,23 @@ def _without_a_bot(reply: Reply) -> Reply:
     return replace(reply, page=replace(reply.page, next=following))
 
 
-def draw(words: Sequence[str], answer: Mapping[str, Any], progress: Progress) -> None:
-    """`show … --picture FILE`: the file is this user's, so this process writes it, whoever answered. Raises OpsError."""
+def draw(words: Sequence[str], answer: dict[str, Any], progress: Progress) -> None:
+    """`show … --picture FILE`: the file is this user's, so this process writes it, whoever answered. Raises OpsError.
+
+    The answer says then where the picture is.
+    """
+    from commands.page_json import page_json
+    from commands.page_json import read_page
+    from commands.timeline import write_picture
+
     said = parse(split_line(line_of(words)), Front.TERMINAL)
     if "picture" in said.options:
         progress("drawing the timeline")
-        write_picture(answer["reply"], Path(said.options["picture"]).expanduser())
+        file = Path(said.options["picture"]).expanduser()
+        write_picture(answer["reply"], file)
+        page = read_page(answer["page"])
+        answer["page"] = page_json(replace(page, facts=[*page.facts, ("Picture", (Code(str(file)),))]))
+        answer["reply"]["picture"] = str(file)
 
 
 def follow(settings: Settings, words: Sequence[str], answer: dict[str, Any], progress: Progress) -> dict[str, Any]:
@@ -120,6 +132,9 @@ def follow(settings: Settings, words: Sequence[str], answer: dict[str, Any], pro
     said = parse(split_line(line_of(words)), Front.TERMINAL)
     if said.word != "push" or "wait" not in said.options:
         return answer
+    from commands.push import push_reply
+    from ops.waiting import wait_for_end
+
     duration = said.options["wait"]
     seconds = parse_duration(duration).total_seconds() if duration else None
     try:

@@ -6,8 +6,10 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+from commands.request_page import state_words
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.requests import Request
@@ -15,21 +17,25 @@ from ops.timeline import Bar
 from ops.timeline import Timeline
 
 DRAW_SECONDS = 30
-BAR_LETTERS = 24
-LABEL_LETTERS = 34
+PNG = b"\x89PNG\r\n\x1a\n"
+BAR_LETTERS = 12
+LABEL_LETTERS = 60
 DETAIL_LETTERS = 160
-INDENT = {"step": 0, "file": 2, "wait": 4, "statement": 4}
-SIGNS = {"wait": "░", "step": "█", "file": "▓", "statement": "▒"}
+INDENT = {"step": 0, "gap": 0, "file": 2, "wait": 4, "statement": 4}
+SIGNS = {"wait": "░", "gap": "·", "step": "█", "file": "▓", "statement": "▒"}
 
 
 def timeline_text(timeline: Timeline) -> str:
-    """One line a bar, with its length, seconds and outcome; what was waited for stands below a wait."""
+    """One line a bar: when, how long, what, and how it ended; what was waited for stands below a wait.
+
+    The name comes last, so that a narrow window breaks long names and nothing else.
+    """
     lines: list[str] = []
     for bar in timeline.bars:
         indent = INDENT[bar.kind]
         label = " " * indent + _cut(bar.label, LABEL_LETTERS - indent)
         outcome = "" if bar.outcome == "done" else f"  {bar.outcome}"
-        lines.append(f"{label:<{LABEL_LETTERS}} {_drawn(bar, timeline.seconds)} {bar.seconds:8.2f} s{outcome}")
+        lines.append(f"{_drawn(bar, timeline.seconds)} {bar.seconds:6.2f} s {label}{outcome}")
         if bar.detail:
             lines.append(f"{' ' * (indent + 2)}{_cut(bar.detail, DETAIL_LETTERS)}")
     return "\n".join(lines)
@@ -38,8 +44,8 @@ def timeline_text(timeline: Timeline) -> str:
 def timeline_title(request: Request, timeline: Timeline) -> str:
     """What the picture is of, for its title and for those who do not see it."""
     waited = f", {timeline.waited_seconds:.1f} s of it waiting for locks" if timeline.waited_seconds else ""
-    status = request.status.value.replace("_", " ")
-    return f"{request.id} · {request.target} · {status}, {timeline.seconds:.1f} s{waited}"
+    stands = state_words(request, request.status)
+    return f"{request.id} · {request.target}: {stands}, {timeline.seconds:.1f} s{waited}"
 
 
 def timeline_json(request: Request, timeline: Timeline) -> dict[str, Any]:
@@ -80,22 +86,34 @@ def timeline_picture(found: Mapping[str, Any], cache: Path) -> bytes:
 
 
 def write_picture(answer: Mapping[str, Any], file: Path) -> None:
-    """The picture of what `show` answered, written to a file of whoever asked.
+    """The picture of what `show` answered, written to a file of whoever asked; an older picture there is replaced.
 
-    Raises OpsError: PICTURE_FAILED when the request never ran or nothing can be drawn, BAD_USAGE when the file cannot be
-    written.
+    Raises OpsError: PICTURE_FAILED when the request never ran or nothing can be drawn, BAD_USAGE when the file is something
+    else or cannot be written.
     """
     found = answer.get("timeline")
     if found is None:
         message = f"{answer['request']} never ran, so there is nothing to draw."
         raise OpsError(Reason.PICTURE_FAILED, message, "`show` tells what became of it.", exit_code=1)
-    home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    picture = timeline_picture(found, home / "countersign")
     try:
-        file.write_bytes(picture)
+        _check_replaceable(file)
+        home = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+        picture = timeline_picture(found, home / "countersign")
+        with NamedTemporaryFile(dir=file.parent, prefix=".countersign-", suffix=".png", delete=False) as part:
+            part.write(picture)
+        Path(part.name).chmod(0o644)
+        Path(part.name).replace(file)
     except OSError as error:
         message = f"The picture cannot be written to {file}: {error.strerror}."
         raise OpsError(Reason.BAD_USAGE, message, "Name another file.") from error
+
+
+def _check_replaceable(file: Path) -> None:
+    """Raise OpsError(BAD_USAGE) where there is something that is no picture."""
+    if not os.path.lexists(file):
+        return
+    if file.is_symlink() or not file.is_file() or file.open("rb").read(len(PNG)) != PNG:
+        raise OpsError(Reason.BAD_USAGE, f"{file} is there and is no PNG; it is left as it is.", "Name another file.")
 
 
 def _drawn(bar: Bar, seconds: float) -> str:

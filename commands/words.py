@@ -9,6 +9,7 @@ import importlib
 import re
 import shlex
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -128,14 +129,36 @@ class Declared:
     doc: str
 
 
+_NAME = re.compile(r"[a-z][a-z_]{0,30}")
 _SAID_OF_ITSELF = {"USAGE", "SUMMARY", "GROUP", "FRONTS", "OPTIONS"}
 
 
-@cache
+class _DeclaredWords(Mapping[str, Declared]):
+    """Each module is read when it is asked for: most lines are about one word."""
+
+    def __getitem__(self, name: str) -> Declared:
+        found = _declared_word(name)
+        if found is None:
+            raise KeyError(name)
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        names = sorted(file.stem for file in Path(__file__).parent.glob("*.py"))
+        return (name for name in names if _declared_word(name) is not None)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
 def declared_words() -> Mapping[str, Declared]:
     """What every word says of itself, in the order of the alphabet, without loading one of them."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return {file.stem: found for file in files if (found := _declared(file)) is not None}
+    return _DeclaredWords()
+
+
+@cache
+def _declared_word(name: str) -> Declared | None:
+    file = Path(__file__).with_name(f"{name}.py") if _NAME.fullmatch(name) else None
+    return _declared(file) if file is not None and file.is_file() else None
 
 
 def _declared(file: Path) -> Declared | None:
@@ -179,10 +202,26 @@ def _value(node: ast.expr) -> Any:
             return ast.literal_eval(node)
 
 
-@cache
+class _LoadedWords(Mapping[str, Word]):
+    """Each module is loaded when it is asked for."""
+
+    def __getitem__(self, name: str) -> Word:
+        word: Word = importlib.import_module(f"commands.{declared_words()[name].name}")
+        return word
+
+    def __contains__(self, name: object) -> bool:
+        return name in declared_words()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(declared_words())
+
+    def __len__(self) -> int:
+        return len(declared_words())
+
+
 def all_words() -> Mapping[str, Word]:
-    """Every word by name, loaded, in the order of the alphabet."""
-    return {name: importlib.import_module(f"commands.{name}") for name in declared_words()}
+    """Every word by name, in the order of the alphabet."""
+    return _LoadedWords()
 
 
 def usage_of(word: str) -> str:
@@ -241,22 +280,23 @@ def parse(words: Sequence[str], front: Front) -> Parsed:
     if not words:
         return Parsed("help", (), {})
     word = words[0].lower().lstrip("/")
-    known = [name for name, declared in declared_words().items() if front in declared.fronts]
-    if word not in declared_words():
+    declared = declared_words().get(word)
+    if declared is not None and front in declared.fronts:
+        arguments, options = _options(word, words[1:])
+        return Parsed(word, arguments, options)
+    known = [name for name, one in declared_words().items() if front in one.fronts]
+    if declared is None:
         typed = [*known, *TOOLS] if front is Front.TERMINAL else known
         raise OpsError(
             Reason.UNKNOWN_WORD,
             f"There is no word {_said(words[0])!r}.{_meant(word, typed, '`{}`')}",
             f"These are: {', '.join(sorted(typed))}.",
         )
-    if word not in known:
-        raise OpsError(
-            Reason.NOT_AT_THIS_FRONT,
-            f"`{word}` does not work here; it is for the {'terminal' if front is Front.SLACK else 'bot in Slack'}.",
-            f"Here you can use: {', '.join(known)}.",
-        )
-    arguments, options = _options(word, words[1:])
-    return Parsed(word, arguments, options)
+    raise OpsError(
+        Reason.NOT_AT_THIS_FRONT,
+        f"`{word}` does not work here; it is for the {'terminal' if front is Front.SLACK else 'bot in Slack'}.",
+        f"Here you can use: {', '.join(known)}.",
+    )
 
 
 def _said(text: str) -> str:

@@ -12,7 +12,6 @@ from gallery_stage import Shown
 from gallery_stage import Story
 
 from commands.timeline import BAR_LETTERS
-from commands.timeline import LABEL_LETTERS
 
 BEGAN = datetime(2026, 11, 23, 9, tzinfo=UTC)
 """The first scene is always played at this time."""
@@ -22,7 +21,7 @@ _GIVEN_BY_SLACK = re.compile(r"[0-9a-f]{6}")
 _WRITTEN_DATE = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d UTC")
 _MRKDWN_DATE = re.compile(r"<!date\^(\d+)\^")
 _HASH = re.compile(r"\b(?!\d{14}\b)[0-9a-f]{12,64}\b")
-_BAR = re.compile(rf"^(.{{{LABEL_LETTERS}}}) [ ░▒▓█]*([░▒▓█]) +[0-9.]+ s", re.MULTILINE)
+_BAR = re.compile(r"^[ ░▒▓█]*([░▒▓█]) +[0-9.]+ s", re.MULTILINE)
 _LENGTH = re.compile(r"(\d+ min )?\d+(\.\d+)? s")
 _STEP = re.compile(rf"^((?:done|failed): .*)(?<!proven), {_LENGTH.pattern}$", re.MULTILINE)
 _SAME = (
@@ -51,6 +50,8 @@ class Normal:
         for name in ("title", "submit", "close"):
             if getattr(shown, name):
                 card[f"modal_{name}" if name == "title" else name] = getattr(shown, name)
+        if shown.errors:
+            card["errors"] = dict(shown.errors)
         if shown.only_for_me:
             card["only_for_me"] = True
         card["blocks"] = [self._value(block) for block in shown.blocks]
@@ -110,9 +111,9 @@ def _with_bars(text: str) -> str:
     number = itertools.count()
 
     def same(found: re.Match[str]) -> str:
-        start = min(2 * next(number), BAR_LETTERS - 2)
-        bar = f"{' ' * start}{found[2] * 2}".ljust(BAR_LETTERS)
-        return f"{found[1]} {bar} 1.2 s"
+        start = min(next(number), BAR_LETTERS - 2)
+        bar = f"{' ' * start}{found[1] * 2}".ljust(BAR_LETTERS)
+        return f"{bar}   1.20 s"
 
     return _BAR.sub(same, text)
 

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from gallery_timeline import file_of
 from PIL import Image
 
 from sandbox.slack_workspace import demo_workspace
@@ -27,6 +28,7 @@ def take_pictures(cards: Sequence[dict[str, Any]], folder: Path) -> bool:
         return False
     from playwright.sync_api import sync_playwright
 
+    found = [_drawn(card) for card in cards]
     for old in folder.glob("*.png"):
         old.unlink()
     with (
@@ -38,11 +40,12 @@ def take_pictures(cards: Sequence[dict[str, Any]], folder: Path) -> bool:
         for name, width in WIDTHS.items():
             page = chromium.new_page(viewport={"width": width + 40, "height": 900}, device_scale_factor=1)
             page.goto(f"{INDEX.as_uri()}?cards")
-            for card in cards:
+            for card, drawn in zip(cards, found, strict=True):
                 path = folder / f"{card['name']}-{name}.png"
                 page.evaluate(
-                    "([cards, options]) => window.showCards(cards, options)", [[_drawn(card)], _options(card, width)]
+                    "([cards, options]) => window.showCards(cards, options)", [[drawn], _options(card, width)]
                 )
+                page.wait_for_function("[...document.images].every((one) => one.complete)")
                 page.locator('[data-card="0"]').screenshot(path=path)
                 _make_small(path)
     return True
@@ -50,8 +53,10 @@ def take_pictures(cards: Sequence[dict[str, Any]], folder: Path) -> bool:
 
 def _drawn(card: dict[str, Any]) -> dict[str, Any]:
     """A card as the page takes it."""
-    wanted = ("kind", "text", "blocks", "at", "only_for_me", "submit", "close")
-    return {"title": card.get("modal_title", card["title"]), **{key: card[key] for key in wanted if key in card}}
+    wanted = ("kind", "text", "blocks", "at", "only_for_me", "submit", "close", "errors")
+    files = [file_of(card["timeline"])] if "timeline" in card else []
+    drawn = {key: card[key] for key in wanted if key in card}
+    return {"title": card.get("modal_title", card["title"]), "files": files, **drawn}
 
 
 def _options(card: dict[str, Any], width: int) -> dict[str, Any]:

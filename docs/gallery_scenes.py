@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from dataclasses import replace
 
 from gallery_stage import ANA
 from gallery_stage import BEN
@@ -42,7 +43,6 @@ def _second_yes(story: Story) -> Shown:
 
 
 def _one_yes(story: Story) -> Shown:
-    story.press(BEN, "Approve", "R-1")
     return story.card("R-1", "1 of 2")
 
 
@@ -54,6 +54,13 @@ def _reject_form(story: Story) -> Shown:
     view, shown = story.form(CHI, "Reject", "R-1")
     story.slack.close(CHI, view)
     return shown
+
+
+def _no_reason(story: Story) -> Shown:
+    view, shown = story.form(CHI, "Reject", "R-1")
+    errors = story.slack.submit(CHI, view, {"reason": "   "}).errors
+    story.slack.close(CHI, view)
+    return replace(shown, errors=errors)
 
 
 def _cancelled(story: Story) -> Shown:
@@ -75,6 +82,21 @@ def _superseded(story: Story) -> Shown:
     newer = story.ask("staging")
     story.press(ANA, "Cancel", newer)
     return story.card(older, "no longer holds")
+
+
+def _waits_while_locked(story: Story) -> Shown:
+    number = story.ask("staging")
+    story.say(DEE, "/migrate lock staging for 2h the importer runs")
+    return story.card(number, "importer")
+
+
+def _approved_while_locked(story: Story) -> Shown:
+    number = _newest(story)
+    story.press(BEN, "Approve", number)
+    shown = story.card(number, "waits for a lock to end")
+    story.press(ANA, "Cancel", number)
+    story.say(DEE, "/migrate unlock staging")
+    return shown
 
 
 def _waits_for_lock(story: Story) -> Shown:
@@ -103,7 +125,7 @@ def _failed(story: Story) -> Shown:
 def _half_way(story: Story) -> Shown:
     story.migration(POINTS, "alter table public.loyalty add column since date;\n")
     story.migration(TIERS, NO_SUCH_COLUMN)
-    return story.card(story.approved("staging"), "half-way")
+    return story.card(story.approved("staging"), "failed half-way")
 
 
 def _running(story: Story) -> Shown:
@@ -161,6 +183,12 @@ SCENES = (
         lambda story: story.press(ANA, "Approve", "R-1"),
     ),
     Scene(
+        "recorded",
+        "An approval is recorded",
+        "Whoever approves is told in private what it still takes.",
+        lambda story: story.press(BEN, "Approve", "R-1"),
+    ),
+    Scene(
         "one-of-two", "One of two has approved", "The same card after the first yes, where two are needed.", _one_yes
     ),
     Scene(
@@ -170,6 +198,7 @@ SCENES = (
         lambda story: story.say(CHI, "/migrate approve R-1"),
     ),
     Scene("reject-form", "The reason for a no", "*Reject…* asks why; the requester reads it.", _reject_form),
+    Scene("reject-error", "A no without a reason", "The form says what is missing, and stays open.", _no_reason),
     Scene(
         "home",
         "Home of somebody for whom a request waits",
@@ -205,6 +234,19 @@ SCENES = (
     Scene("rejected", "Rejected", "An approver said no, and why.", _rejected),
     Scene("superseded", "No longer holds", "Somebody asked for a newer plan of the same target.", _superseded),
     Scene(
+        "waiting-locked",
+        "A request that waits, on a locked target",
+        "It can be approved; the card says who locked the target, until when and why.",
+        _waits_while_locked,
+    ),
+    Scene(
+        "approved-locked",
+        "Approved, on a locked target",
+        "It starts by itself when the lock ends.",
+        _approved_while_locked,
+        at_once=True,
+    ),
+    Scene(
         "running-waits",
         "Running, and waiting for a lock",
         "A run that cannot get a table lock says who holds it. It gives up and tries again, so nobody queues behind it.",
@@ -213,8 +255,8 @@ SCENES = (
     Scene("lock", "A target is locked", "`lock staging` keeps runs away for a while.", _locked),
     Scene("locked", "Busy: locked", "`push staging` while somebody has locked it.", _refused_by_lock),
     Scene("failed", "Failed", "A migration failed and nothing of it remains.", _failed),
-    Scene("partially-applied", "Stopped half-way", "One file is applied, the next one failed.", _half_way),
-    Scene("running", "Running", "The card follows the run, step by step.", _running),
+    Scene("partially-applied", "Failed half-way", "One file is applied, the next one failed.", _half_way),
+    Scene("running", "Running", "The card follows the run, step by step, and can stop it after a question.", _running),
     Scene(
         "busy",
         "Too late to decide",

@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from contextlib import closing
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from typing import Any
 from typing import TypeVar
@@ -47,7 +49,7 @@ TICK_SECONDS = 600
 
 @dataclass(frozen=True)
 class Shown:
-    """What somebody sees at the end of a scene, as it was sent. `title`, `submit` and `close` are a modal's."""
+    """What somebody sees at the end of a scene, as it was sent. `title`, `submit`, `close`, `errors` are a modal's."""
 
     kind: str
     text: str
@@ -56,6 +58,7 @@ class Shown:
     title: str = ""
     submit: str = ""
     close: str = ""
+    errors: Mapping[str, str] = field(default_factory=dict)
 
 
 class NeverSeenError(Exception):

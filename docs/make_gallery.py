@@ -15,6 +15,7 @@ from gallery_normal import Normal
 from gallery_pictures import take_pictures
 from gallery_scenes import SCENES
 from gallery_stage import story
+from gallery_timeline import CARD
 
 from sandbox.postgres import LocalPostgres
 
@@ -35,7 +36,8 @@ def play(postgres: LocalPostgres | None = None) -> list[dict[str, Any]]:
             shown = Normal(told).card(scene.play(told))
             cards.append({"name": scene.name, "title": scene.title, "when": scene.when, **shown})
             print(f"{scene.name}: {time.monotonic() - began:.1f} s", file=sys.stderr)
-    return cards
+    after = 1 + next(number for number, card in enumerate(cards) if card["name"] == "backup-proven")
+    return [*cards[:after], CARD, *cards[after:]]
 
 
 def kept_cards() -> list[dict[str, Any]]:

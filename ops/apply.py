@@ -24,7 +24,7 @@ from ops.apply_session import Session
 from ops.apply_session import Sessions
 from ops.apply_session import open_session
 from ops.apply_session import session_failed
-from ops.apply_statements import meaning_of
+from ops.apply_statements import meaning
 from ops.apply_transaction import LockUnavailableError
 from ops.apply_transaction import Transaction
 from ops.blockers import Blocker
@@ -60,6 +60,7 @@ def apply_migration(
     stop: Callable[[], bool],
     expect_history: Sequence[str],
     sessions: Sessions | None = None,
+    following: Migration | None = None,
 ) -> Applied:
     """Run one file and write its history row. `connect` opens a session of the target; `stop` is asked from any thread.
 
@@ -68,11 +69,12 @@ def apply_migration(
     cannot be run, nothing was sent), CONNECTION_LOST (guard or session; what ran was rolled back), OUTCOME_UNKNOWN, and
     what `connect` raises. The sentence says what of the file remains, and `details["remains"]` too (empty: nothing).
     What the journal raises comes through, after a rollback. `sessions` passes a session that a plain file left like
-    new on to the next file of a run; without it every file has a new one.
+    new on to the next file of a run; without it every file has a new one. `following` is that next file, whose intent
+    may be written down while this one runs: whoever keeps `sessions` closes them, which takes it back.
     """
     refuse_unrunnable(migration)
     history = tuple(sorted(expect_history))
-    work = Work(migration, connect, guard, patience, journal, stop, history, sessions or Sessions())
+    work = Work(migration, connect, guard, patience, journal, stop, history, sessions or Sessions(), following)
     began = time.monotonic()
     try:
         catalog_sha256 = _in_one_transaction(work) if work.is_one_transaction else _in_parts(work)
@@ -111,12 +113,12 @@ def refuse_unrunnable(migration: Migration) -> None:
         first = migration.refusals[0]
         raise _blocked(migration, first.line, first.message, first.hint)
     for segment in migration.segments:
-        meanings = [(index, meaning_of(migration.statements[index].text)) for index in segment.statements]
-        for index, meaning in meanings:
-            if meaning.commands is not None and meaning.commands > 1:
+        meanings = [(index, meaning(migration.statements[index])) for index in segment.statements]
+        for index, means in meanings:
+            if means.commands is not None and means.commands > 1:
                 line = migration.statements[index].line
                 raise _blocked(migration, line, "this is sent as one statement, but holds several commands")
-        steering = [(index, meaning.steers) for index, meaning in meanings if meaning.commands != 0]
+        steering = [(index, means.steers) for index, means in meanings if means.commands != 0]
         # A block of the file's own is BEGIN first and COMMIT last, with nothing of that kind between.
         if segment.transactional and len(steering) > 1 and (steering[0][1], steering[-1][1]) == ("begins", "commits"):
             steering = steering[1:-1]

@@ -20,6 +20,7 @@ class KnownHistory:
     def __init__(self) -> None:
         self._rows = -1
         self._sum = 0
+        self._own = 0
 
     def check(self, connection: Connection, work: Work, row: tuple[Any, ...] | None) -> None:
         """Raises OpsError(PLAN_CHANGED) unless the history is what the plan was made for. For after the lock.
@@ -27,10 +28,10 @@ class KnownHistory:
         `row` is the answer to `question`. Both numbers as this session left them, under the lock that keeps others out,
         mean the same versions; any other number has all of them read and compared.
         """
-        rows, total, own = (int(row[0]), int(row[1]), int(row[2])) if row else (-1, 0, 0)
+        rows, total, self._own = (int(row[0]), int(row[1]), int(row[2])) if row else (-1, 0, 0)
         if rows < 0 or (rows, total) != (self._rows, self._sum):
             work.check_history(read_versions(connection))
-        self._rows, self._sum = rows + 1, total + own
+        self._rows, self._sum = rows, total
 
     def comparison(self, version: str) -> str:
         """A query that fails with a division by zero unless the history is as this session left it."""
@@ -40,8 +41,12 @@ class KnownHistory:
             """  # noqa: S608 (numbers of ours)
 
     def compared(self, own: int) -> None:
-        """The comparison held, and the row of the version with this hash is there too once the file is committed."""
-        self._rows, self._sum = self._rows + 1, self._sum + own
+        """The comparison held; `own` is the hash of the version that this transaction adds."""
+        self._own = own
+
+    def row_added(self) -> None:
+        """The transaction that was looked at has committed, and the file's row with it. Nothing is taken as there before."""
+        self._rows, self._sum = self._rows + 1, self._sum + self._own
 
 
 _SUM = "coalesce(sum(pg_catalog.hashtextextended(version, 20260101)), 0)"

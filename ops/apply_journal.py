@@ -85,8 +85,8 @@ class Journal(Protocol):
     def announced(self, intent: Intent) -> Callable[[], None]:
         """Begin to keep an intent; what is returned waits until it is durable."""
 
-    def commit_intended(self, commit: CommitIntent) -> None:
-        """Called before COMMIT."""
+    def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
+        """Begin to keep it; what is returned waits until it is durable, and is called before COMMIT."""
 
     def segment_finished(self, finished: Finished) -> None:
         """Called after; missing when the process died or the journal failed."""
@@ -133,8 +133,7 @@ class Work:
 
     @property
     def is_one_transaction(self) -> bool:
-        segments = self.migration.segments
-        return len(segments) == 1 and segments[0].transactional
+        return self.migration.is_one_transaction
 
     @property
     def builds_unless_exists(self) -> bool:

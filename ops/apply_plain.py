@@ -49,6 +49,8 @@ def touched_relations(migration: Migration) -> tuple[Relation, ...] | None:
         node: Any = statement.tree.node if statement.tree else None
         if node is None or not all(_is_the_servers(part) for part in grammar.walk(node)):
             return None
+        if not _is_an_ordinary_name(getattr(node, "relation", None)):
+            return None
         match node:
             case ast.CreateStmt() if _is_plain_table(node):
                 made.add(_relation(node.relation))
@@ -60,6 +62,11 @@ def touched_relations(migration: Migration) -> tuple[Relation, ...] | None:
             case _:
                 return None
     return tuple(touched)
+
+
+def _is_an_ordinary_name(relation: Any) -> bool:
+    """Not in pg_temp, where a table is temporary whatever the statement says, nor anywhere else of the server's own."""
+    return relation is not None and not relation.catalogname and not (relation.schemaname or "").startswith("pg_")
 
 
 def _is_plain_table(node: Any) -> bool:

@@ -2,18 +2,28 @@
 
 import hashlib
 import re
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from psycopg import generators
 
 from ops.apply_history import KnownHistory
+from ops.apply_journal import Finished
 from ops.apply_journal import Intent
+from ops.apply_journal import Journal
+from ops.apply_journal import Outcome
 from ops.apply_journal import Work
 from ops.apply_journal import ended
+from ops.apply_plain import Relation
+from ops.apply_plain import touched_relations
+from ops.apply_together import Answers
+from ops.apply_together import read_answers
 from ops.apply_watch import Watch
 from ops.catalog import KnownCatalog
 from ops.database import Connection
@@ -23,6 +33,7 @@ from ops.database import use_migration_role
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import migrating_lock
+from ops.migrations import Migration
 
 # Our own transactions wait for the log only; a process that froze must not keep locks for ever.
 _IDLE_IN_TRANSACTION = "60s"
@@ -66,6 +77,17 @@ class Session:
         if _MAY_RESET_ROLE.search(text):
             self._keep_role()
         return cursor
+
+    def run_together(self, text: str, meanwhile: Callable[[], None]) -> Answers:
+        """Send several statements of a plain file as one message, watched; `meanwhile` is called while they run.
+
+        An error of the server's is among the answers. Raises psycopg.Error when the connection ends.
+        """
+        with self.watch.over(), self.connection.lock:
+            self.connection.pgconn.send_query(text.encode())
+            self.connection.pgconn.flush()
+            meanwhile()
+            return read_answers(self.connection.wait(generators.execute(self.connection.pgconn)))
 
     def limit(self, lock_timeout_seconds: float) -> None:
         """From now on, wait this long for a lock; a limit that the file set for itself stays."""
@@ -111,11 +133,53 @@ def _milliseconds(seconds: float) -> str:
     return f"{max(round(seconds * 1000), 1)}ms"  # 0 would be no limit
 
 
+@dataclass(frozen=True)
+class _Announced:
+    """An intent that was written down while the file before it ran, and that nothing was sent of yet."""
+
+    intent: Intent
+    journal: Journal
+    wait: Callable[[], None]
+
+    def withdraw(self) -> None:
+        self.wait()
+        told = "nothing of it was sent"
+        nothing = Finished(self.intent.version, 0, self.intent.statements, Outcome.ROLLED_BACK, 0.0, told)
+        self.journal.segment_finished(nothing)
+
+
 class Sessions:
-    """The session that a plain file left like new, for the next file of the same run; closed at the end of the run."""
+    """What a run keeps from file to file: the session that a plain file left like new, and the next file's intent.
+
+    To be closed at the end of the run, which takes back an intent that did not come to anything.
+    """
 
     def __init__(self) -> None:
         self._kept: Session | None = None
+        self._announced: _Announced | None = None
+        self._touched: dict[str, tuple[Relation, ...] | None] = {}
+
+    def touched(self, migration: Migration) -> tuple[Relation, ...] | None:
+        """What a plain file touches; None for a file that is not plain, or not to be run as it is."""
+        if migration.version not in self._touched:
+            plain = migration.is_one_transaction and not migration.refusals
+            self._touched[migration.version] = touched_relations(migration) if plain else None
+        return self._touched[migration.version]
+
+    def announce(self, intent: Intent, journal: Journal) -> None:
+        """Begin to write down what comes next, unless that was done already."""
+        if self._announced is None:
+            self._announced = _Announced(intent, journal, journal.announced(intent))
+
+    def intend(self, intent: Intent, journal: Journal) -> None:
+        """Have the intent in the journal, durably; another one that was announced is taken back."""
+        announced, self._announced = self._announced, None
+        if announced is not None and announced.intent == intent:
+            announced.wait()
+            return
+        if announced is not None:
+            announced.withdraw()
+        journal.statement_intended(intent)
 
     def take(self) -> Session | None:
         kept, self._kept = self._kept, None
@@ -129,6 +193,9 @@ class Sessions:
         if kept is not None:
             kept.watch.close()
             kept.connection.close()
+        announced, self._announced = self._announced, None
+        if announced is not None:
+            announced.withdraw()
 
 
 @contextmanager
@@ -137,8 +204,11 @@ def open_session(work: Work) -> Iterator[Session]:
 
     Raises OpsError as `connect` does, or TARGET_BUSY.
     """
-    session = work.sessions.take() or _new_session(work)
+    kept = work.sessions.take()
+    session = kept or _new_session(work)
     try:
+        if kept and not work.is_one_transaction:  # what is one transaction does so at its beginning
+            session.connection.execute("DISCARD SEQUENCES")
         session.limit(work.patience.lock_timeout_seconds)
         yield session
     finally:

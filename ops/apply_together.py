@@ -20,6 +20,7 @@ from ops.apply_history import LOCKED
 from ops.apply_history import KnownHistory
 from ops.apply_plain import Relation
 from ops.catalog import KnownCatalog
+from ops.catalog import remains_of_a_session
 from ops.migrations import Migration
 
 _BETWEEN = "\n;\n"  # a part may end in a comment
@@ -34,6 +35,8 @@ class Message:
     statements: dict[int, int]
     history: int
     """The place of the part that fails (22012) when the history is not as this session left it."""
+    remains: int
+    """The place of the part that counts what may have left something behind in the session."""
 
     @property
     def text(self) -> str:
@@ -90,8 +93,10 @@ def compose(
             places[len(parts) + 1] = index
             parts += [_CLOCK, migration.statements[index].text]
     parts += [_CLOCK, "SET CONSTRAINTS ALL IMMEDIATE", _row(migration, pgconn)]
+    remains = len(parts)
+    parts.append(remains_of_a_session())
     parts += catalog.questions([(relation.schema, relation.name) for relation in touched], pgconn)
-    return Message(tuple(parts), places, len(LOCKED))
+    return Message(tuple(parts), places, len(LOCKED), remains)
 
 
 def read_answers(results: Sequence[PGresult]) -> Answers:
@@ -109,6 +114,6 @@ def _row(migration: Migration, pgconn: PGconn) -> str:
         for text in (migration.version, migration.name, *(statement.text for statement in migration.statements))
     )
     return (
-        "INSERT INTO supabase_migrations.schema_migrations(version, name, statements) "  # noqa: S608 (quoted by libpq)
+        "INSERT INTO supabase_migrations.schema_migrations(version, name, statements) "
         f"VALUES({version}, {name}, ARRAY[{', '.join(texts)}]::text[])"
     )

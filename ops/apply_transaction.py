@@ -22,6 +22,7 @@ from ops.blockers import Blocker
 from ops.catalog import KnownCatalog
 from ops.catalog import catalog_hash
 from ops.catalog import prepare_to_look_again
+from ops.catalog import remains_of_a_session
 from ops.database import is_lost
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -29,6 +30,7 @@ from ops.history import insert_row
 from ops.sql_errors import SqlError
 from ops.sql_errors import describe
 from ops.sql_errors import outcome_unknown
+
 
 class LockUnavailableError(Exception):
     """A lock was not to be had, and everything of this try was rolled back: it may be tried again."""
@@ -58,6 +60,7 @@ class Transaction:
         self._commit: CommitIntent | None = None
         self._began = 0.0
         self._each_seconds: list[float] = []
+        self._remains = 0
 
     def run(self) -> str:
         """Returns the catalog hash that it left. Raises LockUnavailableError, or OpsError: SQL_FAILED, STOPPED,
@@ -86,7 +89,9 @@ class Transaction:
             self.session.roll_back()
             raise
         self._finished(Outcome.DONE)
-        self.session.is_like_new = self._touched is not None
+        if self.with_row:
+            self.session.history.row_added()
+        self.session.is_like_new = self._touched is not None and self._remains == 0
         return catalog_sha256
 
     def _run_together(self) -> str:
@@ -107,6 +112,7 @@ class Transaction:
             return ""
         self._check_transaction()
         session.history.compared(int(answers.text(message.history)))
+        self._remains = int(answers.text(message.remains))
         catalog_sha256, xid = session.catalog.learn(answers.lines())
         self._commit_if_nothing_is_in_the_way(catalog_sha256, xid)
         return catalog_sha256
@@ -165,8 +171,12 @@ class Transaction:
         if self.session.watch.cancelled:
             raise self.work.stopped(self.remains)
         self.work.check_stop(self.remains)
+        commit = CommitIntent(self.work.migration.version, self.segment, xid, catalog_sha256)
+        wait_until_durable = self.work.journal.commit_intended(commit)
         self.work.guard.check()
-        self._commit_now(catalog_sha256, xid)
+        wait_until_durable()
+        self._commit = commit
+        self.session.connection.execute("COMMIT")
 
     def _end(self) -> tuple[str, str]:
         """Behind the last statement: the schema's hash and the transaction's number."""
@@ -187,17 +197,12 @@ class Transaction:
         with session.watch.over():
             session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
             insert_row(session.connection, self.work.migration)
+            row = session.connection.execute(remains_of_a_session().encode()).fetchone()
+            self._remains = int(row[0]) if row else 1
             if session.catalog is None:
                 session.catalog = KnownCatalog(session.connection)
                 prepare_to_look_again(session.connection)
             return session.catalog.sha256_after(session.connection, names)
-
-    def _commit_now(self, catalog_sha256: str, xid: str) -> None:
-        connection = self.session.connection
-        commit = CommitIntent(self.work.migration.version, self.segment, xid, catalog_sha256)
-        self.work.journal.commit_intended(commit)
-        self._commit = commit
-        connection.execute("COMMIT")
 
     def _check_transaction(self) -> None:
         """A statement that ended the transaction took the ground away: what is committed now is unknown."""

@@ -59,7 +59,7 @@ def approve(
     decision = may_approve(request, actor, directory, requester_is, ops.now(), actor_is)
     is_busy = decision.reason is Reason.ALREADY_DECIDED and request.status is Status.RUNNING
     decision.or_raise(exit_code=5 if is_busy else 3)
-    _check_prefix(request, prefix)
+    check_plan(request, prefix)
     check_unchanged(ops, request, progress)
 
     def decide(view: View) -> Sequence[Draft]:
@@ -86,7 +86,7 @@ def reject(ops: Ops, number: str, actor: Actor, act: str, prefix: str | None, be
     directory = _directory(ops, request, actor)
     requester_is, actor_is = ops.requester_is(request.by), ops.requester_is(actor)
     may_reject(request, actor, directory, requester_is, ops.now(), actor_is).or_raise()
-    _check_prefix(request, prefix)
+    check_plan(request, prefix)
 
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, number)
@@ -169,7 +169,8 @@ def _directory(ops: Ops, request: Request, actor: Actor) -> Directory:
     return ops.directory(tuple(request.plan["policy"]["approvers"]), users=users, members=False)
 
 
-def _check_prefix(request: Request, prefix: str | None) -> None:
+def check_plan(request: Request, prefix: str | None) -> None:
+    """Raise OpsError unless `prefix` is how the request's digest begins: whoever decides says which plan they saw."""
     wanted = request.digest[:PREFIX_LENGTH]
     if prefix is None:
         refused(

@@ -1,6 +1,7 @@
 """Who holds the lock that a backend waits for. Reads only."""
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict
 from dataclasses import dataclass
 from typing import Any
@@ -57,22 +58,56 @@ def read_blockers(connection: Connection, pid: int) -> tuple[Blocker, ...]:
     )
 
 
-# The server cuts long queries, so that a literal may have no end: then it lasts to the end of what is there.
-_LITERAL = re.compile(
+# The tokens of Postgres' own lexer. What fits none of them (a literal without an end, say, for the server cuts long
+# queries) leaves in doubt where the next literal begins.
+_TOKEN = re.compile(
     r"""
-      --[^\n\r]* | /\*.*?(?:\*/|\Z)                                    # comments: people write values into them
-    | (?P<quoted>"(?:[^"]|"")*(?:"|\Z))                                # a name: kept
-    | (?P<text>\$(?P<tag>[^\W\d]\w*|)\$.*?(?:\$(?P=tag)\$|\Z)
-      | (?<!\w)[eE]'(?:[^'\\]|''|\\.)*(?:'|\Z)
-      | '(?:[^']|'')*(?:'|\Z))
-    | (?P<number>(?<![\w$])\d[\w.]*)
+      (?P<gap>\s+ | --[^\n\r]*)                        # comments go: people write values into them
+    | (?P<comment>/\*)                                  # its end is counted, since comments nest
+    | (?P<data>\$(?P<tag>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_\x80-\U0010ffff]*+|)\$.*?\$(?P=tag)\$
+      | [eE]'(?:[^'\\]|''|\\.)*+'
+      | [uU]&'(?:[^'\\]|''|\\(?!'))*+'
+      | '(?:[^'\\]|'')*+'                               # with a backslash, its end depends on the session's settings
+      | [0-9][\w.]*)
+    | (?P<quoted>"(?:[^"]|"")*+")
+    | (?P<kept>[A-Za-z_\x80-\U0010ffff][A-Za-z0-9_$\x80-\U0010ffff]* | \$[0-9]+ | [-+*/<>=~!@\#%^&|`?.,:;()\[\]])
     """,
     re.VERBOSE | re.DOTALL,
 )
+_COMMENT_MARK = re.compile(r"/\*|\*/")
+_NAME_LETTERS = 63
+"""No name is longer in Postgres; what is, was meant as something else."""
 
 
 def query_shape(query: str) -> str:
-    """A query without what may be data: literals become `?`, comments go; in one line of at most 200 letters."""
-    bare = _LITERAL.sub(lambda match: match["quoted"] or ("?" if match["text"] or match["number"] else " "), query)
-    shape = " ".join(bare.split())
+    """A query without what may be data: literals become `?`, comments go; in one line of at most 200 letters.
+
+    From where it is not certain what is a literal, `…` stands for all the rest.
+    """
+    shape = " ".join("".join(_bare(query)).split())
     return shape if len(shape) <= _SHAPE_LETTERS else shape[: _SHAPE_LETTERS - 1] + "…"
+
+
+def _bare(query: str) -> Iterator[str]:
+    place = 0
+    while place < len(query):
+        found = _TOKEN.match(query, place)
+        end = found.end() if found and not found["comment"] else _comment_end(query, place) if found else None
+        if found is None or end is None:
+            yield "…"
+            return
+        if quoted := found["quoted"]:
+            yield quoted if len(quoted) <= _NAME_LETTERS + 2 else f'{quoted[: _NAME_LETTERS + 1]}…"'
+        else:
+            yield found["kept"] or ("?" if found["data"] else " ")
+        place = end
+
+
+def _comment_end(query: str, begin: int) -> int | None:
+    """Where the comment that begins here ends, with those inside it; None when it does not."""
+    depth = 0
+    for mark in _COMMENT_MARK.finditer(query, begin):
+        depth += 1 if mark[0] == "/*" else -1
+        if not depth:
+            return mark.end()
+    return None

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from psycopg.pq import Escaping
-from psycopg.pq.abc import PGconn
+from psycopg.pq import abc
 
 from ops.catalog_sql import HASH
 from ops.catalog_sql import LINES
@@ -107,7 +107,7 @@ class KnownCatalog:
             cursor = connection.execute(question.encode())
         return self.learn(cursor.fetchall())
 
-    def questions(self, relations: Sequence[Name], pgconn: PGconn) -> list[str]:
+    def questions(self, relations: Sequence[Name], pgconn: abc.PGconn) -> list[str]:
         """What is to be asked, in this order, to tell the hash again; `learn` takes the rows of the last one."""
         numbers = "'{}'"
         found = []
@@ -157,6 +157,21 @@ def prepare_to_look_again(connection: Connection) -> None:
     connection.execute(f"PREPARE countersign_touched(oid[], oid, oid) AS {question}".encode())
 
 
+def remains_of_a_session() -> str:
+    """A query: how many things there are that may have left something behind in this session, whatever a file says.
+
+    Event triggers whose functions are the project's own run after any change of the schema, and a session's temporary
+    schema is found before all others. Those of the platform only give rights and tell its caches.
+    """
+    managed = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
+    return f"""
+        SELECT count(*) + (pg_catalog.pg_my_temp_schema() <> 0)::int
+        FROM pg_catalog.pg_event_trigger JOIN pg_catalog.pg_proc AS p ON p.oid = evtfoid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = pronamespace
+        WHERE evtenabled <> 'D' AND NOT nspname LIKE ANY (ARRAY[{managed}])
+        """  # noqa: S608 (names of ours)
+
+
 def _patterns(schemas: Sequence[str]) -> list[str]:
     return [schema.replace("\\", "\\\\").replace("_", "\\_").replace("*", "%") for schema in schemas]
 
@@ -179,11 +194,17 @@ _WORDING_PLANNED_ONCE = _WORDING.replace(
 _NUMBERS = """
     SELECT pg_catalog.set_config('countersign.touched',
       coalesce(pg_catalog.array_agg(found.number) FILTER (WHERE found.number IS NOT NULL), '{}')::text, true)
-    FROM (SELECT pg_catalog.to_regclass(name)::oid AS number FROM pg_catalog.unnest(ARRAY[NAMES]) AS name) AS found
+    FROM (
+      WITH RECURSIVE family(number) AS (
+        SELECT pg_catalog.to_regclass(name)::oid FROM pg_catalog.unnest(ARRAY[NAMES]) AS name
+        UNION SELECT inhrelid FROM pg_catalog.pg_inherits JOIN family ON inhparent = number
+      )
+      SELECT number FROM family
+    ) AS found
 """
 
 
-def _quoted(quoted: Escaping, schema: str | None, name: str) -> str:
+def _quoted(quoted: abc.Escaping, schema: str | None, name: str) -> str:
     """A relation's name as a literal, in which the parts are quoted as names."""
     parts = [quoted.escape_identifier(part.encode()) for part in (schema, name) if part]
     return quoted.escape_literal(b".".join(parts)).decode()

@@ -195,7 +195,7 @@ _OTHERS: tuple[LiteralString, ...] = (
 
 _TOUCHED: LiteralString = """
 touched AS MATERIALIZED (
-  SELECT oid FROM pg_class WHERE oid = ANY (ARRAY(SELECT oid FROM pg_class WHERE oid BETWEEN $2 AND $3) || $1)
+  SELECT * FROM pg_class WHERE oid = ANY (ARRAY(SELECT oid FROM pg_class WHERE oid BETWEEN $2 AND $3) || $1)
 ),
 """
 _TOUCHED_GRANTS: LiteralString = r"""
@@ -260,9 +260,7 @@ TOUCHED: LiteralString = (
     "WITH "
     + _SCHEMAS
     + _TOUCHED
-    + _RELATIONS.replace("FROM pg_class AS c", "FROM touched JOIN pg_class AS c ON c.oid = touched.oid").replace(
-        *_LOOKED_UP
-    )
+    + _RELATIONS.replace("FROM pg_class AS c", "FROM touched AS c").replace(*_LOOKED_UP)
     + _TOUCHED_GRANTS
     + "object(kind, name, definition) AS ("
     + " UNION ALL ".join(_OF_RELATIONS.values()).replace("LEFT JOIN relation", "JOIN relation").replace(*_LOOKED_UP)

@@ -13,6 +13,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -50,6 +51,9 @@ _SETTINGS = (
 )
 
 _CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+@")
+ASKED_AT_ONCE = 500
+"""So many names fit into a pipe (64 KB), so that git takes them all before we read the first answer."""
+
 FILE_LIMIT_BYTES = 8 * 2**20
 _SHOWN_CHARACTERS = 400
 _STDERR_BYTES = 64 * 1024
@@ -193,6 +197,7 @@ class Objects:
     def __init__(self, git_dir: Path, *, timeout_seconds: float) -> None:
         environment = clean_environment({"GIT_CONFIG_NOSYSTEM": "1", "GIT_CONFIG_GLOBAL": "/dev/null"})
         self._process = _start(git_dir, ["cat-file", "--batch"], environment, stderr=subprocess.DEVNULL)
+        self._asked: deque[str] = deque()
         self._timer = threading.Timer(timeout_seconds, self._process.kill)
         self._timer.daemon = True
 
@@ -209,16 +214,25 @@ class Objects:
         _stream(self._process.stdout).close()
         self._process.wait()
 
+    def ask(self, shas: Sequence[str]) -> None:
+        """Have git begin with these, which are then read in this order: it need not wait for us after each. At most
+        `ASKED_AT_ONCE`, or it and we would wait for each other."""
+        with contextlib.suppress(OSError):  # the first of them then cannot be read, which says so
+            asked = _stream(self._process.stdin)
+            asked.write("".join(f"{sha}\n" for sha in shas).encode())
+            asked.flush()
+        self._asked.extend(shas)
+
     def read(self, sha: str, kind: str, *, what: str, limit_bytes: int) -> bytes:
-        """The bytes of this object. `what` names it in errors.
+        """The bytes of this object, which is asked for unless it is the next of those that were. `what` names it in errors.
 
         Raises OpsError: REPOSITORY_UNAVAILABLE when it is missing or damaged, REPOSITORY_REFUSED when it is of
         another kind or larger than the limit (then not a byte of it has been read into memory).
         """
+        if not self._asked:
+            self.ask([sha])
+        self._asked.popleft()
         try:
-            asked = _stream(self._process.stdin)
-            asked.write(f"{sha}\n".encode())
-            asked.flush()
             header = _stream(self._process.stdout).readline().decode().split()
         except OSError:
             header = []

@@ -17,8 +17,6 @@ class LogJournal:
     def __init__(self, recorder: Recorder, migration: Migration) -> None:
         self._recorder = recorder
         self._migration = migration
-        segments = migration.segments
-        self._is_one_transaction = len(segments) == 1 and segments[0].transactional
 
     def statement_intended(self, intent: Intent) -> None:
         self._recorder.record("statement_sent", _intent_data(intent))
@@ -26,8 +24,8 @@ class LogJournal:
     def announced(self, intent: Intent) -> Callable[[], None]:
         return self._recorder.begin("statement_sent", _intent_data(intent))
 
-    def commit_intended(self, commit: CommitIntent) -> None:
-        self._recorder.record(
+    def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
+        return self._recorder.begin(
             "commit_sent",
             {
                 "version": commit.version,
@@ -39,7 +37,7 @@ class LogJournal:
 
     def segment_finished(self, finished: Finished) -> None:
         # That a file is done is told by its history row too, so a crash before the next event loses nothing.
-        is_told = self._is_one_transaction and finished.outcome is Outcome.DONE
+        is_told = self._migration.is_one_transaction and finished.outcome is Outcome.DONE
         (self._recorder.record_later if is_told else self._recorder.record)(
             "statement_finished",
             {

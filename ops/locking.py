@@ -40,13 +40,15 @@ class Lock:
 def lock_of(view: View, project: str, environment: str, now: datetime) -> Lock | None:
     """The lock that holds on a target at this moment, from the log alone; None when nothing locks it."""
     locked = view.last(kind="locked", project=project, environment=environment)
-    if locked is None or locked.data is None:
+    if locked is None:
         return None
     unlocked = view.last(kind="unlocked", project=project, environment=environment)
-    until = datetime.fromisoformat(locked.data["until"])
+    # What was erased may have been the longest of all.
+    told = locked.data or {"until": (locked.at + LONGEST).isoformat(), "because": ""}
+    until = datetime.fromisoformat(told["until"])
     if now >= until or (unlocked is not None and unlocked.seq > locked.seq):
         return None
-    return Lock(Actor(locked.actor), locked.at, until, locked.data["because"])
+    return Lock(Actor(locked.actor), locked.at, until, told["because"])
 
 
 def check_unlocked(view: View, target: Target, now: datetime) -> None:
@@ -109,7 +111,7 @@ def may_unlock(held: Lock, target: Target, *, is_own: bool) -> Decision:
     return refused(
         Reason.NOT_ALLOWED,
         f"{_sentence(held, target)} Only who locked it may unlock it before.",
-        f"Ask {held.by.id} to type `unlock {target.environment}`, or wait.",
+        f"Ask {_to_unlock(held, target)}, or wait.",
     )
 
 
@@ -117,13 +119,18 @@ def _is_locked(held: Lock, target: Target) -> Decision:
     return refused(
         Reason.TARGET_LOCKED,
         _sentence(held, target),
-        f"Wait until then, or ask {held.by.id} to type `unlock {target.environment}`.",
+        f"Wait until then, or ask {_to_unlock(held, target)}.",
     )
 
 
 def _sentence(held: Lock, target: Target) -> str:
     why = f": {held.because.rstrip('.')}" if held.because else ""
     return f"{target.name} is locked by {held.by.id} until {held.until:%Y-%m-%d %H:%M} UTC{why}."
+
+
+def _to_unlock(held: Lock, target: Target) -> str:
+    """Whom to ask, and for what. Who locked it at a terminal unlocks it there, wherever this is read."""
+    return f"{held.by.id} to type `{'countersign ' * held.by.is_terminal}unlock {target.environment}`"
 
 
 def _is_one_person(ops: Ops, one: Actor, other: Actor) -> bool:

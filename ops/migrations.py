@@ -77,6 +77,11 @@ class Migration:
     stored_sha256: str = ""
     """Not empty: the file was not read, since it is known to hold the statements that have this hash in the history."""
 
+    @property
+    def is_one_transaction(self) -> bool:
+        """Whether all of it is done or nothing."""
+        return len(self.segments) == 1 and self.segments[0].transactional
+
 
 @dataclass(frozen=True)
 class Skipped:
@@ -118,6 +123,12 @@ def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingP
         for version, filename, name in sorted(found)
     ]
     return Folder(tuple(_judged_together(migrations)), tuple(skipped))
+
+
+def unread_migrations(unread: Mapping[str, str]) -> tuple[Migration, ...]:
+    """The files that are known by the hash of their statements alone, whatever else is in their folder."""
+    named = ((filename, _FILE_NAME.fullmatch(filename)) for filename in unread)
+    return tuple(_unread(filename, found[1], found[2], unread[filename]) for filename, found in named if found)
 
 
 def _unread(filename: str, version: str, name: str, stored_sha256: str) -> Migration:

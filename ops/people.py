@@ -41,7 +41,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Person:
-    """A person as Slack described them just now; `problem` says why they may decide nothing, None when all is well."""
+    """A person as Slack described them just now; `problem` says to them why they may decide nothing, None: all is well."""
 
     user: str
     name: str

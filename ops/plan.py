@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import field
@@ -12,8 +13,9 @@ from functools import lru_cache
 from typing import Any
 
 import psycopg
-import rfc8785
 
+from audit.event import canonical
+from ops.database import Connection
 from ops.database import connect
 from ops.database import target_failed
 from ops.errors import OpsError
@@ -23,13 +25,18 @@ from ops.fingerprint import read_fingerprint
 from ops.hazards import Hazard
 from ops.hazards import Level
 from ops.hazards import find_hazards
+from ops.hazards.finding import LINTER_FAILED
 from ops.history import Comparison
 from ops.history import HistoryProblem
+from ops.history import HistoryRow
 from ops.history import compare
 from ops.history import file_sha256
 from ops.history import read_history
 from ops.history import with_statements
 from ops.known_files import KnownFiles
+from ops.known_readings import KnownReadings
+from ops.known_readings import Reading
+from ops.known_readings import key_of
 from ops.masking import mask_sql
 from ops.migrations import Folder
 from ops.migrations import Migration
@@ -56,6 +63,8 @@ class Plan:
     authors: tuple[Author, ...] = ()
     applied: int = 0
     policy: Mapping[str, Any] = field(default_factory=dict)
+    clean: frozenset[str] = frozenset()
+    """Names of files that are known to hold nothing to be masked; of the others it is looked at again."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -81,7 +90,7 @@ class Plan:
     @cached_property
     def digest(self) -> str:
         """SHA-256 of the canonical plan (RFC 8785), in hex: what people approve."""
-        return hashlib.sha256(rfc8785.dumps(self.canonical)).hexdigest()
+        return hashlib.sha256(canonical(self.canonical)).hexdigest()
 
     def blocks(self) -> OpsError | None:
         """Why a push of this plan is refused, or None. A plan is shown all the same."""
@@ -115,7 +124,7 @@ class Plan:
         found = []
         for migration in self.pending:
             texts = [statement.text for statement in migration.statements]
-            shown = [mask_sql(text) for text in texts]
+            shown = texts if migration.filename in self.clean else [mask_sql(text) for text in texts]
             found.append(
                 {
                     "version": migration.version,
@@ -140,7 +149,9 @@ def pending_of(repository: Repository, commit: str, files: Sequence[Mapping[str,
     Raises OpsError(PLAN_CHANGED) when one is missing or differs, which only a damaged mirror can bring about.
     """
     wanted_names = {one["filename"] for one in files}
-    folder = _read(repository, repository.listing(commit), lambda filename, _: filename not in wanted_names)
+    listing = repository.listing(commit)
+    names, unread = _known(repository, listing, lambda filename, _: filename not in wanted_names)
+    folder = _read(repository, listing, names, _contents(repository, listing, names, unread), unread)
     found = {migration.filename: migration for migration in folder.migrations}
     for wanted in files:
         migration = found.get(wanted["filename"])
@@ -177,34 +188,57 @@ def make_plan(
 
     Reads only; writes nothing on the target. Raises OpsError when the repository or the target cannot be read.
     """
-    progress("reading the repository")
-    if commit is None or not repository.has_commit(commit):
-        repository.update()
-    sha = repository.resolve(target.settings.branch, commit)
-    listing = repository.listing(sha)
+    progress(f"reading the repository and {target.name}")
+    with ThreadPoolExecutor(1, "target") as beside:
+        target_read = beside.submit(_read_target, target)  # git and the server both have us wait
+        try:
+            if commit is None or not repository.has_commit(commit):
+                repository.update()
+            sha = repository.resolve(target.settings.branch, commit)
+            listing = repository.listing(sha)
+        except BaseException:
+            if target_read.exception() is None:
+                target_read.result().connection.close()
+            raise
+    state = target_read.result()
+    with closing(state.connection):
+        stored = {row.version: row.sha256 for row in state.rows}
+        progress("looking for hazards")
+        reading = _judged(repository, listing, stored)
+        files = {migration.version: migration for migration in reading.folder.migrations}
+        try:
+            rows = with_statements(state.connection, state.rows, files)
+        except psycopg.Error as error:
+            raise target_failed(target.name, error) from error
+    comparison = compare(rows, reading.folder.migrations)
+    return _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
 
-    progress(f"reading {target.name}")
+
+@dataclass(frozen=True)
+class _State:
+    """What a target says of itself, and the session that it was asked in."""
+
+    connection: Connection
+    rows: tuple[HistoryRow, ...]
+    fingerprint: Fingerprint
+
+
+def _read_target(target: Target) -> _State:
+    connection = connect(target.database_url(), purpose=f"plan {target.name}")
     try:
-        with closing(connect(target.database_url(), purpose=f"plan {target.name}")) as connection:
-            rows = read_history(connection)
-            stored = {row.version: row.sha256 for row in rows}
-            # What is applied as it stands is not read again, so that a long history costs little.
-            folder = _read(repository, listing, lambda name, sha256: stored.get(name.partition("_")[0]) == sha256)
-            files = {migration.version: migration for migration in folder.migrations}
-            comparison = compare(with_statements(connection, rows, files), folder.migrations)
-            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
+        rows = read_history(connection)
+        project_ref = target.settings.project_ref
+        return _State(connection, rows, read_fingerprint(connection, project_ref=project_ref, history=rows))
     except psycopg.Error as error:
+        connection.close()
         raise target_failed(target.name, error) from error
-
-    progress("looking for hazards")
-    return _assemble(target, repository, listing.commit, folder, comparison, fingerprint)
 
 
 def _assemble(
     target: Target,
     repository: Repository,
     commit: Commit,
-    folder: Folder,
+    reading: Reading,
     comparison: Comparison,
     fingerprint: Fingerprint,
 ) -> Plan:
@@ -215,28 +249,74 @@ def _assemble(
         commit=commit,
         pending=pending,
         fingerprint=fingerprint,
-        hazards=_hazards(pending),
+        hazards=reading.hazards,
         problems=comparison.problems,
-        skipped={skip.filename: skip.why for skip in folder.skipped},
+        skipped={skip.filename: skip.why for skip in reading.folder.skipped},
         authors=repository.authors(commit.sha, None, paths) if paths else (),
         applied=comparison.applied,
         policy=target.settings.policy(),
+        clean=reading.clean,
     )
 
 
-def _read(repository: Repository, listing: Listing, may_skip: Callable[[str, str], bool]) -> Folder:
-    """The migrations of a commit. A file of which `may_skip` says so, by its name and its statements' hash, is not read.
+def _judged(repository: Repository, listing: Listing, stored: Mapping[str, str | None]) -> Reading:
+    """The migrations of a commit and the hazards of those whose version is not in `stored`, the history's hashes.
 
-    Only a file that was read before has a known hash.
+    What is applied as it stands is not read again, so that a long history costs little; nor is anything worked out
+    again for the very files of an earlier plan.
     """
+    names, unread = _known(repository, listing, lambda name, sha256: stored.get(_version(name)) == sha256)
+    pending = [name for name in names if _version(name) not in stored]
+    blobs = {name: listing.blobs[path] for name, path in names.items()}
+    key = key_of(blobs, unread, pending)
+    known = KnownReadings(repository.mirror.with_suffix(".readings"))
+    contents = _contents(repository, listing, names, unread)
+    found = known.find(key, contents, unread)
+    if found is not None:
+        return found
+    folder = _read(repository, listing, names, contents, unread)
+    hazards = _hazards(tuple(one for one in folder.migrations if one.version not in stored))
+    clean = frozenset(one.filename for one in folder.migrations if mask_sql(one.text) == one.text)
+    reading = Reading(folder, hazards, clean)
+    if not any(hazard.rule == LINTER_FAILED.id for hazard in hazards):  # it may be there the next time
+        known.keep(key, reading)
+    return reading
+
+
+def _version(name: str) -> str:
+    return name.partition("_")[0]
+
+
+def _known(
+    repository: Repository, listing: Listing, may_skip: Callable[[str, str], bool]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """The names of a commit's migrations with their paths, and of those that need not be read, by `may_skip`, the hash of
+    their statements. Only a file that was read before has a known hash."""
     known = KnownFiles(repository.mirror.with_suffix(".files"))
     names = {path.removeprefix(_FOLDER): path for path in listing.blobs if path.startswith(_FOLDER)}
     hashes = {name: known.statements_sha256(listing.blobs[path]) for name, path in names.items()}
-    unread = {name: sha256 for name, sha256 in hashes.items() if sha256 and may_skip(name, sha256)}
-    contents = repository.read({path: listing.blobs[path] for name, path in names.items() if name not in unread})
-    files = tuple((path.removeprefix(_FOLDER), content) for path, content in contents.items())
-    folder = _folder(files, tuple(unread.items()))
+    return names, {name: sha256 for name, sha256 in hashes.items() if sha256 and may_skip(name, sha256)}
+
+
+def _contents(
+    repository: Repository, listing: Listing, names: Mapping[str, str], unread: Mapping[str, str]
+) -> dict[str, bytes]:
+    """What is in the files that are to be read, by name."""
+    read = repository.read({path: listing.blobs[path] for name, path in names.items() if name not in unread})
+    return {path.removeprefix(_FOLDER): content for path, content in read.items()}
+
+
+def _read(
+    repository: Repository,
+    listing: Listing,
+    names: Mapping[str, str],
+    contents: Mapping[str, bytes],
+    unread: Mapping[str, str],
+) -> Folder:
+    """The files cut and parsed; their hashes are known from now on."""
+    folder = _folder(tuple(contents.items()), tuple(unread.items()))
     read = [one for one in folder.migrations if one.filename not in unread and not makes_procedures(one)]
+    known = KnownFiles(repository.mirror.with_suffix(".files"))
     known.learn({listing.blobs[names[one.filename]]: file_sha256(one) for one in read})
     known.save()
     return folder

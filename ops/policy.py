@@ -43,9 +43,9 @@ class Directory:
     groups: Mapping[str, Group]
 
     def problem_of(self, user: str) -> str | None:
-        """Why this person may decide nothing; somebody we did not ask about is unknown."""
+        """Why this person may decide nothing, as they are told it; somebody we did not ask about is unknown."""
         person = self.people.get(user)
-        return "nobody knows this person" if person is None else person.problem
+        return "nobody knows you" if person is None else person.problem
 
 
 def refused(reason: Reason, message: str, hint: str = "", **facts: Any) -> Decision:
@@ -149,7 +149,7 @@ _DECIDED_WORDS = {
     Status.RUNNING: "has been running since",
     Status.SUCCEEDED: "was done at",
     Status.FAILED: "failed at",
-    Status.PARTIALLY_APPLIED: "stopped half-way at",
+    Status.PARTIALLY_APPLIED: "failed half-way at",
     Status.INTERRUPTED: "was interrupted at",
     Status.REJECTED: "was rejected at",
     Status.CANCELLED: "was cancelled at",
@@ -171,9 +171,10 @@ def may_decide_now(request: Request, now: datetime) -> Decision:
         )
     when = request.ended_at or request.started_at or now
     who = f" by {request.ended_by.id}" if request.ended_by and status in {Status.REJECTED, Status.CANCELLED} else ""
+    decided = "was stopped at" if request.ending.get("stopped_by") else _DECIDED_WORDS[status]
     return refused(
         Reason.ALREADY_DECIDED,
-        f"{request.id} {_DECIDED_WORDS[status]} {when:%Y-%m-%d %H:%M} UTC{who}.",
+        f"{request.id} {decided} {when:%Y-%m-%d %H:%M} UTC{who}.",
         f"See `show {request.id}`.",
         status=status.value,
     )

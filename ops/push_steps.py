@@ -100,7 +100,7 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
             result["said"] = f"{level.value} and proven before this run was interrupted"
             return
         if level is Level.NONE:
-            result["said"] = 'none taken, as the policy says (backup = "none")'
+            result["said"] = "none, as the policy says"
             return
         proof = _take_backup(recorder, target, level)
         if not proof.proven:
@@ -151,6 +151,7 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     with recorder.step("migrate", about) as result, closing(Sessions()) as sessions:
         if not request.applied and ready.row_missing is None:
             _check_state(request, target)
+        followings = [*left[1:], None]
         for number, migration in enumerate(left, len(request.applied) + 1):
             if recorder.stop():
                 raise _stopped_before(request, migration, number)
@@ -159,7 +160,9 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
             apply = (
                 finish_migration
                 if migration.version == ready.row_missing
-                else partial(apply_migration, sessions=sessions)
+                else partial(
+                    apply_migration, sessions=sessions, following=followings[number - len(request.applied) - 1]
+                )
             )
             apply(
                 migration,
@@ -220,4 +223,6 @@ def _checks_text(held: int, count: int) -> str:
         return "no checks are configured"
     if count == 1:
         return "the check holds" if held else "the check does not hold"
-    return f"{held} of {count} checks hold"
+    if held == count:
+        return f"all {count} checks hold"
+    return f"{held} of {count} checks {'holds' if held == 1 else 'hold'}"

@@ -36,13 +36,13 @@ class Standing:
     """Where a target stands after its runner died.
 
     `found`: data of the `migration_applied` event that the dead runner could not write any more. `settled`: data of the
-    `statement_finished` event likewise. `row_missing`: the version of a file whose every statement is there, but not
+    `statement_finished` events likewise. `row_missing`: the version of a file whose every statement is there, but not
     its history row. `problem` says why the run may not go on by itself; it is empty when the target is exactly the base
     and a prefix of the plan.
     """
 
     found: dict[str, object] | None = None
-    settled: dict[str, object] | None = None
+    settled: tuple[dict[str, object], ...] = ()
     row_missing: str | None = None
     problem: str = ""
 
@@ -61,13 +61,12 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
         other = _identity_problem(connection, request, target)
         if other:
             return Standing(problem=other)
-        last = _last_intent(events)
         standing = Standing()
-        if last is not None:
-            migration = next(one for one in pending if one.version == last.intent.version)
-            standing = _settle(connection, migration, last)
-        if standing.problem:
-            return standing
+        for one in _open_intents(events):
+            migration = next(file for file in pending if file.version == one.intent.version)
+            standing = _both(standing, _settle(connection, migration, one))
+            if standing.problem:
+                return standing
         applied = [*request.applied, *([str(standing.found["version"])] if standing.found else [])]
         problem = _history_problem(connection, request, pending, applied)
         if not problem and standing.row_missing is None:
@@ -89,32 +88,46 @@ def remains_of(events: Sequence[Event], left: Sequence[str]) -> str:
     return "some" if outcomes.keys() and {"done", "failed"} & set(outcomes.values()) else ""
 
 
+def _both(earlier: Standing, later: Standing) -> Standing:
+    """Where two open intents leave the target together: at most one of them was at its COMMIT."""
+    return Standing(
+        found=earlier.found or later.found,
+        settled=(*earlier.settled, *later.settled),
+        row_missing=later.row_missing,
+        problem=later.problem,
+    )
+
+
 @dataclass(frozen=True)
-class _LastIntent:
-    """The last thing that went to the target: whether it is known to be done, and its COMMIT if one was sent."""
+class _OpenIntent:
+    """The last thing that went to the target of a file: whether it is known to be done, and its COMMIT if one was sent."""
 
     intent: Intent
     is_done: bool = False
     commit: Mapping[str, Any] | None = None
 
 
-def _last_intent(events: Sequence[Event]) -> _LastIntent | None:
-    """The last intent of a file that is not known to be applied; None when it is, or was rolled back."""
-    last: _LastIntent | None = None
+def _open_intents(events: Sequence[Event]) -> list[_OpenIntent]:
+    """The last intents of files that are not known to be applied or rolled back, in their order.
+
+    Two at most: what the file before was at, and a plain file's, which is written down while that one runs.
+    """
+    found: dict[str, _OpenIntent] = {}
     for event in events:
         data = event.data or {}
+        version = str(data.get("version"))
         match event.kind:
             case "statement_sent":
-                last = _LastIntent(_intent(data))
-            case "commit_sent" if last is not None:
-                last = replace(last, commit=data)
-            case "statement_finished" if last is not None and data["outcome"] == "done":
-                last = replace(last, is_done=True)
+                found[version] = _OpenIntent(_intent(data))
+            case "commit_sent" if version in found:
+                found[version] = replace(found[version], commit=data)
+            case "statement_finished" if version in found and data["outcome"] == "done":
+                found[version] = replace(found[version], is_done=True)
             case "statement_finished" if data["outcome"] in {"rolled_back", "failed"}:
-                last = None
+                found.pop(version, None)
             case "migration_applied":
-                last = None
-    return last
+                found.pop(version, None)
+    return [found[version] for version in sorted(found)]
 
 
 def _intent(data: dict[str, Any]) -> Intent:
@@ -128,8 +141,8 @@ def _intent(data: dict[str, Any]) -> Intent:
     )
 
 
-def _settle(connection: Connection, migration: Migration, last: _LastIntent) -> Standing:
-    """What the target says of the last intent, once its backend is gone."""
+def _settle(connection: Connection, migration: Migration, last: _OpenIntent) -> Standing:
+    """What the target says of an intent, once its backend is gone."""
     intent, commit = last.intent, last.commit
     gone = wait_until_gone(connection, intent.backend_pid, intent.backend_start, timeout_seconds=BACKEND_SECONDS)
     found = inspect_after_crash(connection, migration, intent, commit_xid=str(commit["xid"]) if commit else None)
@@ -149,15 +162,15 @@ def _settle(connection: Connection, migration: Migration, last: _LastIntent) -> 
     if found.outcome is Outcome.DONE and found.of == "file":
         if commit is None:
             return _applied_by_others(migration, last, settled)
-        return Standing(found=applied_data(migration, str(commit["catalog_sha256"]), 0.0), settled=settled)
+        return Standing(found=applied_data(migration, str(commit["catalog_sha256"]), 0.0), settled=(settled,))
     if _is_all_done(migration, intent, found):
-        return Standing(settled=settled, row_missing=migration.version)
+        return Standing(settled=(settled,), row_missing=migration.version)
     if found.outcome is Outcome.ROLLED_BACK and _is_first(migration, intent):
-        return Standing(settled=settled)
-    return Standing(settled=settled, problem=f"{migration.filename} was interrupted in the middle: {found.why}")
+        return Standing(settled=(settled,))
+    return Standing(settled=(settled,), problem=f"{migration.filename} was interrupted in the middle: {found.why}")
 
 
-def _applied_by_others(migration: Migration, last: _LastIntent, settled: Mapping[str, object]) -> Standing:
+def _applied_by_others(migration: Migration, last: _OpenIntent, settled: Mapping[str, object]) -> Standing:
     """The history has the file, but the COMMIT that the row comes with was never ours: what we began was rolled back,
     or, outside a transaction, is unknown."""
     problem = f"{migration.filename} was applied by somebody else meanwhile"
@@ -165,7 +178,8 @@ def _applied_by_others(migration: Migration, last: _LastIntent, settled: Mapping
     in_transaction = segment >= len(migration.segments) or migration.segments[segment].transactional
     if last.is_done or not in_transaction:
         return Standing(problem=problem)
-    return Standing(settled={**settled, "outcome": Outcome.ROLLED_BACK.value, "detail": problem}, problem=problem)
+    rolled_back = {**settled, "outcome": Outcome.ROLLED_BACK.value, "detail": problem}
+    return Standing(settled=(rolled_back,), problem=problem)
 
 
 def _identity_problem(connection: Connection, request: Request, target: Target) -> str:

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.git import ASKED_AT_ONCE
 from ops.git import FILE_LIMIT_BYTES
 from ops.git import Objects
 from ops.git import clean_environment
@@ -201,7 +203,9 @@ class Repository:
         files: dict[str, bytes] = {}
         left_bytes = SNAPSHOT_LIMIT_BYTES
         with self._objects() as objects:
-            for path, sha in blobs.items():
+            for number, (path, sha) in enumerate(blobs.items()):
+                if number % ASKED_AT_ONCE == 0:
+                    objects.ask(list(islice(blobs.values(), number, number + ASKED_AT_ONCE)))
                 limit_bytes = min(FILE_LIMIT_BYTES, left_bytes)
                 files[path] = objects.read(sha, "blob", what=self._path(path), limit_bytes=limit_bytes)
                 left_bytes -= len(files[path])

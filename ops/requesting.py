@@ -110,7 +110,11 @@ def request_push(
 
 def check_member(ops: Ops, actor: Actor) -> None:
     """Raise OpsError unless Slack says now that this is a full member of the workspace. Terminal users pass."""
-    directory = ops.directory((), users=(actor.user,), members=False)
+    try:
+        directory = ops.directory((), users=(actor.user,), members=False)
+    except OpsError as error:
+        message = error.message.replace(f"who {actor.user} is", "who you are")
+        raise OpsError(error.reason, message, error.hint, exit_code=error.exit_code) from error
     may_request((), actor, directory, "").or_raise()
 
 

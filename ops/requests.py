@@ -251,10 +251,11 @@ def find_request(view: View, request: str) -> Request:
         last = view.next_number("R-")
         highest = int(last.removeprefix("R-")) - 1
         near = _meant(number, highest)
+        newest = f"The newest is R-{highest}." if highest else "Nobody has requested anything yet; try `push`."
         raise OpsError(
             Reason.UNKNOWN_REQUEST,
             f"There is no request {number!r}." + (f" Did you mean {near}?" if near else ""),
-            f"The newest is R-{highest}." if highest else "Nobody has requested anything yet; try `push`.",
+            f"Look at it with `show {near}`." if near else newest,
         )
     return fold(events)
 

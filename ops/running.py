@@ -81,12 +81,16 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
 def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     """Take up a run whose runner died: find out what is on the target, then go on, or leave it to a person.
 
-    A run that turns out to be over, or at work in this process, is left alone. Raises OpsError when the target or the
-    log cannot be reached; then the run stays as it is, to be taken up later.
+    A run that turns out to be over, or at work in this process, is left alone. Raises OpsError when the target is
+    locked, or it or the log cannot be reached; then the run stays as it is, to be taken up later.
     """
     request = find_request(ops.view, number)
     if number in ops.active:
         return request
+    if request.stop_asked is None:
+        check_unlocked(
+            ops.view, ops.target_of(request), ops.now()
+        )  # somebody may have locked it because the runner died
     try:
         return _take_up(ops, request, progress)
     except OpsError as error:
@@ -128,8 +132,8 @@ def _go_on(ops: Ops, request: Request, target: Target, guard: Guard, progress: P
         standing = where_it_stands(ops, request, target)
     except psycopg.Error as error:
         raise target_failed(target.name, error) from error
-    if standing.settled:
-        recorder.record("statement_finished", standing.settled)
+    for settled in standing.settled:
+        recorder.record("statement_finished", settled)
     if standing.found:
         recorder.record("migration_applied", standing.found)
     why = standing.problem or _why_not_again(ops, request) or _no_longer_allowed(ops, request, target)

@@ -36,6 +36,8 @@ RUNNER = Actor("system:runner")
 
 BUSY_TRIES = 10
 """Each waits as long as an append waits for its turn, so that a stalled disk has a quarter of a minute."""
+BUSY_SECONDS = 15.0
+"""The same for an event that is written while something else is done."""
 
 STEPS = ("preflight", "backup", "migrate", "health")
 """The steps of a push, in order."""
@@ -112,7 +114,7 @@ class Recorder:
 
         def wait() -> None:
             try:
-                future.result(BUSY_TRIES * WAIT_SECONDS)
+                future.result(BUSY_SECONDS)
             except TimeoutError:
                 if future.cancel():
                     raise LogBusy("The log is busy; nothing was done.", "Try again in a moment.") from None

@@ -24,7 +24,7 @@ from ops.status import ENDINGS
 from ops.status import Status
 from ops.steps import hearing
 
-WAIT_SECONDS = 10.0
+WAIT_SECONDS = 3.0
 """So long whoever said stop waits to hear how the run ended; a cancelled statement takes far less."""
 
 

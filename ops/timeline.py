@@ -12,13 +12,14 @@ from typing import Literal
 
 from audit import Event
 from ops.blockers import Blocker
+from ops.errors import Reason
 
 FILES_SHOWN = 14
 STATEMENTS_SHOWN = 6
 STATEMENTS_SECONDS = 0.05
 """Statements that took less together say nothing more than their file."""
 
-Kind = Literal["step", "file", "statement", "wait"]
+Kind = Literal["step", "file", "statement", "wait", "gap"]
 
 
 @dataclass(frozen=True)
@@ -54,8 +55,8 @@ class Timeline:
 def timeline_of(events: Sequence[Event]) -> Timeline | None:
     """The timeline of a request's events in the order of their places; None when it never ran.
 
-    What is not over counts until the last event. Of many files the longest are there, the rest are one bar; so with
-    the statements of a file.
+    What is not over counts until the last event; what a dead runner had begun, until its last one. Of many files the
+    longest are there, the rest are one bar; so with the statements of a file.
     """
     began = next((event.at for event in events if event.kind == "started"), None)
     if began is None:
@@ -85,64 +86,101 @@ class _File:
             yield from _longest(self.statements, STATEMENTS_SHOWN, "statement")
 
 
+@dataclass
+class _Step:
+    """One step of one attempt, and the files that were applied in it."""
+
+    bar: Bar
+    files: dict[str, _File] = field(default_factory=dict)
+
+    @property
+    def is_open(self) -> bool:
+        return self.bar.outcome == "running"
+
+    def end(self, outcome: str, seconds: float) -> None:
+        self.bar = replace(self.bar, outcome=outcome, seconds=max(0.0, seconds))
+
+    def bars(self) -> Iterator[Bar]:
+        yield self.bar
+        shown = sorted(self.files.values(), key=lambda one: one.end - one.start, reverse=True)[:FILES_SHOWN]
+        for file in self.files.values():
+            if file in shown:
+                yield from file.bars()
+        rest = [next(one.bars()) for one in self.files.values() if one not in shown]
+        if rest:
+            yield _together(rest, "file")
+
+
 class _Fold:
     def __init__(self, began: datetime) -> None:
         self._began = began
         self._now = 0.0
-        self._steps: list[Bar] = []
-        self._files: dict[str, _File] = {}
+        self._steps: list[_Step] = []
         self._names: Mapping[str, str] = {}
 
     def take(self, event: Event) -> None:
         data: Mapping[str, Any] = event.data or {}
-        self._now = max(self._now, (event.at - self._began).total_seconds())
+        before, self._now = self._now, max(self._now, (event.at - self._began).total_seconds())
         match event.kind:
             case "requested":
                 self._names = {one["version"]: one["filename"] for one in data["plan"]["files"]}
+            case "resumed":
+                self._break_off(before)
             case "step_started":
                 again = f", attempt {data['attempt']}" if data["attempt"] > 1 else ""
-                self._steps.append(Bar(data["step"] + again, "step", self._now, 0.0, "running"))
-            case "step_finished" | "step_failed":
-                self._end_step("done" if event.kind == "step_finished" else "failed", data)
+                self._steps.append(_Step(Bar(data["step"] + again, "step", self._now, 0.0, "running")))
+            case "step_finished" | "step_failed" if self._open_step() is not None:
+                failed = "stopped" if data.get("reason") == Reason.STOPPED else "failed"
+                self._steps[-1].end("done" if event.kind == "step_finished" else failed, float(data["seconds"]))
             case "statement_sent":
                 self._sent(str(data["version"]))
             case "statement_finished":
                 self._finished(data)
             case "lock_waited":
                 self._waited(data)
-            case "migration_applied" if data["version"] in self._files:
-                file = self._files[data["version"]]
+            case "migration_applied" if (file := self._file(data)) is not None:
                 file.end, file.outcome = self._now, "done"
-            case "succeeded" | "failed" | "partially_applied" | "interrupted":
-                self._end_step("broken off", {})
+            case "succeeded" | "failed" | "partially_applied" | "interrupted" if self._open_step() is not None:
+                self._steps[-1].end("broken off", self._now - self._steps[-1].bar.start_seconds)
             case _:
                 pass
 
     def timeline(self) -> Timeline:
-        bars: list[Bar] = []
-        for step in self._steps:
-            bars.append(step if step.outcome != "running" else replace(step, seconds=self._now - step.start_seconds))
-            if step.label.startswith("migrate"):
-                bars += self._file_bars(bars[-1])
-        return Timeline(self._began, self._now, tuple(bars))
+        if (step := self._open_step()) is not None:
+            step.bar = replace(step.bar, seconds=self._now - step.bar.start_seconds)
+        return Timeline(self._began, self._now, tuple(bar for step in self._steps for bar in step.bars()))
 
-    def _end_step(self, outcome: str, data: Mapping[str, Any]) -> None:
-        if self._steps and self._steps[-1].outcome == "running":
-            step = self._steps[-1]
-            seconds = float(data.get("seconds", self._now - step.start_seconds))
-            self._steps[-1] = replace(step, seconds=seconds, outcome=outcome)
+    def _open_step(self) -> _Step | None:
+        return self._steps[-1] if self._steps and self._steps[-1].is_open else None
+
+    def _file(self, data: Mapping[str, Any]) -> _File | None:
+        """The file of the attempt that runs; what is found out of an earlier attempt's file later is not its time."""
+        step = self._open_step()
+        return step.files.get(str(data["version"])) if step else None
+
+    def _break_off(self, at: float) -> None:
+        """The runner died at some time after its last word: what it had begun counts until then, and then nobody ran."""
+        step = self._open_step()
+        if step is not None:
+            for file in step.files.values():
+                if file.outcome in {"running", "waiting"}:
+                    file.end, file.outcome = at, "broken off"
+            step.end("broken off", at - step.bar.start_seconds)
+        self._steps.append(_Step(Bar("nobody ran it", "gap", at, self._now - at, "taken up again")))
 
     def _sent(self, version: str) -> None:
-        file = self._files.setdefault(
-            version, _File(self._names.get(version, version), self._now, self._now, self._now)
-        )
+        step = self._open_step()
+        if step is None:
+            return
+        name = self._names.get(version, version)
+        file = step.files.setdefault(version, _File(name, self._now, self._now, self._now))
         if file.waits and file.outcome == "waiting":
             wait = file.waits[-1]
             file.waits[-1] = replace(wait, seconds=self._now - wait.start_seconds)
         file.sent, file.end, file.outcome = self._now, self._now, "running"
 
     def _finished(self, data: Mapping[str, Any]) -> None:
-        file = self._files.get(str(data["version"]))
+        file = self._file(data)
         if file is None:
             return
         file.end = self._now
@@ -154,7 +192,7 @@ class _Fold:
             start += seconds
 
     def _waited(self, data: Mapping[str, Any]) -> None:
-        file = self._files.get(str(data["version"]))
+        file = self._file(data)
         if file is None:
             return
         who = "; ".join(str(Blocker(**one)) for one in data["blockers"]) or "nobody that could be seen"
@@ -163,16 +201,6 @@ class _Fold:
         file.waits.append(Bar("waited for a lock", "wait", start, self._now - start, "waited", who))
         file.statements = [bar for bar in file.statements if bar.start_seconds < file.sent]  # rolled back, tried again
         file.outcome = "waiting"
-
-    def _file_bars(self, step: Bar) -> Iterator[Bar]:
-        here = [one for one in self._files.values() if step.start_seconds <= one.start <= step.end_seconds]
-        shown = sorted(here, key=lambda one: one.end - one.start, reverse=True)[:FILES_SHOWN]
-        for file in here:
-            if file in shown:
-                yield from file.bars()
-        rest = [next(one.bars()) for one in here if one not in shown]
-        if rest:
-            yield _together(rest, "file")
 
 
 def _longest(bars: Sequence[Bar], count: int, what: str) -> Iterator[Bar]:

@@ -6,6 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from audit import Reader
+from ops.blockers import Blocker
 from ops.progress import Told
 from ops.requests import Request
 from ops.requests import find_request
@@ -52,10 +53,15 @@ def wait_for_end(
 def _told(request: Request, status: Status) -> Told:
     """How a request stands, and while it runs, at which step."""
     words = f"{request.id} is {status.value.replace('_', ' ')}"
-    step = next((step.name for step in reversed(request.steps) if step.outcome == "running"), None)
-    if status is not Status.RUNNING or step is None:
+    running = next((step for step in reversed(request.steps) if step.outcome == "running"), None)
+    if status is not Status.RUNNING or running is None:
         return Told(words, step=status.value)
+    step = running.name
     if step != "migrate":
         return Told(f"{words}: {step}", step=step)
+    if wait := running.detail.get("waits"):
+        # Short, and without a bar, so that who is in the way is on the line where it is narrow.
+        in_the_way = "; ".join(str(Blocker(**one)) for one in wait["blockers"]) or "nobody that could be seen"
+        return Told(f"{request.id} waits for a lock; in the way: {in_the_way}", step=f"{step}: waits for a lock")
     done, files = len(request.applied), len(request.files)
     return Told(f"{words}: migrate, {done} of {files} applied", step=step, share=done / files if files else None)

@@ -54,7 +54,7 @@ def _scene(stage: Stage) -> bool:
     _title("Ben says yes; a backup is proven by restoring it, then the migrations run")
     _said("Ben", "presses Approve")
     _bot(_answer(stage, slack.click("U0BEN", "Approve", about="R-1")))
-    done = until(lambda: _card(stage, "R-1 · shop/prod · 3 migrations: done"), 90)
+    done = until(lambda: _card(stage, "R-1 · shop/prod: done"), 90)
     if done is None:
         print(stage.bot_log.read_text()[-2000:], file=sys.stderr)
         return False

@@ -12,6 +12,7 @@ from ops.status import Status
 from sandbox.example import commit_migration
 from sandbox.page_world import BadRequestError
 from sandbox.page_world import World
+from sandbox.slack_answer import Answer
 from sandbox.slack_answer import until
 
 ASK_SECONDS = 25.0
@@ -35,14 +36,23 @@ def request_to_break(world: World) -> tuple[Request, str]:
     answer = world.slack.say("U0ANA", "/migrate push prod")
 
     def is_settled() -> bool:
-        return waiting(world) is not None or any(not text.startswith("Working on it") for text in answer.texts())
+        return waiting(world) is not None or not all(map(_is_progress, answer.texts()))
 
     until(is_settled, ASK_SECONDS)
     asked = waiting(world)
     if asked is None:
-        said = " ".join(answer.texts()).split("\n", maxsplit=1)[0]
-        raise BadRequestError(f"Nothing waits on prod, and asking for a push did not help: {said}"[:300])
+        raise BadRequestError(f"Nothing waits on prod, and asking for a push did not help: {_why(answer)}"[:400])
     return _approvable(world, asked.id), f"{told}Ana asked for a push to prod: {asked.id}. "
+
+
+def _why(answer: Answer) -> str:
+    """The sentence of a refusal that says why, such as who locked prod; its headline says only that nothing was done."""
+    lines = [line for text in answer.texts() if not _is_progress(text) for line in text.split("\n") if line]
+    return "; ".join(lines[1:2] or lines) or "Countersign did not answer in time."
+
+
+def _is_progress(text: str) -> bool:
+    return text.startswith("Working on it")
 
 
 def commit_another(world: World) -> str:

@@ -146,39 +146,46 @@ STEPS = (
     Step(
         "edit_migration",
         "Break it: edit a migration",
-        "Press “edit a migration”: one that waits for a yes is rewritten on main. Then, as Ben, press Approve on its card: "
-        "the request is superseded, and nothing runs.",
+        "Under Break things, press “Edit a migration”: one that waits for a yes is rewritten on main. Then, as Ben, press "
+        "Approve on its card: the request no longer holds, and nothing runs.",
         lambda facts: facts.changed("no longer holds the commit"),
         "U0BEN",
+        look="breakers",
     ),
     Step(
         "change_prod",
         "Break it: change prod by hand",
-        "Press “change prod by hand”, then approve as Ben: prod is not the prod that was asked about, so nothing runs.",
+        "Under Break things, press “Change prod by hand”, then approve as Ben: prod is not the prod that was asked about, "
+        "so nothing runs.",
         lambda facts: facts.changed("schema"),
         "U0BEN",
+        look="breakers",
     ),
     Step(
         "expire",
         "Break it: let it get old",
-        "Ask again, then move the clock by 25 hours: a request that waited for a day expires.",
+        "Ask again, then, under Break things, move the clock 25 hours forward: a request that waited for a day expires.",
         lambda facts: bool(facts.of("expired")),
         "U0ANA",
         "/migrate push prod",
+        look="breakers",
     ),
     Step(
         "lock_table",
         "Break it: hold a table",
-        "Press “lock a table”, then approve as Ben: the run waits without making others wait, and names who is in the way.",
+        "Under Break things, press “Lock a table”, then approve as Ben: the run waits without making others wait, and "
+        "names who is in the way.",
         lambda facts: bool(facts.of("lock_waited")),
         "U0BEN",
+        look="breakers",
     ),
     Step(
         "kill_bot",
         "Break it: kill the bot",
-        "Kill it while that run waits. Start it again and release the table: it finds out what is on prod and goes on.",
+        "Under Break things, kill it while that run waits. Start it again and release the table: it finds out what is on "
+        "prod and goes on.",
         lambda facts: len(facts.of("bot_started")) > 1,
-        look="log",
+        look="breakers",
     ),
 )
 

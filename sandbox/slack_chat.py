@@ -51,7 +51,7 @@ def direct_channel(state: SlackState, user_id: str) -> Channel:
     return state.workspace.direct_channel(user_id)
 
 
-def _content(body: JSON, most: int) -> tuple[str, tuple[JSON, ...]]:
+def _content(state: SlackState, body: JSON, most: int) -> tuple[str, tuple[JSON, ...]]:
     """The checked text and blocks of a message.
 
     Blocks without text are refused, though Slack takes them: screen readers and notifications read only the text.
@@ -62,6 +62,9 @@ def _content(body: JSON, most: int) -> tuple[str, tuple[JSON, ...]]:
     if len(text) > most:
         raise SlackError("msg_too_long")
     check_message(blocks or [], body.get("metadata"))
+    for block in blocks or []:
+        if block["type"] == "image" and "slack_file" in block and block["slack_file"]["id"] not in state.files:
+            raise SlackError("invalid_blocks", "invalid slack file")
     return text, tuple(blocks or ())
 
 
@@ -77,7 +80,9 @@ def _thread(state: SlackState, channel: Channel, thread_ts: Any) -> str | None:
 def post_message(state: SlackState, body: JSON) -> JSON:
     """chat.postMessage. Text over 40,000 characters is cut, as Slack does."""
     channel = _postable_channel(state, body)
-    text, blocks = _content({**body, "text": str(body.get("text") or "")[:POST_TEXT_CHARACTERS]}, POST_TEXT_CHARACTERS)
+    text, blocks = _content(
+        state, {**body, "text": str(body.get("text") or "")[:POST_TEXT_CHARACTERS]}, POST_TEXT_CHARACTERS
+    )
     message = state.put(
         Message(
             ts=state.new_ts(),
@@ -98,7 +103,7 @@ def post_ephemeral(state: SlackState, body: JSON) -> JSON:
     user = str(body.get("user", ""))
     if user not in channel.members:
         raise SlackError("user_not_in_channel")
-    text, blocks = _content(body, UPDATE_TEXT_CHARACTERS)
+    text, blocks = _content(state, body, UPDATE_TEXT_CHARACTERS)
     thread_ts = _thread(state, channel, body.get("thread_ts"))
     bot = state.workspace.bot.id
     message = state.put(Message(state.new_ts(), channel.id, bot, text, blocks, thread_ts, only_for=user))
@@ -120,7 +125,7 @@ def update(state: SlackState, body: JSON) -> JSON:
     message = _own_message(state, body, "cant_update_message")
     if state.workspace.channels[message.channel].is_archived:
         raise SlackError("is_archived")
-    text, blocks = _content(body, UPDATE_TEXT_CHARACTERS)
+    text, blocks = _content(state, body, UPDATE_TEXT_CHARACTERS)
     metadata = body.get("metadata", message.metadata)
     changed = state.put(replace(message, text=text, blocks=blocks, metadata=metadata))
     shown = state.message_json(changed)
@@ -189,7 +194,7 @@ def answer(state: SlackState, response_id: str, body: JSON) -> None:
     if body.get("delete_original") and original:
         del state.messages[original.ts]
         return
-    text, blocks = _content(body, POST_TEXT_CHARACTERS)
+    text, blocks = _content(state, body, POST_TEXT_CHARACTERS)
     if body.get("replace_original") and original:
         state.put(replace(original, text=text, blocks=blocks), via=response_id)
         return

@@ -114,8 +114,13 @@ class ListJournal:
     def statement_intended(self, intent: Intent) -> None:
         self._keep(intent)
 
-    def commit_intended(self, commit: CommitIntent) -> None:
+    def announced(self, intent: Intent) -> Callable[[], None]:
+        self._keep(intent)
+        return lambda: None
+
+    def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
         self._keep(commit)
+        return lambda: None
 
     def segment_finished(self, finished: Finished) -> None:
         self._keep(finished)

@@ -74,9 +74,8 @@ def approve(stage: Stage, who: str, about: str = "R-1") -> str:
 
 
 def told(answer: Answer) -> str:
-    """The private answer, once it is there. Everybody gets one, and soon an acknowledgement."""
+    """The private answer, once it is there. Everybody gets one, and an acknowledgement as soon as Slack wants it."""
     assert answer.error is None
-    assert answer.latency_seconds < 2.5
     text = answer.text(CLICK_SECONDS)
     assert text, "nobody answered"
     return text

@@ -41,7 +41,7 @@ def test_two_different_people_have_to_agree(make_stage: Make) -> None:
     assert not applied(stage)
     assert "It has all it needs and starts." in approve(stage, CHI)
 
-    card(stage, "R-1 · shop/prod · 1 migration: done")
+    card(stage, "R-1 · shop/prod: done")
     assert applied(stage)
     assert kinds(stage) == ["requested", "approved", "approved", "started", "succeeded"]
     assert [(one.data or {})["number"] for one in stage.events("approved")] == [1, 2]
@@ -229,7 +229,7 @@ def test_a_no_asks_for_a_reason_and_ends_the_request(make_stage: Make) -> None:
     done = stage.slack.submit(BEN, view, {"reason": "not on a Friday; token sbp_0123456789abcdef0123456789abcdef"})
 
     assert done.error is None
-    shown = card(stage, "R-1 · shop/prod · 1 migration: rejected, nothing was run")
+    shown = card(stage, "R-1 · shop/prod: rejected, nothing was run")
     assert "@Ben: not on a Friday; token «masked: Supabase token»" in shown
     wait_for(lambda: "R-1 is rejected. Nothing was run." in told(done))
     assert kinds(stage) == ["requested", "rejected"]
@@ -292,7 +292,7 @@ def test_an_interrupted_run_blocks_its_target_until_somebody_says_what_became_of
     assert not applied(stage)
     assert "R-1 is settled. shop/prod is free again." in told(say(CHI, "/migrate cancel R-1 none of it is there"))
 
-    card(stage, "R-2 · shop/prod · 1 migration: done", 5)
+    card(stage, "R-2 · shop/prod: done", 5)
     assert ": none of it is there" in card(stage, "R-1 · shop/prod")
     assert "R-1 was settled at" in told(say(CHI, "/migrate cancel R-1 again"))
     assert stage.cli("audit", "verify").code == 0

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -23,9 +24,14 @@ from people_talk import told
 from people_talk import value_of
 from people_talk import wait_for
 
+from audit import Reader
+from commands.plan_page import hazards_text
+from commands.request_page import request_page
+from ops.requests import find_request
 from sandbox.slack_answer import until
 from sandbox.slack_limits import Drop
 from sandbox.slack_limits import Fault
+from sandbox.slack_rules import walk
 from sandbox.slack_state import Message
 from sandbox.stage import Stage
 
@@ -50,10 +56,10 @@ def test_a_card_follows_the_run_in_place_and_tells_its_thread(stage: Stage) -> N
     stage.migration("20261201000000_take_a_while.sql", "select pg_sleep(2);")
     message = ask(stage)
     before = stage.slack.render(message)
-    assert "R-1 · shop/prod · 4 migrations: waiting for approval" in before
+    assert "R-1 · shop/prod: waiting for approval" in before
     assert "[Approve for prod] [Reject…] [Cancel request]" in before
     approve(stage, BEN)
-    card(stage, "R-1 · shop/prod · 4 migrations: done", 60)
+    card(stage, "R-1 · shop/prod: done", 60)
 
     assert len(cards(stage)) == 1
     seen = versions(stage, message)
@@ -86,6 +92,54 @@ def test_the_file_in_the_thread_is_the_whole_sql_with_its_hash(make_stage: Make)
     assert file.thread_ts == message.ts == shown["message"]
     assert f"sha256 {str(shown['sha256'])[:16]}" in thread(stage, message)
     in_order(stage)
+
+
+DROPS = "drop table if exists public.customers;\n"
+
+
+def question_of(message: Message) -> str:
+    """What Slack asks whoever presses Approve."""
+    [approve] = [one for one in walk(list(message.blocks)) if one.get("action_id") == "approve"]
+    return str(approve["confirm"]["text"]["text"])
+
+
+def test_who_approves_reads_the_danger_before_all_else_and_once_more_when_pressing(make_stage: Make) -> None:
+    stage = small(make_stage, start=False)
+    stage.migration("20260101000002_drop.sql", DROPS)
+    stage.start_bot()
+    message = ask(stage)
+
+    shown = stage.slack.render(message)
+    request = find_request(Reader(stage.log_path), "R-1")
+    counted = f"Hazards: {hazards_text(request.hazards)}"
+    assert "danger" in counted
+    assert shown.index("waiting for approval") < shown.index(counted) < shown.index("Approvals: 0 of 1")
+    question = question_of(message)
+    assert question.startswith(
+        f"Run 2 migrations on shop/prod? Plan {request.digest[:16]}. Worst hazard, danger: Drops"
+    )
+    assert "public.customers" in question
+    assert len(question) <= 300
+    assert request_page(request, request.requested_at).tone == "warning"
+    in_order(stage)
+
+
+def test_a_plan_without_danger_is_no_warning(make_stage: Make) -> None:
+    stage = make_stage(prod=rules(), empty=True)
+    stage.migration("20260101000001_nothing.sql", "select 1;\n")
+    stage.start_bot()
+
+    assert "Run 1 migration on shop/prod?" in (question := question_of(ask(stage)))
+    assert question.endswith("No hazards.")
+    request = find_request(Reader(stage.log_path), "R-1")
+    page = request_page(request, request.requested_at)
+    assert (page.tone, page.facts[0][0]) == ("plain", "Approvals")
+    danger = {"rule": "drop-table", "class": "data_loss", "level": "danger", "version": "1", "line": 1}
+    long = replace(request, hazards=({**danger, "message": "Drops the table " + "n" * 500},) * 3)
+    [asks, *_] = request_page(long, request.requested_at).buttons
+    assert asks.confirm is not None
+    assert asks.confirm.endswith("n…, and 2 more.")
+    assert len(asks.confirm) <= 300
 
 
 def more(stage: Stage, number: int) -> str:
@@ -144,7 +198,7 @@ def test_a_file_that_is_scanned_for_long_holds_up_no_other_card(make_stage: Make
     told(stage.slack.say(ANA, "/migrate push prod"))
     wait_for(lambda: stage.slack.channel("deploys").files)
     told(stage.slack.say(DEE, "/migrate push dev"))
-    card(stage, "R-2 · shop/dev · 1 migration: done", 8)
+    card(stage, "R-2 · shop/dev: done", 8)
     assert "[Approve" not in card(stage, "R-1 · shop/prod")
     in_order(stage)
 
@@ -219,7 +273,7 @@ def test_a_card_that_can_be_updated_no_more_is_posted_anew(make_stage: Make) -> 
         first = ask(stage)
         stage.slack.fail("chat.update", fault)
         told(stage.slack.click(ANA, "Cancel", about=f"R-{number}"))
-        shown = card(stage, f"R-{number} · shop/prod · 1 migration: cancelled")
+        shown = card(stage, f"R-{number} · shop/prod: cancelled")
         assert "[" not in shown
         assert len(cards(stage)) == 2 * number
         stale = stage.slack.click_message(BEN, first, "Approve")
@@ -234,7 +288,7 @@ def test_an_update_that_fails_is_made_good(make_stage: Make) -> None:
         ask(stage)
         stage.slack.fail("chat.update", fault)
         told(stage.slack.click(ANA, "Cancel", about=f"R-{number}"))
-        card(stage, f"R-{number} · shop/prod · 1 migration: cancelled")
+        card(stage, f"R-{number} · shop/prod: cancelled")
         assert len(cards(stage)) == number
     in_order(stage)
 
@@ -292,7 +346,7 @@ def test_many_cards_stay_within_slacks_limits(make_stage: Make) -> None:
     for number in range(2, 7):
         stage.migration(f"2026010100000{number}_more.sql", f"create table public.more_{number} (id int);")
         told(stage.slack.say(ANA, "/migrate push prod"))
-    card(stage, "R-5 · shop/prod · 6 migrations: waiting", 30)
+    card(stage, "R-5 · shop/prod: waiting", 30)
     wait_for(lambda: "[Approve" in card(stage, "R-5"), 30)
     wait_for(lambda: sum("no longer holds" in stage.slack.render(one) for one in cards(stage)) == 4, 30)
     assert [len(re.findall(r"R-\d", stage.slack.render(one).split("\n")[0])) for one in cards(stage)] == [1] * 5

@@ -124,6 +124,28 @@ def test_what_fits_is_offered(fitting: Fitting, line: str, offered: list[str]) -
     assert fitting(line) == offered
 
 
+HOSTILE = """
+[projects.shop.environments.prod]
+branch = "ma\\u001b[2Jin\\u202e\\u0007\\tx"
+[projects.shop.environments."--config=/etc/passwd"]
+branch = "main"
+"""
+
+
+def test_a_hostile_configuration_offers_no_option_and_moves_nothing_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "hostile.toml"
+    config.write_text(HOSTILE)
+
+    for line in (["push", ""], ["push", "-"], ["audit", "query", "--target", ""], ["audit", "query", "--target=--"]):
+        assert countersign.main(["__complete", "--config", str(config), *line]) == 0
+        offered = capsys.readouterr().out
+        assert "/etc" not in offered
+        if not line[-1]:
+            assert offered == "prod\tshop/prod, ma[2Jin x\n"
+
+
 def test_every_word_and_tool_is_offered_with_what_it_does(fitting: Fitting) -> None:
     told = dict(line.split("\t") for line in fitting.lines(""))
 

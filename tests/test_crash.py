@@ -276,7 +276,10 @@ def test_a_bot_killed_here_carries_on_when_it_is_back(make_stage: Callable[..., 
 
     stage.start_bot()
     assert ended(stage).status.value == "succeeded"
-    assert "[broken off]" not in card(stage, "R-1 · shop/prod · 3 migrations: done")
+    done = card(stage, "R-1 · shop/prod: done")
+    assert "[broken off]" not in done
+    for said in (done, stage.cli("show", "R-1").out):
+        assert "2; the first runner died, it was taken up where it stood" in " ".join(said.split())
     assert disagreements(stage, "prod") == []
     assert len(stage.events("backup_proven")) == 1
     assert stage.cli("audit", "verify").code == 0
@@ -311,7 +314,7 @@ def test_an_interrupted_run_is_settled_by_a_person_and_what_is_left_runs(make_st
     assert stage.slack.say("U0ANA", "/migrate cancel R-1 the index was invalid, I dropped it").says("requested R-1")
     assert stage.slack.say("U0BEN", "/migrate cancel R-1").says("say what you found")
     assert stage.slack.say("U0BEN", "/migrate cancel R-1 the index was invalid, I dropped it").says("is settled")
-    assert "Settled by @Ben" in card(stage, "settled by a person")
+    assert "Settled by: @Ben" in card(stage, "settled by a person")
     shown = stage.cli("show", "R-1", "--json").json
     assert (shown["status"], shown["settled"]["versions"]) == ("interrupted", ["20260101000000"])
     assert stage.slack.say("U0BEN", "/migrate cancel R-1 once more").says("was settled at")

@@ -48,4 +48,5 @@ def test_gallery_is_small_and_has_no_secret_and_no_machine_in_it(gallery: Any) -
     text = gallery.CARDS.read_text(encoding="utf-8")
 
     assert not any(word in text for word in ("xoxb-", "xapp-", "postgresql://", "/tmp/", "/root", "127.0.0.1:"))  # noqa: S108
+    assert "slack:T0" not in text, "a person is shown by a raw id"
     assert {card["kind"] for card in gallery.kept_cards()} == {"message", "modal", "home"}

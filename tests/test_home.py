@@ -34,8 +34,8 @@ from bot.store import Store
 from commands.home_page import Overview
 from commands.home_page import TargetState
 from commands.home_page import home_pages
-from commands.home_page import worst_hazard
 from commands.page import plain_page
+from commands.plan_page import worst_hazard
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -112,14 +112,14 @@ def test_home_tells_strangers_nothing(make_stage: Make) -> None:
     stage = small(make_stage)
     ask(stage)
 
-    for who, why in ((GUS, "this person is a guest"), (OTTO, "this person belongs to another workspace")):
+    for who, why in ((GUS, "you are a guest"), (OTTO, "you belong to another workspace")):
         shown = opened(stage, who)
         assert shown.startswith(f"== Countersign shows you nothing here ==\nYou cannot use Countersign here: {why}.")
         assert not any(word in shown for word in ("R-1", "shop", "Ana", "Refresh"))
     assert "R-1" in opened(stage, BEN)
     stage.slack.workspace.change_person(BEN, is_restricted=True)
     stage.slack.open_home(BEN)
-    assert "R-1" not in home(stage, BEN, "this person is a guest")
+    assert "R-1" not in home(stage, BEN, "you are a guest")
     stage.slack.open_home("U0NOBODY")
     stage.slack.event({"type": "app_home_opened", "user": DEE, "tab": "messages", "channel": "D1"})
     stage.slack.event({"type": "app_home_opened", "user": None, "tab": "home"})
@@ -239,7 +239,7 @@ def view_of(ops: Ops, seen: Overview) -> dict[str, Any]:
 
 
 def test_home_of_any_size_is_one_that_slack_takes(ops: Ops) -> None:
-    hazard = {"level": "danger", "message": HOSTILE * 20, "rule": "x", "version": "1", "line": 1}
+    hazard = {"level": "danger", "message": HOSTILE * 20, "rule": "x", "class": "locks", "version": "1", "line": 1}
     name = "a-name-that-goes-on-" * 3
     requests = [
         replace(a_request(), id=f"R-{number}", project=name, hazards=(hazard,) * 200, authors=(HOSTILE,))
@@ -294,9 +294,14 @@ def test_target_says_whether_it_is_free(ops: Ops, occupant: Occupant | None, loc
 
 
 def test_worst_hazard_comes_first_and_an_unknown_level_is_the_worst() -> None:
-    mild, bad = {"level": "info", "message": "A note."}, {"level": "danger", "message": "It drops a column."}
+    kind = {"rule": "some-rule", "class": "data_loss"}
+    mild, bad = (
+        {**kind, "level": "info", "message": "A note."},
+        {**kind, "level": "danger", "message": "It drops a column."},
+    )
+    odd = {**kind, "level": "odd", "message": "x" * 500}
 
     assert worst_hazard([]) == "no hazards"
     assert worst_hazard([mild]) == "info: A note"
     assert worst_hazard([mild, bad]) == "danger: It drops a column, and 1 more"
-    assert worst_hazard([bad, {"level": "odd", "message": "x" * 500}]) == f"odd: {'x' * 79}…, and 1 more"
+    assert worst_hazard([bad, odd]) == f"odd: {'x' * 79}…, and 1 more"

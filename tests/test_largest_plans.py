@@ -134,7 +134,7 @@ def test_card_of_the_largest_plan_is_taken_and_shows_the_worst_first(files: int,
 
     levels = re.findall(r'"text": "(forbidden|danger|caution|info)  "', said)
     assert levels == ["forbidden", *["danger"] * 7]
-    assert "Hazards: 1 forbidden, 66 danger, 66 caution, 67 info" in said
+    assert said.count("1 forbidden, 66 dangers, 66 cautions, 67 info") == 2  # the first fact, and the list's title
     assert "countersign show R-99999" in said  # where the other 192 are
     assert ("and 9990 more; " in said) == (files == 10_000)
     assert said.index("forbidden  ") < said.index("in this order" if files > 1 else '"1 migration"')
@@ -203,8 +203,8 @@ def test_a_flood_of_sql_goes_the_whole_way(make_stage: Callable[..., Stage]) -> 
     assert "and 991 more; " in plan
     assert "drop-table" in plan
     ask(stage)
-    shown = card(stage, "R-1 · shop/prod · 1001 migrations: waiting for approval")
-    assert "Hazards: 201 danger" in shown
+    shown = card(stage, "R-1 · shop/prod: waiting for approval")
+    assert "Hazards: 201 dangers" in shown
     assert "and more:  193 drop-table; countersign show R-1 lists all" in shown
     assert "and 991 more; all are in the thread's file" in shown
     [file] = stage.slack.channel("deploys").files

@@ -28,8 +28,8 @@ OURS = {*ROOMS, "countersign"}
 MOST_LINES = 400
 
 DATABASE_MODULES = {
-    "apply", "apply_alone", "apply_recovery", "apply_session", "apply_transaction", "apply_watch", "backup",
-    "backup_catalog", "backup_restore", "database", "fingerprint", "guard", "health", "history", "plan",
+    "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction", "apply_watch", "backup",
+    "backup_catalog", "backup_restore", "catalog", "database", "fingerprint", "guard", "health", "history", "plan",
     "running", "scratch", "settling", "sql_errors", "standins", "steps",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from people_talk import ANA
 from people_talk import BEN
 from people_talk import CHI
@@ -65,6 +66,22 @@ def test_a_push_to_a_locked_target_says_who_locked_it_until_when_and_why(make_st
     in_order(stage)
 
 
+def test_time_counts_without_the_word_for(make_stage: Make) -> None:
+    stage = small(make_stage, start=False)
+    lock = stage.cli("lock", "dev", "2h", "the", "import", "--json").json["lock"]
+    assert lock["because"] == "the import"
+    lasts = datetime.fromisoformat(lock["until"]) - datetime.fromisoformat(lock["at"])
+    assert abs(lasts - timedelta(hours=2)) < timedelta(seconds=5)
+
+
+@pytest.mark.parametrize("words", ["for -2h", "for", "for two hours", "until 17:00", "2hours", "for 2 hours", "for 8d"])
+def test_a_time_that_is_none_is_told_and_not_taken_for_a_reason(make_stage: Make, words: str) -> None:
+    stage = small(make_stage, start=False)
+    ran = stage.cli("lock", "dev", *words.split(), "--json")
+    assert (ran.code, ran.json["reason"]) == (2, "bad_usage")
+    assert stage.events("locked") == []
+
+
 def test_who_holds_the_lock_may_not_push_either(make_stage: Make) -> None:
     stage = make_stage(empty=True)
     stage.migration(FIRST, RAN)
@@ -97,7 +114,7 @@ def test_an_approved_request_waits_for_the_lock_and_starts_when_it_is_released(m
 
     assert "shop/prod is unlocked; R-1 can start now" in told(stage.slack.say(CHI, "/migrate unlock prod all done"))
 
-    card(stage, "R-1 · shop/prod · 1 migration: done")
+    card(stage, "R-1 · shop/prod: done")
     assert applied(stage)
     assert refusals(stage) == []
     in_order(stage)
@@ -114,7 +131,7 @@ def test_an_approved_request_starts_when_the_lock_runs_out(make_stage: Make) -> 
     assert stage.clock is not None
     stage.clock.forward(2 * 3600)
 
-    card(stage, "R-1 · shop/prod · 1 migration: done")
+    card(stage, "R-1 · shop/prod: done")
     assert stage.events("unlocked") == []
 
 
@@ -128,7 +145,23 @@ def test_a_lock_holds_across_a_kill_of_the_bot(make_stage: Make) -> None:
     settled(stage, 2)
     assert kinds(stage) == ["requested", "approved"]
     told(stage.slack.say(CHI, "/migrate unlock prod"))
-    card(stage, "R-1 · shop/prod · 1 migration: done")
+    card(stage, "R-1 · shop/prod: done")
+
+
+def test_a_run_whose_runner_died_waits_for_the_end_of_a_lock(make_stage: Make) -> None:
+    """Whoever locks because the bot died does not want the rest of the run to come by itself."""
+    stage = small(make_stage)
+    stage.migration("20260101000002_slow.sql", slow(3).replace("ran", "notes"))
+    ask(stage)
+    approve(stage, BEN)
+    wait_for(at_work(stage, "prod", "pg_sleep"))
+    stage.stop_bot(signal.SIGKILL)
+    assert stage.cli("lock", "prod").code == 0
+    stage.start_bot()
+    settled(stage, 4)
+    assert stage.events("resumed", "succeeded", "failed") == []
+    assert stage.cli("unlock", "prod").code == 0
+    wait_for(lambda: stage.events("resumed"), 30)
 
 
 def test_of_two_who_lock_at_one_instant_one_holds_it(make_stage: Make) -> None:
@@ -155,6 +188,17 @@ def test_only_who_locked_it_unlocks_it(make_stage: Make) -> None:
     in_order(stage)
 
 
+def test_who_locked_at_a_terminal_is_to_unlock_there(make_stage: Make) -> None:
+    stage = small(make_stage)
+    by = stage.cli("lock", "prod", "--json").json["lock"]["by"]
+    for words in ("push prod", "unlock prod"):
+        answer = told(stage.slack.say(ANA, f"/migrate {words}"))
+        assert f"{by} to type countersign unlock prod" in answer.replace("`", "")
+        assert "/migrate unlock" not in answer
+    assert f"ask {by} to type countersign unlock prod." in stage.cli("push", "prod").err.replace("\n", " ")
+    in_order(stage)
+
+
 def test_a_person_is_one_at_both_fronts(make_stage: Make) -> None:
     stage = small(make_stage, start=False)
     login = stage.cli("lock", "prod", "--json").json["lock"]["by"].rpartition("/")[2]
@@ -167,7 +211,7 @@ def test_a_person_is_one_at_both_fronts(make_stage: Make) -> None:
 
 def test_who_may_not_push_there_may_not_lock(make_stage: Make) -> None:
     stage = small(make_stage, rules(1, 'requesters = ["U0ANA"]'))
-    assert "this person is a guest" in told(stage.slack.say(GUS, "/migrate lock prod", forged=True))
+    assert "you are a guest" in told(stage.slack.say(GUS, "/migrate lock prod", forged=True))
     assert "You may not request anything on shop/prod." in told(stage.slack.say(BEN, "/migrate lock prod"))
     assert "You may not request anything on shop/prod." in told(stage.slack.say(BEN, "/migrate unlock prod"))
     assert stage.events("locked") == []
@@ -256,7 +300,7 @@ def test_card_says_that_its_target_is_locked_and_that_it_no_longer_is(make_stage
     assert "Locked: by @Dee until " in locked
     approve(stage, BEN)
     assert "Next: it starts when the lock ends; @Dee can end it before with /migrate unlock prod." in card(
-        stage, "R-1 · shop/prod · 1 migration: approved, waits for a lock to end"
+        stage, "R-1 · shop/prod: approved, waits for a lock to end"
     )
     stage.slack.say(DEE, "/migrate unlock prod")
-    assert "Locked" not in card(stage, "R-1 · shop/prod · 1 migration: done")
+    assert "Locked" not in card(stage, "R-1 · shop/prod: done")

@@ -70,7 +70,8 @@ def test_word_that_is_none_is_told_with_the_tools_too(
     without_configuration = json.loads(capsys.readouterr().out)
     with_it = json.loads(shop.cli("docotr", "--json").out)
 
-    for told in (without_configuration, with_it):
+    helped = json.loads(shop.cli("help", "docotr", "--json").out)
+    for told in (without_configuration, with_it, helped):
         assert (told["reason"], told["message"]) == (
             "unknown_word",
             "There is no word 'docotr'. Did you mean `doctor`?",

@@ -102,6 +102,19 @@ def test_killed_bot_is_down_until_it_is_started(visitor: Visitor) -> None:
     assert visitor.step("kill_bot")
 
 
+def test_what_cannot_be_asked_for_says_who_locked_prod_and_until_when(visitor: Visitor) -> None:
+    assert visitor.say(BEN, "/migrate lock prod for 2h the import is running")["error"] is None
+    visitor.wait(lambda: visitor.world.stage.events("locked"))
+    told = visitor.break_it("edit_migration")["told"]
+    visitor.say(BEN, "/migrate unlock prod")
+    visitor.wait(lambda: visitor.world.stage.events("unlocked"))
+    wanted = (
+        r"Nothing was broken\. Nothing waits on prod, and asking for a push did not help: "
+        r"shop/prod is locked by @Ben until 20\S+ \d\d:\d\d UTC: the import is running\."
+    )
+    assert re.fullmatch(wanted, told), told
+
+
 def test_edited_migration_is_not_what_was_approved(visitor: Visitor) -> None:
     number = visitor.ask()
 

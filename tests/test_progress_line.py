@@ -4,8 +4,8 @@ import io
 import os
 import pty
 import re
+import select
 import threading
-import time
 
 import pytest
 from rich.cells import cell_len
@@ -22,9 +22,14 @@ class Terminal:
         self._reading, writing = pty.openpty()
         self.stream = os.fdopen(writing, "w", encoding=encoding, errors="backslashreplace")
 
+        os.set_blocking(self._reading, False)
+
+    def until_drawn(self) -> None:
+        """Wait for the first frame."""
+        assert select.select([self._reading], [], [], 30)[0], "nothing is ever drawn"
+
     def shown(self) -> str:
         self.stream.flush()
-        os.set_blocking(self._reading, False)
         found = b""
         try:
             while part := os.read(self._reading, 10_000):
@@ -41,6 +46,7 @@ def frames(shown: str) -> list[str]:
 
 
 def test_quick_answer_shows_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("commands.progress_line.QUIET_SECONDS", 60.0)
     terminal = Terminal(80, monkeypatch)
 
     with ProgressLine(terminal.stream) as progress:
@@ -59,7 +65,7 @@ def test_line_of_progress_fits_is_harmless_and_goes_away(
 
     with ProgressLine(terminal.stream) as progress:
         progress(Told("backup: \x1b[2J\u202e" + "a" * 300, step="backup", share=0.5))
-        time.sleep(0.25)
+        terminal.until_drawn()
 
     shown = terminal.shown()
     assert frames(shown)
@@ -75,7 +81,7 @@ def test_line_of_progress_goes_away_when_the_work_fails(monkeypatch: pytest.Monk
     def fail() -> None:
         with ProgressLine(terminal.stream) as progress:
             progress("looking")
-            time.sleep(0.25)
+            terminal.until_drawn()
             raise ValueError("no")
 
     with pytest.raises(ValueError, match="no"):

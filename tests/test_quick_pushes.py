@@ -1,7 +1,10 @@
 """What makes long pushes and long histories cheap, and that it never changes what is found: hashes, sessions, files."""
 
+import json
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -11,14 +14,19 @@ from apply_helpers import Target
 from apply_helpers import fresh_target
 from apply_helpers import migration
 from apply_helpers import never
+from test_crash import Terminal
 
 from audit import Event
 from ops.apply import apply_migration
 from ops.apply_journal import CommitIntent
+from ops.apply_journal import Finished
+from ops.apply_journal import Intent
+from ops.apply_journal import Outcome
 from ops.apply_plain import Relation
 from ops.apply_plain import touched_relations
 from ops.apply_session import Sessions
 from ops.catalog import catalog_hash
+from ops.database import connect
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
@@ -32,12 +40,12 @@ from sandbox.stage import Stage
 TABLE = "create table {0} (id bigint primary key, note text not null default '');"
 
 
-def push(target: Target, *files: Migration, outsider: str = "") -> ListJournal:
+def push(target: Target, *files: Migration, outsider: str = "", journal: ListJournal | None = None) -> ListJournal:
     """Apply files as one run does; somebody else may run `outsider` just before the last."""
-    journal = ListJournal()
+    journal = journal or ListJournal()
     with Guard(partial(target.connect, "guard"), "shop/prod") as guard, closing(Sessions()) as sessions:
         expected = list(read_versions(target.connection))
-        for file in files:
+        for file, following in zip_longest(files, files[1:]):
             if outsider and file is files[-1]:
                 target.run(outsider)
             apply_migration(
@@ -49,6 +57,7 @@ def push(target: Target, *files: Migration, outsider: str = "") -> ListJournal:
                 stop=never,
                 expect_history=expected,
                 sessions=sessions,
+                following=following,
             )
             expected.append(file.version)
     return journal
@@ -75,6 +84,14 @@ def numbered(*texts: str) -> list[Migration]:
             [TABLE.format("a"), TABLE.format("b"), "alter table a rename to z; drop table b;", TABLE.format("c")],
             id="a file between that is not plain",
         ),
+        pytest.param(
+            [
+                "create table p (id int); create table k () inherits (p); create table l () inherits (k);",
+                TABLE.format("a"),
+                "alter table p add column n int;",
+            ],
+            id="children of what is changed",
+        ),
     ],
 )
 def test_every_file_leaves_the_hash_that_the_whole_catalog_has(texts: list[str]) -> None:
@@ -97,6 +114,45 @@ def test_plain_files_share_a_session_and_what_comes_after_another_does_not() -> 
 
     assert first == second == third
     assert fourth != third
+
+
+def test_event_trigger_of_the_project_lets_nobody_share_a_session() -> None:
+    """Each file begins with the search path that the database gives, whatever an event trigger did in the one before."""
+    with fresh_target() as target, closing(connect(target.admin_url, purpose="test")) as admin:
+        admin.execute(
+            """
+            create schema other;
+            create function hook() returns event_trigger language plpgsql as
+              $$ begin perform set_config('search_path', 'other, public', false); end $$;
+            create event trigger e on ddl_command_end when tag in ('CREATE TABLE') execute function hook()
+            """
+        )
+        intents = push(target, *numbered(TABLE.format("a"), TABLE.format("b"), TABLE.format("c"))).intents()
+        where = target.connection.execute(
+            "select relname, relnamespace::regnamespace::text from pg_class where relname in ('a', 'b', 'c') order by 1"
+        ).fetchall()
+
+    assert where == [("a", "public"), ("b", "public"), ("c", "public")]
+    assert len({intent.backend_pid for intent in intents}) == 3
+
+
+def test_own_row_that_somebody_adds_between_two_parts_is_noticed_before_the_next_part() -> None:
+    file = migration("create table a (id int);\ncreate index concurrently a_i on a (id);\ncreate table late (id int);")
+    with fresh_target() as target:
+        add = f"insert into supabase_migrations.schema_migrations (version) values ('{file.version}')"
+
+        class SomebodyElse(ListJournal):
+            def statement_intended(self, intent: Intent) -> None:
+                super().statement_intended(intent)
+                if intent.segment == 2:
+                    target.run(add)
+
+        with pytest.raises(OpsError) as caught:
+            push(target, file, journal=SomebodyElse())
+        [late] = target.connection.execute("select to_regclass('late')").fetchone() or ()
+
+    assert caught.value.reason is Reason.PLAN_CHANGED
+    assert late is None
 
 
 def test_a_row_that_somebody_adds_between_two_plain_files_is_noticed() -> None:
@@ -129,6 +185,8 @@ def test_plain_files_say_what_they_touch(text: str, touched: tuple[Relation, ...
         "insert into old values (1);",
         TABLE.format("a") + "insert into a select 1, note from old;",
         "create temporary table a (i int);",
+        "create table pg_temp.a (i int);",
+        "alter table pg_temp.a add column b int;",
         "create table a (i int default my_own());",
         "create table a (i app.amount);",
         "create table a (like b);",
@@ -185,7 +243,109 @@ def test_the_events_of_a_push_are_in_the_order_in_which_things_happened(stage: S
         stage.migration(f"2030010100000{number}_more.sql", TABLE.format(f"more_{number}"))
     assert stage.cli("push", "dev", "--json").json["status"] == "succeeded"
 
-    kinds = ("statement_sent", "commit_sent", "statement_finished", "migration_applied")
-    found: list[Event] = stage.events(*kinds)
-    assert [event.kind for event in found] == list(kinds) * 3
-    assert [event.data["version"] for event in found if event.data][::4] == [f"2030010100000{n}" for n in range(3)]
+    found: list[Event] = stage.events("statement_sent", "commit_sent", "statement_finished", "migration_applied")
+    said = [(event.kind, int(str(event.data["version"])[-1])) for event in found if event.data]
+    for number in range(3):
+        of_file = [kind for kind, file in said if file == number]
+        assert of_file == ["statement_sent", "commit_sent", "statement_finished", "migration_applied"]
+    assert said.index(("statement_sent", 2)) < said.index(("commit_sent", 1))  # written down while the file before runs
+    for number in (1, 2):
+        assert said.index(("commit_sent", number - 1)) < said.index(("commit_sent", number))
+
+
+PLAIN = tuple(f"create table plain_{n} (i int); insert into plain_{n} values ({n});" for n in range(4))
+
+
+def test_what_a_sequence_gave_one_file_the_next_in_its_session_cannot_ask_for() -> None:
+    files = numbered(
+        "create table a (id serial primary key, n int); insert into a (n) values (1);",
+        "create table b (id serial primary key, n int); insert into b (n) values (1);",
+        "select lastval();",
+    )
+    with fresh_target() as target:
+        journal = ListJournal()
+        with pytest.raises(OpsError) as caught:
+            push(target, *files, journal=journal)
+        first, second, third = (intent.backend_pid for intent in journal.intents())
+
+    assert first == second == third
+    assert caught.value.details["sql"]["sqlstate"] == "55000"  # lastval is not yet defined in this session
+
+
+def test_an_error_in_a_message_points_at_its_statement() -> None:
+    wrong = "create table c (i int);\n-- a note\ninsert into c values (1); insert into c (j) values (2);"
+    with fresh_target() as target, pytest.raises(OpsError) as caught:
+        push(target, *numbered(*PLAIN[:2], wrong))
+
+    told = caught.value.details["sql"]
+    assert (told["sqlstate"], told["line"], told["column"]) == ("42703", 3, 42)
+    assert told["statement"] == "insert into c (j) values (2)"
+    assert caught.value.details["remains"] == ""
+
+
+def test_an_intent_that_comes_to_nothing_is_taken_back() -> None:
+    journal = ListJournal()
+    files = numbered(*PLAIN[:2], "create table c (i int); insert into c values ('x');", PLAIN[3])
+    with fresh_target() as target, pytest.raises(OpsError):
+        push(target, *files, journal=journal)
+
+    last = files[3].version
+    assert [entry.outcome for entry in journal.entries if isinstance(entry, Finished) and entry.version == last] == [
+        Outcome.ROLLED_BACK
+    ]
+    assert len(journal.intents()) == 4
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "after statement_sent 2",
+        "after statement_sent 3",
+        "before commit_sent 2",
+        "after commit_sent 2",
+        "before statement_sent 4",
+        "after statement_sent 4",
+        "after commit_sent 3",
+        "after commit_sent 4",
+        "before statement_finished 3",
+        "after statement_finished 3",
+    ],
+)
+def test_a_run_of_plain_files_killed_here_is_taken_up_and_done(make_stage: Callable[..., Stage], point: str) -> None:
+    """Two intents may be open then: the file that was at work, and the one after it."""
+    stage = make_stage(empty=True)
+    for number, text in enumerate(PLAIN):
+        stage.migration(f"2030010100000{number}_plain.sql", text)
+    terminal = Terminal(stage)
+    terminal("push", "dev", crash=point)
+    shown = json.loads(terminal("show", "R-1", "--json")["out"])
+    terminal.close()
+
+    assert shown["status"] == "succeeded"
+    assert disagreements_of(stage) == []
+    assert [stage.sql("dev", f"select * from plain_{n}") for n in range(4)] == [[(n,)] for n in range(4)]
+
+
+def disagreements_of(stage: Stage) -> list[str]:
+    """Files of the request that are not exactly once in the history and in the log, and intents without an end."""
+    applied = [event.data["version"] for event in stage.events("migration_applied") if event.data]
+    history = [row[0] for row in stage.sql("dev", "select version from supabase_migrations.schema_migrations")]
+    wanted = [f"2030010100000{number}" for number in range(4)]
+    found = [version for version in wanted if applied.count(version) != 1 or history.count(version) != 1]
+    sent = [event.data["version"] for event in stage.events("statement_sent") if event.data]
+    ended = [event.data["version"] for event in stage.events("statement_finished") if event.data]
+    return found + [version for version in wanted if sent.count(version) != ended.count(version)]
+
+
+def test_a_plan_made_again_says_the_same_and_a_damaged_note_is_not_believed(stage: Stage) -> None:
+    stage.migration("20300101000000_more.sql", "drop table public.orders; select 'sb_secret_abcdefgh12345';")
+    first = stage.cli("plan", "dev", "--json").json
+    (note,) = stage.log_path.parent.rglob("*.readings/*")
+    assert note.stat().st_mode & 0o777 == 0o600
+    again = stage.cli("plan", "dev", "--json").json
+    note.write_bytes(note.read_bytes().replace(b"forbidden", b"info     "))
+    damaged = stage.cli("plan", "dev", "--json").json
+
+    assert first == again == damaged
+    assert any(hazard["level"] == "forbidden" for hazard in first["hazards"])
+    assert first["pending"][0]["masked"] is True

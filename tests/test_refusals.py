@@ -57,12 +57,12 @@ def test_those_who_may_never_approve(make_stage: Make) -> None:
     never = {
         ANA: ("You requested R-1, so you cannot decide on it.", "self_approval"),
         BEN: ("You wrote a commit that R-1 runs, so you cannot decide on it.", "author_approval"),
-        GUS: ("this person is a guest", "not_a_member"),
-        "U0FAY": ("this person is a guest", "not_a_member"),
-        OTTO: ("this person belongs to another workspace", "not_a_member"),
-        "U0ROBO": ("this is a bot", "not_a_member"),
-        "U0EVE": ("this account is deactivated", "not_a_member"),
-        "U0NOBODY": ("Slack does not know this person", "not_a_member"),
+        GUS: ("you are a guest", "not_a_member"),
+        "U0FAY": ("you are a guest", "not_a_member"),
+        OTTO: ("you belong to another workspace", "not_a_member"),
+        "U0ROBO": ("you are a bot", "not_a_member"),
+        "U0EVE": ("your account is deactivated", "not_a_member"),
+        "U0NOBODY": ("Slack does not know you", "not_a_member"),
         "U0AUDRA": ("You are not one of those who may approve R-1.", "not_an_approver"),
     }
     for person, (why, _) in never.items():
@@ -103,6 +103,8 @@ def test_forged_and_stale_values_decide_nothing(make_stage: Make) -> None:
 
     forged = [
         ("approve", f"approve R-1 {'0' * 16}", first.ts, "That is not the plan of R-1", "stale_card"),
+        ("stop", f"stop R-1 {'0' * 16}", first.ts, "That is not the plan of R-1", "stale_card"),
+        ("cancel", f"cancel R-1 {'0' * 16}", first.ts, "That is not the plan of R-1", "stale_card"),
         ("approve", f"approve R-2 {digest}", first.ts, "There is no request 'R-2'.", "unknown_request"),
         ("approve", f"reject R-1 {digest}", first.ts, "does not say which request", "forged_value"),
         ("reject", value, first.ts, "does not say which request", "forged_value"),
@@ -117,7 +119,8 @@ def test_forged_and_stale_values_decide_nothing(make_stage: Make) -> None:
         ("x" * 250, "y" * 1900, first.ts, "does not say which request", "forged_value"),
     ]
     for verb, sent, where, words, _ in forged:
-        answer = told(stage.slack.forge(BEN, value=sent, action_id=verb, message_ts=where))
+        who = ANA if verb in {"stop", "cancel"} else BEN  # who may do it, did the value name the plan
+        answer = told(stage.slack.forge(who, value=sent, action_id=verb, message_ts=where))
         assert words in answer, sent
         assert "What to do: " in answer, sent
     assert refusals(stage) == [reason for *_, reason in forged]
@@ -149,7 +152,7 @@ def test_slack_that_does_not_say_who_somebody_is_lets_nobody_decide(make_stage: 
     for fault in ("internal_error", "fatal_error", "not_authed"):
         stage.slack.fail("users.info", fault)
         answer = approve(stage, BEN)
-        assert f"Slack did not say who U0BEN is ({fault})" in answer
+        assert f"Slack did not say who you are ({fault})" in answer
         assert "Try again in a moment." in answer
     stage.slack.fail("usergroups.list", *[Drop.BEFORE] * 2)  # a read over a connection that broke is asked once more
     assert "Slack did not say who is in @database-owners" in approve(stage, BEN)
@@ -159,7 +162,7 @@ def test_slack_that_does_not_say_who_somebody_is_lets_nobody_decide(make_stage: 
     assert "Slack does not say that this channel is our company's alone" in approve(stage, BEN)
     stage.slack.slow("users.info", 30)
     late = stage.slack.click(BEN, "Approve", about="R-1")
-    assert "Slack did not say who U0BEN is (TimeoutError)" in told(late)
+    assert "Slack did not say who you are (TimeoutError)" in told(late)
     stage.slack.slow("users.info", 0)
     assert kinds(stage) == ["requested"]
 
@@ -188,7 +191,7 @@ def test_a_card_in_a_channel_that_is_shared_meanwhile_decides_nothing(make_stage
     assert "company's alone" in approve(stage, BEN)
     told(stage.slack.say(DEE, "/migrate push dev"))
     assert kinds(stage) == ["requested"]
-    assert "this person belongs to another workspace" in told(stage.slack.mention(OTTO, "deploys", "show R-1"))
+    assert "you belong to another workspace" in told(stage.slack.mention(OTTO, "deploys", "show R-1"))
     in_order(stage)
 
 

@@ -281,7 +281,7 @@ def test_an_error_of_the_database_breaks_out_of_nothing(make_stage: Callable[...
     stage.start_bot()
     ask(stage)
     approve(stage, BEN)
-    shown = card(stage, "R-1 · shop/prod · 2 migrations: stopped half-way")
+    shown = card(stage, "R-1 · shop/prod: failed half-way, 1 of 2 applied")
     assert r"<@U0BEN>```\u200b<!here>" in shown
     for method, body in stage.slack.posts():
         assert not re.search(HIDDEN, json.dumps(body, ensure_ascii=False)), method

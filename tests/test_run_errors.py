@@ -52,7 +52,8 @@ def test_an_sql_error_shows_its_place_everywhere(make_stage: MakeStage) -> None:
     approve(stage)
     assert ended(stage).status.value == "partially_applied"
 
-    shown = card(stage, "R-1 · shop/prod · 2 migrations: stopped half-way")
+    shown = card(stage, "R-1 · shop/prod: failed half-way, 1 of 2 applied")
+    assert "failed  migrate" in shown
     page = stage.cli("show", "R-1").out
     pushed = push_json(stage)
     for text in (shown, page, json.dumps(pushed)):
@@ -167,7 +168,7 @@ def test_a_lock_that_comes_free_in_time_is_waited_for(make_stage: MakeStage) -> 
         until_event(stage, "lock_waited", 2)
         stage.sql("prod", "set statement_timeout = '2s'; select * from held")
     assert ended(stage).status.value == "succeeded"
-    wait_for(lambda: "waits for a lock" not in card(stage, "R-1 · shop/prod · 1 migration: done"))
+    wait_for(lambda: "waits for a lock" not in card(stage, "R-1 · shop/prod: done"))
     assert disagreements(stage, "prod") == []
 
 

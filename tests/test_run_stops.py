@@ -57,7 +57,7 @@ def test_a_bot_takes_up_what_a_killed_terminal_left(small: Stage) -> None:
         process.wait()
     small.start_bot()
     assert ended(small).status.value == "succeeded"
-    card(small, "R-1 · shop/dev · 2 migrations: done")
+    card(small, "R-1 · shop/dev: done")
     assert disagreements(small) == []
 
 
@@ -71,7 +71,7 @@ def test_sigterm_lets_a_short_run_end(make_stage: MakeStage) -> None:
     stage.stop_bot(signal.SIGTERM)
     assert request_of(stage).status.value == "succeeded"
     assert stage.events()[-1].kind == "bot_stopped"
-    assert "R-1 · shop/prod · 1 migration: done" in cards(stage)
+    assert "R-1 · shop/prod: done" in cards(stage)
 
 
 def test_sigterm_does_not_wait_for_ever_and_the_next_bot_takes_the_run_up(make_stage: MakeStage) -> None:

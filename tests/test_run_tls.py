@@ -43,7 +43,7 @@ def test_the_whole_route_on_a_server_that_speaks_tls_only(
     ask(stage)
     approve(stage)
     assert ended(stage).status.value == "succeeded", stage.cli("show", "R-1").out
-    told = card(stage, "R-1 · shop/prod · 2 migrations: done")
+    told = card(stage, "R-1 · shop/prod: done")
     assert "restored and proven" in told
     assert disagreements(stage, "prod") == []
     assert (request_proof(stage)["tables"], request_proof(stage)["rows"]) >= (1, 50)

@@ -1,6 +1,7 @@
 """Stopping a run: before a file, in a statement, in the backup; twice, too late, by whom; and across kill -9."""
 
 import os
+import re
 import signal
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +25,7 @@ from run_support import ask
 from run_support import at_start
 from run_support import at_work
 from run_support import card
+from run_support import cards
 from run_support import disagreements
 from run_support import ended
 from run_support import push_json
@@ -39,6 +41,7 @@ from run_support import versions
 from run_support import wait_for
 
 from ops.status import Status
+from sandbox.slack_answer import until
 from sandbox.stage import Stage
 
 MakeStage = Callable[..., Stage]
@@ -84,6 +87,7 @@ def test_a_statement_under_way_is_cancelled_and_rolled_back(make_stage: MakeStag
 
     assert "R-1 is stopped: 1 of 3 migrations stay applied" in answer
     assert "the statement at line 2 was cancelled. Nothing of this file remains on the target." in answer
+    assert "to run what is left after all, ask again with" in answer
     request = ended(stage)
     assert request.status is Status.PARTIALLY_APPLIED
     assert request.ending["reason"] == "stopped"
@@ -95,6 +99,24 @@ def test_a_statement_under_way_is_cancelled_and_rolled_back(make_stage: MakeStag
     assert disagreements(stage, "prod") == []
     wait_for(lambda: not at_work(stage, "prod", "pg_sleep")())
     in_order(stage)
+
+
+def test_what_a_person_stopped_is_nowhere_said_to_have_failed(make_stage: MakeStage) -> None:
+    stage = at_work_on(make_stage)
+    wait_for(at_work(stage, "prod", "pg_sleep"))
+    told(stage.slack.say(ANA, "/migrate stop R-1 enough"))
+
+    shown = card(stage, "R-1 · shop/prod: stopped, 1 of 3 applied")
+    assert "stopped  migrate: 1 of 3 migrations applied" in shown
+    everything = stage.cli("show", "R-1").out
+    late = told(stage.slack.say(BEN, "/migrate reject R-1 too late"))
+    assert "R-1 was stopped at 20" in late
+    assert "stopped, 1 of 3 applied" in stage.cli("history").out
+    note = "R-1: stopped, 1 of 3 applied"
+    until(lambda: note in cards(stage), 20)
+    assert note in cards(stage), stage.bot_log.read_text()[-3000:]
+    for said in (shown, everything, late, stage.cli("history").out, cards(stage)):
+        assert not re.search(r"\bfailed\b|half-way", said), said
 
 
 def test_the_wish_is_in_the_log_before_anything_is_cancelled(make_stage: MakeStage) -> None:
@@ -171,6 +193,7 @@ def test_a_backup_is_ended_and_nothing_of_it_is_kept(make_stage: MakeStage, tmp_
 
     assert "R-1 is stopped. Nothing of it remains on shop/prod." in answer
     assert "stopped in the backup, before the first statement. Nothing was run." in answer
+    assert "to run it after all, ask again with" in answer
     assert ended(stage).status is Status.FAILED
     assert stage.events("backup_proven", "statement_sent") == []
     with pytest.raises(ProcessLookupError):
@@ -219,7 +242,7 @@ def test_a_second_stop_is_answered_and_not_recorded_again(make_stage: MakeStage)
     assert ended(stage).ending["stopped_by"] == "slack:T0ACME/U0ANA"
     assert len(stage.events("stop_asked")) == 1
     assert refusals(stage) == []
-    assert "There is nothing to stop any more: R-1 failed at" in told(stage.slack.say(BEN, "/migrate stop R-1"))
+    assert "There is nothing to stop any more: R-1 was stopped at" in told(stage.slack.say(BEN, "/migrate stop R-1"))
     assert refusals(stage) == ["not_running"]
     in_order(stage)
 
@@ -231,8 +254,8 @@ def test_who_may_not_push_there_may_not_stop(make_stage: MakeStage) -> None:
     ask(stage)
     approve(stage)
     wait_for(at_work(stage, "prod", "pg_sleep"))
-    assert "this person is a guest" in told(stage.slack.say(GUS, "/migrate stop R-1", forged=True))
-    assert "this person belongs to another workspace" in told(stage.slack.say(OTTO, "/migrate stop R-1", forged=True))
+    assert "you are a guest" in told(stage.slack.say(GUS, "/migrate stop R-1", forged=True))
+    assert "you belong to another workspace" in told(stage.slack.say(OTTO, "/migrate stop R-1", forged=True))
     assert "You may not request anything on shop/prod." in told(stage.slack.say(DEE, "/migrate stop R-1"))
     assert "You may not request anything on shop/prod." in told(stage.slack.say(BEN, "/migrate stop R-1"))
     assert stage.events("stop_asked") == []
@@ -276,7 +299,9 @@ def test_what_has_not_begun_is_cancelled_by_who_asked_for_it(make_stage: MakeSta
     stage.start_bot()
     ask(stage)
     assert "R-1 was requested by somebody else" in told(stage.slack.say(DEE, "/migrate stop R-1"))
-    assert "R-1 had not begun: it is cancelled. Nothing was run." in told(stage.slack.say(ANA, "/migrate stop R-1"))
+    cancelled = told(stage.slack.say(ANA, "/migrate stop R-1"))
+    assert "R-1 had not begun: it is cancelled. Nothing was run." in cancelled
+    assert "what is left" not in cancelled
     assert request_of(stage).status is Status.CANCELLED
     assert stage.events("stop_asked") == []
 
@@ -316,7 +341,7 @@ def test_a_stop_said_while_the_bot_is_dead_holds(make_stage: MakeStage) -> None:
     assert (said.code, said.json["status"]) == (0, "partially_applied")
     assert stage.events("resumed") == []
     stage.start_bot()
-    card(stage, "R-1 · shop/prod · 3 migrations: stopped half-way")
+    card(stage, "R-1 · shop/prod: stopped, 1 of 3 applied")
     assert versions(stage, "prod") == ["20260101000000"]
     assert disagreements(stage, "prod") == []
 

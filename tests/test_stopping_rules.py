@@ -62,7 +62,7 @@ def test_a_cancel_hits_one_backend_and_never_a_later_one_of_its_number() -> None
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 YES = Decision(True)
 NO_REQUESTER = refused(Reason.NOT_A_REQUESTER, "You may not request anything on shop/prod.")
-NO_MEMBER = refused(Reason.NOT_A_MEMBER, "You cannot use Countersign here: this person is a guest.")
+NO_MEMBER = refused(Reason.NOT_A_MEMBER, "You cannot use Countersign here: you are a guest.")
 A, D = Actor("slack:T0ACME/U0ANA"), Actor("slack:T0ACME/U0DEE")
 RULES = [
     ("its requester", A, YES, Status.RUNNING, None),

@@ -44,7 +44,7 @@ HOSTILE = "\x1b[2J\x1b]0;title\x07\x9b1m\u202e\u200b\r\x08 [bold]markup[/bold] :
 SQL = "create table orders (\n\tid int,\n" + "  note text default '" + "x" * 250 + "'\n);\n\n-- the end"
 
 PAGE = Page(
-    "R-7 · shop/prod · 3 migrations: waiting for approval, which takes some time as a rule",
+    "R-7 · shop/prod: waiting for approval, which takes some time as a rule",
     facts=[
         ("Requested by", (Who("slack:T0ACME/U0ANA"), " ", When(AT))),
         ("Commit", (Code("4e1b2c9d0a55"),)),

@@ -149,6 +149,16 @@ def test_step_that_was_broken_off_lasts_until_the_end() -> None:
     assert shown(timeline_of(events)) == [("backup", 0.5, 3.5, "broken off")]
 
 
+@pytest.mark.parametrize(("reason", "outcome"), [("stopped", "stopped"), ("sql_failed", "failed")])
+def test_step_that_a_person_stopped_did_not_fail(reason: str, outcome: str) -> None:
+    events = happened(
+        (0.5, "step_started", step("migrate")),
+        (2.0, "step_failed", {**step("migrate"), "seconds": 1.5, "reason": reason}),
+    )
+
+    assert shown(timeline_of(events)) == [("migrate", 0.5, 1.5, outcome)]
+
+
 def test_second_attempt_is_told_apart() -> None:
     events = happened((0.5, "step_started", step("backup")), (4.0, "step_started", step("backup", attempt=2)))
 
@@ -207,7 +217,7 @@ def test_run_that_waited_has_its_picture_in_the_thread_and_in_show(make_stage: C
         session.execute("LOCK TABLE public.other IN ACCESS SHARE MODE")
         stage.slack.click(BEN, "Approve", about="R-1")
         wait_for(lambda: stage.events("lock_waited"))
-    card(stage, "R-1 · shop/prod · 3 migrations: done")
+    card(stage, "R-1 · shop/prod: done")
 
     wait_for(lambda: pictures(stage), 20, "no picture came")
     [file] = pictures(stage)
@@ -218,9 +228,74 @@ def test_run_that_waited_has_its_picture_in_the_thread_and_in_show(make_stage: C
     assert said.says(r"reports")
     images = [block for message in said.messages() for block in message.blocks if block["type"] == "image"]
     assert [block["slack_file"] for block in images] == [{"id": file.id}]
-    assert "R-1 · shop/prod · succeeded" in images[0]["alt_text"]
+    assert "R-1 · shop/prod: done, " in images[0]["alt_text"]
     in_order(stage)
+
+    del stage.slack.state.files[file.id]  # somebody deleted it: the answer comes without
+    again = stage.slack.say(BEN, "/migrate show R-1")
+    assert again.says("waited for a lock")
+    assert [block["type"] for block in again.messages()[-1].blocks if block["type"] == "image"] == []
 
 
 def pictures(stage: Stage) -> list[Any]:
     return [file for file in stage.slack.channel("deploys").files if file.name == "R-1-timeline.png"]
+
+
+def test_time_in_which_nobody_ran_is_no_wait_and_no_part_of_a_step() -> None:
+    """The bot was killed while it waited for a lock, and started again eight seconds later."""
+    events = happened(
+        (1.0, "step_started", step("migrate")),
+        (1.0, "statement_sent", sent()),
+        (1.1, "statement_finished", finished(1, "rolled_back", 0.09)),
+        (1.1, "lock_waited", {"version": "1", "blockers": [BLOCKER]}),
+        (10.0, "resumed", {}),
+        (10.1, "step_started", step("migrate", attempt=2)),
+        (10.1, "statement_sent", sent()),
+        (10.4, "statement_finished", finished(1, "done", 0.3)),
+        (10.4, "migration_applied", {"version": "1"}),
+        (10.5, "step_finished", {**step("migrate", attempt=2), "seconds": 0.4}),
+    )
+
+    found = timeline_of(events)
+
+    assert shown(found) == [
+        ("migrate", 1.0, 0.1, "broken off"),
+        ("1_name.sql", 1.0, 0.1, "broken off"),
+        ("waited for a lock", 1.0, 0.1, "waited"),
+        ("nobody ran it", 1.1, 8.9, "taken up again"),
+        ("migrate, attempt 2", 10.1, 0.4, "done"),
+        ("1_name.sql", 10.1, 0.3, "done"),
+    ]
+    assert found is not None
+    assert found.waited_seconds == pytest.approx(0.1)
+
+
+def test_show_writes_the_picture_where_it_is_told_and_spares_other_files(
+    tmp_path: Path, make_stage: Callable[..., Stage]
+) -> None:
+    stage = small(make_stage, rules(0), start=False)
+    assert stage.cli("push", "prod").code == 0
+    picture, other = tmp_path / "run.png", tmp_path / "notes.txt"
+    other.write_text("mine")
+
+    for _ in range(2):  # the second time over the first
+        ran = stage.cli("show", "R-1", "--picture", str(picture), "--json")
+        assert (ran.code, ran.json["picture"]) == (0, str(picture))
+        assert picture.read_bytes().startswith(b"\x89PNG")
+    assert f"Picture: {picture}" in stage.cli("show", "R-1", "--picture", str(picture)).out
+
+    for file in (other, tmp_path, tmp_path / "no" / "folder.png"):
+        refused = stage.cli("show", "R-1", "--picture", str(file), "--json")
+        assert (refused.code, refused.json["reason"]) == (2, "bad_usage")
+    assert other.read_text() == "mine"
+    assert sorted(tmp_path.iterdir()) == [other, picture]
+
+
+def test_request_that_never_ran_has_no_picture(tmp_path: Path, make_stage: Callable[..., Stage]) -> None:
+    stage = small(make_stage, start=False)
+    assert stage.cli("push", "prod").code == 0
+
+    ran = stage.cli("show", "R-1", "--picture", str(tmp_path / "run.png"), "--json")
+
+    assert (ran.code, ran.json["reason"]) == (1, "picture_failed")
+    assert list(tmp_path.iterdir()) == []

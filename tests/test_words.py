@@ -136,6 +136,8 @@ def test_people_are_answered_in_private_whatever_they_type(make_stage: Make) -> 
         "/migrate plan": "`plan` needs an environment.",
         "/migrate plan prdo": "Did you mean prod?",
         "/migrate show R-11": "There is no request 'R-11'. Did you mean R-1?",
+        "/migrate show R-0": "There is no request 'R-0'. Did you mean R-1?",
+        "/migrate show nothing-of-it": "The newest is R-1.",
         "/migrate show 1": "Did you mean R-1?",
         "/migrate show #1": "Did you mean R-1?",
         "/migrate show r1": "Did you mean R-1?",
@@ -152,13 +154,16 @@ def test_people_are_answered_in_private_whatever_they_type(make_stage: Make) -> 
         "/migrate show r-1": "requested",
         "/migrate": "Countersign: what people approve is what runs",
         "/migrate help push": "push ENVIRONMENT",
-        "/migrate help psuh": "Did you mean `/migrate help push`?",
+        "/migrate help psuh": "There is no word 'psuh'. Did you mean `push`?",
+        "/migrate help push extra": "`help` takes one word.",
         "/somethingelse status": "1 request open",
     }
     answers = {words: slack.say(ANA, words) for words in said}
     for words, expected in said.items():
         assert expected in told(answers[words]), words
         assert all(message.only_for == ANA for message in answers[words].messages()), words
+
+        assert not ("Did you mean R-" in told(answers[words]) and "The newest is" in told(answers[words])), words
 
     assert [one.request for one in stage.events("requested")] == ["R-1"]
     assert {(one.data or {})["front"] for one in stage.events("commanded")} == {"slack"}
@@ -191,11 +196,11 @@ def test_who_is_no_full_member_is_told_so_whatever_they_ask(make_stage: Make) ->
     workspace.add_person("U0EVE", "Eve", deleted=True)
     ask(stage)
     strangers = {
-        GUS: "this person is a guest",
-        OTTO: "this person belongs to another workspace",
-        "U0ROBO": "this is a bot",
-        "U0EVE": "this account is deactivated",
-        "U0NOBODY": "Slack does not know this person",
+        GUS: "you are a guest",
+        OTTO: "you belong to another workspace",
+        "U0ROBO": "you are a bot",
+        "U0EVE": "your account is deactivated",
+        "U0NOBODY": "Slack does not know you",
     }
     for person, why in strangers.items():
         for words in ("status", "show R-1", "help", "push prod", "nonsense"):
@@ -217,7 +222,7 @@ def test_a_mention_is_answered_where_it_was_made_and_to_nobody_else(make_stage: 
     settled(stage)
     assert again.messages() == []
     assert "Did you mean `push`?" in told(stage.slack.mention(ANA, "deploys", "psuh prod"))
-    assert "this person is a guest" in told(stage.slack.mention(GUS, "deploys", "status"))
+    assert "you are a guest" in told(stage.slack.mention(GUS, "deploys", "status"))
     told(stage.slack.mention(ANA, "deploys", "push prod"))
     card(stage, "[Approve for prod]")
     assert [one.actor for one in stage.events("requested")] == ["slack:T0ACME/U0ANA"]

@@ -92,7 +92,8 @@ function Page({ state, reachable, become }: PageProps): ReactNode {
     setDraft((before) => ({ text: step.fill ?? "", number: before.number + 1 }));
   }
   function look(step: GuideStep): void {
-    if (step.look === "schema") go({ kind: "database" });
+    if (step.look === "breakers") showSide("breakers");
+    else if (step.look === "schema") go({ kind: "database" });
     else if (step.look === "log" || step.look === "home") go({ kind: step.look });
     else go({ kind: "channel", id: step.channel ?? firstChannel });
   }
@@ -114,6 +115,7 @@ function Page({ state, reachable, become }: PageProps): ReactNode {
               channel={place.id}
               draft={draft}
               marked={marked}
+              sent={() => setDraft((before) => ({ ...before, text: "" }))}
               openThread={openThread}
             />
           )}

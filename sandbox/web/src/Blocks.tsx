@@ -2,7 +2,7 @@
 // plain text and whatever can be pressed or filled in is drawn here, because the library reads markup in plain text
 // and tells nobody what was pressed.
 
-import { Component, type ReactNode } from "react";
+import { Component, type ReactNode, useLayoutEffect, useRef } from "react";
 import { Message, type Block as LibraryBlock } from "slack-blocks-to-jsx";
 import { BlockButton, type Press } from "./BlockButton";
 import { InputBlock, type Form } from "./InputBlock";
@@ -66,7 +66,42 @@ function Drawn({ block }: { block: Json }): ReactNode {
   const { theme } = useReader();
   // The library's types want every field of every block; what is wrong in a block ends at its guard.
   const blocks = [block as unknown as LibraryBlock];
-  return <Message withoutWrapper blocks={blocks} hooks={hooks} theme={theme} logo="" name="" />;
+  const content = JSON.stringify(block);
+  return (
+    // A changed block is drawn anew: what is in it is no longer as React left it.
+    <Breakable key={content}>
+      <Message withoutWrapper blocks={blocks} hooks={hooks} theme={theme} logo="" name="" />
+    </Breakable>
+  );
+}
+
+const LONG_NAME = /[A-Za-z0-9]+(?:_[A-Za-z0-9.]+){2,}/;
+
+/** Long names such as those of migrations may break after an underscore, where a window is too narrow for them. */
+function Breakable({ children }: { children: ReactNode }): ReactNode {
+  const place = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => {
+    if (!place.current) return;
+    const walker = document.createTreeWalker(place.current, NodeFilter.SHOW_TEXT);
+    const long: globalThis.Text[] = [];
+    while (walker.nextNode()) {
+      if (LONG_NAME.test(walker.currentNode.nodeValue ?? "")) long.push(walker.currentNode as globalThis.Text);
+    }
+    for (const name of long) breakAfterUnderscores(name);
+  }, []);
+  return (
+    <div className="breakable" ref={place}>
+      {children}
+    </div>
+  );
+}
+
+function breakAfterUnderscores(name: globalThis.Text): void {
+  let rest = name;
+  for (let at = rest.data.indexOf("_"); at >= 0 && at < rest.data.length - 1; at = rest.data.indexOf("_")) {
+    rest = rest.splitText(at + 1);
+    rest.before(document.createElement("wbr"));
+  }
 }
 
 function Text({ value }: { value: Json }): ReactNode {
@@ -138,7 +173,7 @@ function Picture({ url, alt, title }: { url: string; alt: string; title: string 
 function Table({ rows }: { rows: readonly unknown[] }): ReactNode {
   const [head = [], ...body] = rows.map(objects);
   return (
-    <div className="scroll-x" role="region" aria-label="Table" tabIndex={0}>
+    <div className="scroll-x block-table" role="region" aria-label="Table" tabIndex={0}>
       <table className="grid">
         <thead>
           <tr>

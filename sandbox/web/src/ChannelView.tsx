@@ -11,10 +11,11 @@ type Props = {
   channel: string;
   draft: { text: string; number: number };
   marked: string | null;
+  sent: () => void;
   openThread: (ts: string) => void;
 };
 
-export function ChannelView({ state, channel: id, draft, marked, openThread }: Props): ReactNode {
+export function ChannelView({ state, channel: id, draft, marked, sent, openThread }: Props): ReactNode {
   const [problem, setProblem] = useState<string | null>(null);
   const channel = state.channels.find((one) => one.id === id);
   const name = channel ? (channel.is_im ? "Countersign" : `#${channel.name}`) : "a channel that you are not in";
@@ -37,7 +38,15 @@ export function ChannelView({ state, channel: id, draft, marked, openThread }: P
       <div className="main-foot">
         {problem && <Problem words={problem} close={() => setProblem(null)} />}
         {may ? (
-          <Composer key={draft.number} me={state.me} channel={id} name={name} thread={null} initial={draft.text} />
+          <Composer
+            key={draft.number}
+            me={state.me}
+            channel={id}
+            name={name}
+            thread={null}
+            initial={draft.text}
+            sent={sent}
+          />
         ) : (
           <p className="muted">You are not in this channel, so you cannot write here.</p>
         )}

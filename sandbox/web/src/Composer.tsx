@@ -4,11 +4,19 @@ import { type KeyboardEvent, type ReactNode, useEffect, useId, useRef, useState 
 import { say } from "./api";
 import { wordsFor } from "./words";
 
-type Props = { me: string; channel: string; name: string; thread: string | null; initial: string };
+type Props = {
+  me: string;
+  channel: string;
+  name: string;
+  thread: string | null;
+  initial: string;
+  /** Called when the line has gone out, so that nobody finds it there again. */
+  sent?: () => void;
+};
 
 const NOTED = /^\/\S+ failed with the error/;
 
-export function Composer({ me, channel, name, thread, initial }: Props): ReactNode {
+export function Composer({ me, channel, name, thread, initial, sent }: Props): ReactNode {
   const [text, setText] = useState(initial);
   const [chosen, setChosen] = useState(-1);
   const [hidden, setHidden] = useState(initial !== "");
@@ -37,6 +45,7 @@ export function Composer({ me, channel, name, thread, initial }: Props): ReactNo
     const words = text.trim();
     if (!words) return;
     type("");
+    sent?.();
     setAnswer(null);
     const { error, told } = await say(me, channel, words, thread);
     // Slackbot's note in the channel says already what became of a command.

@@ -1,6 +1,6 @@
 // What a first visitor may try, in order; what is done says so.
 
-import type { ReactNode } from "react";
+import { type ReactNode, useEffect, useRef } from "react";
 import { type Place, samePlace } from "./places";
 import type { GuideStep, State } from "./state";
 
@@ -17,11 +17,17 @@ const LOOKS = {
   schema: "Open the database",
   log: "Open the audit log",
   home: "Open Home",
+  breakers: "Show what to break",
 };
 
 export function Guide({ state, place: here, become, fill, look }: Props): ReactNode {
   const next = state.guide.find((step) => !step.done);
   const done = state.guide.filter((step) => step.done).length;
+  const itsRow = useRef<HTMLLIElement>(null);
+  const nextId = next?.id;
+  useEffect(() => {
+    if (nextId !== undefined) itsRow.current?.scrollIntoView({ block: "nearest" });
+  }, [nextId]);
   return (
     <div className="scroll guide" role="region" aria-label="Guide" tabIndex={0}>
       <h2>First steps</h2>
@@ -30,7 +36,7 @@ export function Guide({ state, place: here, become, fill, look }: Props): ReactN
       </p>
       <ol>
         {state.guide.map((step, place) => (
-          <li key={step.id} className={step.done ? "done" : step === next ? "next" : ""}>
+          <li key={step.id} ref={step === next ? itsRow : undefined} className={step.done ? "done" : step === next ? "next" : ""}>
             <details open={step === next}>
               <summary>
                 <span className="step-number" aria-hidden="true">
@@ -45,6 +51,12 @@ export function Guide({ state, place: here, become, fill, look }: Props): ReactN
           </li>
         ))}
       </ol>
+      {!next && (
+        <p>
+          <strong>That is all of it.</strong> For a Slack of your own: <code>countersign init</code>, then{" "}
+          <code>countersign bot</code>.
+        </p>
+      )}
     </div>
   );
 }

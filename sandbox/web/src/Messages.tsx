@@ -46,7 +46,7 @@ export function Messages({ state, channel, name, marked, press, openThread }: Pr
         atEnd.current = scrollHeight - scrollTop - clientHeight < NEAR_PIXELS;
       }}
     >
-      {shown.length === 0 && <p className="empty muted">Nothing here yet. What you write appears here.</p>}
+      {shown.length === 0 && <p className="empty muted">Nothing here yet. The guide tells what to type first.</p>}
       {shown.map((message) => {
         const itsDay = dayName(momentOf(message.ts), clock);
         const isNewDay = itsDay !== day;

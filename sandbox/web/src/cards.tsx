@@ -6,7 +6,7 @@ import { createRoot } from "react-dom/client";
 import { Blocks } from "./Blocks";
 import { MessageRow } from "./MessageRow";
 import { type Reader, ReaderContext } from "./reader";
-import type { Block, Message } from "./state";
+import type { Block, Message, SlackFile } from "./state";
 import { useTheme } from "./useTheme";
 
 export type Card = {
@@ -22,6 +22,7 @@ export type Card = {
   close?: string;
   only_for_me?: boolean;
   errors?: Record<string, string>;
+  files?: SlackFile[];
 };
 
 /** `width` in pixels; `now` (ISO 8601) and `zone` make dates the same on every machine. */
@@ -104,7 +105,7 @@ function asMessage(card: Card, now: number): Message {
     thread_ts: null,
     only_for_me: card.only_for_me ?? false,
     edited: false,
-    files: [],
+    files: card.files ?? [],
     failed: null,
   };
 }

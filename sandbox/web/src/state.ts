@@ -41,7 +41,7 @@ export type GuideStep = {
   fill: string | null;
   channel: string | null;
   done: boolean;
-  look: "channel" | "schema" | "log" | "home" | null;
+  look: "channel" | "schema" | "log" | "home" | "breakers" | null;
 };
 
 export type Faults = { down: boolean; rate_limited: boolean; slow: boolean };
