@@ -121,7 +121,8 @@ def test_event_trigger_of_the_project_lets_nobody_share_a_session() -> None:
     with fresh_target() as target, closing(connect(target.admin_url, purpose="test")) as admin:
         admin.execute(
             """
-            create schema other;
+            reset role;
+            create schema other; grant all on schema other to public;
             create function hook() returns event_trigger language plpgsql as
               $$ begin perform set_config('search_path', 'other, public', false); end $$;
             create event trigger e on ddl_command_end when tag in ('CREATE TABLE') execute function hook()
