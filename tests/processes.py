@@ -1,8 +1,12 @@
 """Starting the product's own processes without waiting for them, where a test is about what happens meanwhile."""
 
+import os
+import re
+import select
 import socket
 import subprocess
 import sys
+import time
 
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
@@ -40,3 +44,14 @@ def launch_bot(stage: Stage, wanted: str, seconds: float = 15) -> None:
             start_new_session=True,
         )
     assert until(lambda: wanted in stage.bot_log.read_text() or None, seconds), stage.bot_log.read_text()
+
+
+def read_until(terminal: int, wanted: str, seconds: float = 30) -> str:
+    """What a terminal shows until it shows this."""
+    shown = ""
+    deadline = time.monotonic() + seconds
+    while not re.search(wanted, shown) and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 0.2)[0]:
+            shown += os.read(terminal, 10_000).decode(errors="replace")
+    assert re.search(wanted, shown), shown
+    return shown

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextlib import closing
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 from people_talk import card
+from processes import terminal
 
 from audit import Event
 from audit import Reader
@@ -98,21 +99,19 @@ def push_json(stage: Stage, *arguments: str) -> dict[str, Any]:
 
 
 @contextmanager
-def pushing(stage: Stage, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A terminal that pushes to dev, at work while the body runs."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "countersign", "push", "dev", "--json", *arguments],
-        cwd=stage.folder,
-        env=stage.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def in_a_log(stage: Stage, *words: str) -> Iterator[subprocess.Popen[str]]:
+    """A command at work while the body runs, whose output goes where nobody watches."""
+    process = terminal(stage, *words)
     try:
         yield process
     finally:
         process.kill()
         process.communicate()
+
+
+def pushing(stage: Stage, *arguments: str) -> "AbstractContextManager[subprocess.Popen[str]]":
+    """A terminal that pushes to dev, at work while the body runs."""
+    return in_a_log(stage, "push", "dev", "--json", *arguments)
 
 
 def told(process: "subprocess.Popen[str]") -> dict[str, Any]:

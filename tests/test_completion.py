@@ -2,17 +2,15 @@
 
 import os
 import pty
-import re
-import select
 import shlex
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import read_until
 
 import countersign
 from audit import KINDS
@@ -357,14 +355,3 @@ def test_tab_completes_what_somebody_types(shop: Stage, shell: str, options: lis
         os.waitpid(child, 0)
 
     assert "command not found" not in shown
-
-
-def read_until(terminal: int, wanted: str, seconds: float = 30) -> str:
-    """What a terminal shows until it shows this."""
-    shown = ""
-    deadline = time.monotonic() + seconds
-    while not re.search(wanted, shown) and time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.2)[0]:
-            shown += os.read(terminal, 10_000).decode(errors="replace")
-    assert re.search(wanted, shown), shown
-    return shown

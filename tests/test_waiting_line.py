@@ -3,16 +3,16 @@
 import os
 import pty
 import re
-import select
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from processes import read_until
 from run_support import approve
 from run_support import ask
+from run_support import in_a_log
 from run_support import session
 from run_support import until_event
 
@@ -49,16 +49,6 @@ def on_a_terminal(stage: Stage, *words: str) -> Iterator[int]:
         os.close(reading)
 
 
-def shown_until(terminal: int, wanted: str, seconds: float = 30) -> str:
-    shown = ""
-    deadline = time.monotonic() + seconds
-    while not re.search(wanted, shown) and time.monotonic() < deadline:
-        if select.select([terminal], [], [], 0.2)[0]:
-            shown += os.read(terminal, 10_000).decode(errors="replace")
-    assert re.search(wanted, shown), shown
-    return shown
-
-
 IN_THE_WAY = r"wait\w+ for a lock[;:].{0,16} pid \d+ \(nightly-report"
 
 
@@ -68,7 +58,7 @@ def test_a_push_on_a_terminal_says_who_is_in_its_way(make_stage: Make) -> None:
     with session(stage, "dev", "nightly-report") as somebody, somebody.transaction():
         somebody.execute("select * from held")
         with on_a_terminal(stage, "push", "dev") as terminal:
-            shown_until(terminal, IN_THE_WAY)
+            read_until(terminal, IN_THE_WAY)
 
 
 def test_who_waits_for_a_push_reads_who_is_in_its_way(make_stage: Make) -> None:
@@ -80,28 +70,10 @@ def test_who_waits_for_a_push_reads_who_is_in_its_way(make_stage: Make) -> None:
     with session(stage, "prod", "nightly-report") as somebody, in_a_log(stage, "push", "prod", "--wait") as process:
         with somebody.transaction(), on_a_terminal(stage, "push", "prod", "--wait", "60s") as terminal:
             somebody.execute("select * from held")
-            shown_until(terminal, "R-1 is waiting")
+            read_until(terminal, "R-1 is waiting")
             approve(stage)
-            shown_until(terminal, IN_THE_WAY)
+            read_until(terminal, IN_THE_WAY)
             until_event(stage, "lock_waited", 2)
         _, log = process.communicate(timeout=60)
     assert process.returncode == 0, log
     assert len(re.findall(IN_THE_WAY, log)) == 1, log
-
-
-@contextmanager
-def in_a_log(stage: Stage, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A command whose output goes where nobody watches."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "countersign", *words],
-        cwd=stage.folder,
-        env=stage.environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
