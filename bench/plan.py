@@ -1,7 +1,9 @@
 """`countersign plan` beside `supabase db push --dry-run`, as typed at a terminal: with the bot running, and alone."""
 
 import sys
+from collections.abc import Iterator
 from collections.abc import Sequence
+from contextlib import contextmanager
 
 from bench.measuring import Bound
 from bench.measuring import Figure
@@ -34,18 +36,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return report("Plans", figures, folder=options.folder, notes=() if SUPABASE else (NO_RIVAL,))
 
 
-class _bot:  # noqa: N801 (used as a word: with _bot(project, True))
+@contextmanager
+def _bot(project: Project, wanted: bool) -> Iterator[None]:
     """The bot as a process beside, or not."""
-
-    def __init__(self, project: Project, wanted: bool) -> None:
-        self.project, self.wanted = project, wanted
-
-    def __enter__(self) -> None:
-        if self.wanted:
-            self.project.stage.start_bot()
-
-    def __exit__(self, *_: object) -> None:
-        self.project.stage.stop_bot()
+    if wanted:
+        project.stage.start_bot()
+    try:
+        yield
+    finally:
+        project.stage.stop_bot()
 
 
 def _against_the_rival(project: Project, count: int, where: str, rounds: int) -> list[Figure | Bound]:

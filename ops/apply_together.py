@@ -70,10 +70,11 @@ class Answers:
     def lines(self) -> list[tuple[str, str, str]]:
         """The last answer's rows: what the catalog says of the relations that the file touched."""
         last = self.results[-1]
-        return [
-            tuple((last.get_value(row, column) or b"").decode() for column in range(3))  # type: ignore[misc]
-            for row in range(last.ntuples)
-        ]
+
+        def text(row: int, column: int) -> str:
+            return (last.get_value(row, column) or b"").decode()
+
+        return [(text(row, 0), text(row, 1), text(row, 2)) for row in range(last.ntuples)]
 
 
 def compose(

@@ -33,7 +33,8 @@ hook AS MATERIALIZED (
 ),
 """
 
-_GRANTS: LiteralString = r"""grants AS MATERIALIZED (
+# The whole schema's grants and those of a few relations are told in the same words, or the hashes would not agree.
+_GRANTS_FROM: LiteralString = r"""grants AS MATERIALIZED (
   SELECT holder.classid, holder.oid, holder.sub, string_agg(
     CASE WHEN current_setting('server_version_num')::int >= 170000
          THEN replace(item::text, 'arwdDxtm', 'all') ELSE replace(item::text, 'arwdDxt', 'all') END,
@@ -42,17 +43,25 @@ _GRANTS: LiteralString = r"""grants AS MATERIALIZED (
     SELECT 'pg_class'::regclass AS classid, oid, 0 AS sub,
            coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r'::"char" END, relowner)) AS acl
     FROM relation WHERE relkind <> 'c'
-    UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, coalesce(nspacl, acldefault('n', nspowner)) FROM user_schema
+"""
+_GRANTS_LISTED: LiteralString = """
+  ) AS holder CROSS JOIN LATERAL unnest(holder.acl) AS item
+  GROUP BY 1, 2, 3
+),
+"""
+
+_GRANTS: LiteralString = (
+    _GRANTS_FROM
+    + r"""    UNION ALL SELECT 'pg_namespace'::regclass, oid, 0, coalesce(nspacl, acldefault('n', nspowner)) FROM user_schema
     UNION ALL SELECT 'pg_attribute'::regclass, attrelid, attnum, attacl FROM pg_attribute WHERE attacl IS NOT NULL
     UNION ALL SELECT 'pg_proc'::regclass, p.oid, 0, coalesce(proacl, acldefault('f', proowner))
               FROM pg_proc AS p JOIN user_schema AS s ON s.oid = pronamespace
     UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, coalesce(typacl, acldefault('T', typowner))
               FROM pg_type AS t JOIN user_schema AS s ON s.oid = typnamespace
     UNION ALL SELECT 'pg_default_acl'::regclass, oid, 0, defaclacl FROM pg_default_acl
-  ) AS holder CROSS JOIN LATERAL unnest(holder.acl) AS item
-  GROUP BY 1, 2, 3
-),
 """
+    + _GRANTS_LISTED
+)
 
 _OF_RELATIONS: dict[str, LiteralString] = {
     "relation": r"""
@@ -198,22 +207,14 @@ touched AS MATERIALIZED (
   SELECT * FROM pg_class WHERE oid = ANY (ARRAY(SELECT oid FROM pg_class WHERE oid BETWEEN $2 AND $3) || $1)
 ),
 """
-_TOUCHED_GRANTS: LiteralString = r"""
-grants AS MATERIALIZED (
-  SELECT holder.classid, holder.oid, holder.sub, string_agg(
-    CASE WHEN current_setting('server_version_num')::int >= 170000
-         THEN replace(item::text, 'arwdDxtm', 'all') ELSE replace(item::text, 'arwdDxt', 'all') END,
-    ',' ORDER BY item::text COLLATE "C") AS list
-  FROM (
-    SELECT 'pg_class'::regclass AS classid, oid, 0 AS sub,
-           coalesce(relacl, acldefault(CASE relkind WHEN 'S' THEN 's'::"char" ELSE 'r'::"char" END, relowner)) AS acl
-    FROM relation WHERE relkind <> 'c'
+_TOUCHED_GRANTS: LiteralString = (
+    _GRANTS_FROM
+    + r"""
     UNION ALL SELECT 'pg_attribute'::regclass, attrelid, attnum, attacl
               FROM relation JOIN pg_attribute ON attrelid = relation.oid WHERE attacl IS NOT NULL
-  ) AS holder CROSS JOIN LATERAL unnest(holder.acl) AS item
-  GROUP BY 1, 2, 3
-),
 """
+    + _GRANTS_LISTED
+)
 
 _ALL: LiteralString = (
     "WITH "
