@@ -17,6 +17,7 @@ import psycopg
 
 from ops.apply_alone import Alone
 from ops.apply_alone import lock_timeout
+from ops.apply_journal import CarryOut
 from ops.apply_journal import Journal
 from ops.apply_journal import Patience
 from ops.apply_journal import Work
@@ -61,6 +62,8 @@ def apply_migration(
     expect_history: Sequence[str],
     sessions: Sessions | None = None,
     following: Migration | None = None,
+    check_catalog: Callable[[str], None] | None = None,
+    carry_out: CarryOut | None = None,
 ) -> Applied:
     """Run one file and write its history row. `connect` opens a session of the target; `stop` is asked from any thread.
 
@@ -70,11 +73,16 @@ def apply_migration(
     what `connect` raises. The sentence says what of the file remains, and `details["remains"]` too (empty: nothing).
     What the journal raises comes through, after a rollback. `sessions` passes a session that a plain file left like
     new on to the next file of a run; without it every file has a new one. `following` is that next file, whose intent
-    may be written down while this one runs: whoever keeps `sessions` closes them, which takes it back.
+    may be written down while this one runs: whoever keeps `sessions` closes them, which takes it back. `check_catalog`
+    is given the catalog hash of a file that is one transaction before its COMMIT; what it raises comes after a rollback.
+    `carry_out` is called for each statement of the file instead of sending it, and sends it or does what is as good.
     """
     refuse_unrunnable(migration)
     history = tuple(sorted(expect_history))
-    work = Work(migration, connect, guard, patience, journal, stop, history, sessions or Sessions(), following)
+    kept = sessions or Sessions()
+    work = Work(migration, connect, guard, patience, journal, stop, history, kept, following, check_catalog)
+    if carry_out is not None:
+        work = replace(work, carry_out=carry_out)
     began = time.monotonic()
     try:
         catalog_sha256 = _in_one_transaction(work) if work.is_one_transaction else _in_parts(work)

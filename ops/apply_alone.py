@@ -1,6 +1,7 @@
 """Statements that cannot be in a transaction: one at a time, looked at before and after, in doubt tried once only."""
 
 import time
+from functools import partial
 from typing import NoReturn
 
 import psycopg
@@ -50,7 +51,7 @@ class Alone:
         session.watch.forget()
         work.journal.statement_intended(intent)
         try:
-            session.run(self.text)
+            work.carry_out(session.connection, self.index, partial(session.run, self.text))
             left = self._left(invalid_before)
         except psycopg.Error as error:
             self._fail(error, invalid_before)

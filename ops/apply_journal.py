@@ -116,6 +116,16 @@ class Patience:
     statement_timeout_seconds: float | None = None
 
 
+NOTHING_REMAINS = "Nothing of this file remains on the target."
+
+CarryOut = Callable[[Connection, int, Callable[[], object]], None]
+"""Given the session, a statement's index in its file, and the function that sends it."""
+
+
+def _as_it_is(connection: Connection, index: int, send: Callable[[], object]) -> None:
+    send()
+
+
 @dataclass(frozen=True)
 class Work:
     """One file to apply, and everything that it takes. `expect_history`: the versions that are there, sorted."""
@@ -130,10 +140,19 @@ class Work:
     sessions: "Sessions"
     following: Migration | None = None
     """The file that the run applies next, if there is one."""
+    check_catalog: Callable[[str], None] | None = None
+    """Given the catalog hash that a file leaves which is one transaction, before its COMMIT; raising rolls all back."""
+    carry_out: CarryOut = _as_it_is
+    """Around each statement of the file; with another one than this, every statement is sent by itself."""
 
     @property
     def is_one_transaction(self) -> bool:
         return self.migration.is_one_transaction
+
+    @property
+    def is_followed(self) -> bool:
+        """Whether somebody looks at every single statement."""
+        return self.carry_out is not _as_it_is
 
     @property
     def builds_unless_exists(self) -> bool:
@@ -186,5 +205,5 @@ def ended(
 
     It is in the sentence for people, and in `details["remains"]` for the run.
     """
-    said = f"{message} {remains or 'Nothing of this file remains on the target.'}"
+    said = f"{message} {remains or NOTHING_REMAINS}"
     return OpsError(reason, said, hint, exit_code=exit_code, details={**(details or {}), "remains": remains})

@@ -1,6 +1,7 @@
 """Statements in one transaction, with the history row where it belongs to them: all of it or nothing."""
 
 import time
+from functools import partial
 from typing import NoReturn
 
 import psycopg
@@ -64,7 +65,8 @@ class Transaction:
 
     def run(self) -> str:
         """Returns the catalog hash that it left. Raises LockUnavailableError, or OpsError: SQL_FAILED, STOPPED,
-        PLAN_CHANGED, CONNECTION_LOST (rolled back), OUTCOME_UNKNOWN (only: the connection ended during COMMIT)."""
+        PLAN_CHANGED, CONNECTION_LOST (rolled back), OUTCOME_UNKNOWN (only: the connection ended during COMMIT), and what
+        the check of the catalog hash raises (rolled back)."""
         migration = self.work.migration
         if not self.session.is_like_new:  # else it was asked a moment ago, before the last COMMIT
             self.work.guard.check()
@@ -98,7 +100,7 @@ class Transaction:
         """A plain file behind another one: all of it but COMMIT is one message. Returns "" where it has to be run
         statement by statement, and nothing of it is on the target then."""
         work, session = self.work, self.session
-        if self._touched is None or session.catalog is None or work.builds_unless_exists:
+        if self._touched is None or session.catalog is None or work.builds_unless_exists or work.is_followed:
             return ""
         work.check_stop(self.remains)
         message = compose(
@@ -158,7 +160,7 @@ class Transaction:
             refuse_hidden_index(session.connection, means.builds, work.migration.filename)
             self._running = index
             sent = time.monotonic()
-            session.run(text)
+            work.carry_out(session.connection, index, partial(session.run, text))
             self._each_seconds.append(round(time.monotonic() - sent, 4))
             self._check_transaction()
         self._running = None
@@ -171,6 +173,8 @@ class Transaction:
         if self.session.watch.cancelled:
             raise self.work.stopped(self.remains)
         self.work.check_stop(self.remains)
+        if self.work.check_catalog is not None and self.work.is_one_transaction:
+            self.work.check_catalog(catalog_sha256)
         commit = CommitIntent(self.work.migration.version, self.segment, xid, catalog_sha256)
         wait_until_durable = self.work.journal.commit_intended(commit)
         self.work.guard.check()

@@ -10,16 +10,18 @@ The definitions are the server's own words, so the same view may hash differentl
 import hashlib
 from collections.abc import Iterable
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 from typing import Any
-
-from psycopg.pq import Escaping
-from psycopg.pq import abc
 
 from ops.catalog_sql import HASH
 from ops.catalog_sql import LINES
 from ops.catalog_sql import TOUCHED
 from ops.catalog_sql import TOUCHED_KINDS
-from ops.database import Connection
+
+if TYPE_CHECKING:
+    from psycopg.pq import abc
+
+    from ops.database import Connection
 
 MANAGED_SCHEMAS = (
     "information_schema",
@@ -55,7 +57,7 @@ MANAGED_SCHEMAS = (
 """Schemas that the platform or an extension looks after; `*` stands for any ending."""
 
 
-def catalog_hash(connection: Connection, *, schemas_left_out: Sequence[str] = MANAGED_SCHEMAS) -> str:
+def catalog_hash(connection: "Connection", *, schemas_left_out: Sequence[str] = MANAGED_SCHEMAS) -> str:
     """SHA-256 of the schema in hex, as this session sees it: inside a transaction, with what that has done so far.
 
     Settings that change how the server words a definition are fixed for the query and given back afterwards.
@@ -66,6 +68,14 @@ def catalog_hash(connection: Connection, *, schemas_left_out: Sequence[str] = MA
     if row is None:
         raise RuntimeError("an aggregate without GROUP BY has one row")
     return str(row[0])
+
+
+def catalog_lines(connection: "Connection") -> frozenset[tuple[str, str, str]]:
+    """What `catalog_hash` hashes: kind, name and definition of every object, to see where two schemas differ."""
+    with connection.transaction(force_rollback=True):
+        connection.execute(_WORDING)
+        rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
+    return frozenset((kind, name, line) for kind, name, line in rows if kind != "newest")
 
 
 Name = tuple[str | None, str]
@@ -81,7 +91,7 @@ class KnownCatalog:
     equal to that of another schema: a run that is taken up later is then left to a person.
     """
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: "Connection") -> None:
         """Reads everything once, as this session sees it."""
         self._parts: dict[str, dict[tuple[str, str], list[bytes]]] = {}
         self._hashes: dict[str, str] = {}
@@ -98,7 +108,7 @@ class KnownCatalog:
             "\n".join(part + self._hashes[part] for part in sorted(self._hashes)).encode()
         ).hexdigest()
 
-    def sha256_after(self, connection: Connection, relations: Sequence[Name]) -> tuple[str, str]:
+    def sha256_after(self, connection: "Connection", relations: Sequence[Name]) -> tuple[str, str]:
         """The hash, and the number of the transaction, once a file has touched these relations and made more.
 
         To be called inside the transaction, as the last thing before COMMIT: it changes settings until then.
@@ -107,11 +117,13 @@ class KnownCatalog:
             cursor = connection.execute(question.encode())
         return self.learn(cursor.fetchall())
 
-    def questions(self, relations: Sequence[Name], pgconn: abc.PGconn) -> list[str]:
+    def questions(self, relations: Sequence[Name], pgconn: "abc.PGconn") -> list[str]:
         """What is to be asked, in this order, to tell the hash again; `learn` takes the rows of the last one."""
         numbers = "'{}'"
         found = []
         if relations:
+            from psycopg.pq import Escaping  # loaded by whoever opened the connection
+
             quoted = Escaping(pgconn)
             names = ", ".join(_quoted(quoted, *name) for name in relations)
             found = [_NUMBERS.replace("NAMES", names)]
@@ -150,7 +162,7 @@ class KnownCatalog:
         return transaction
 
 
-def prepare_to_look_again(connection: Connection) -> None:
+def prepare_to_look_again(connection: "Connection") -> None:
     """Have the server know the question of `KnownCatalog.sha256_after` for as long as this session lasts."""
     patterns = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
     question = TOUCHED.replace("MANAGED", f"ARRAY[{patterns}]")
@@ -204,7 +216,7 @@ _NUMBERS = """
 """
 
 
-def _quoted(quoted: abc.Escaping, schema: str | None, name: str) -> str:
+def _quoted(quoted: "abc.Escaping", schema: str | None, name: str) -> str:
     """A relation's name as a literal, in which the parts are quoted as names."""
     parts = [quoted.escape_identifier(part.encode()) for part in (schema, name) if part]
     return quoted.escape_literal(b".".join(parts)).decode()

@@ -9,6 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.errors import OpsError
+from ops.errors import Reason
+
 PLAIN_ENVIRONMENT = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}
 """All that a server or a tool inherits: nothing of ours, so no secret can be read out of it."""
 
@@ -39,6 +42,33 @@ def reached_isolation() -> Isolation:
     reached = (own_uid, own_network, memory_limit)
     level = "full" if all(reached) else "partial" if any(reached) else "none"
     return Isolation(*reached, level, f"Scratch databases run with {words[0]}, {words[1]} and {words[2]}.")
+
+
+LEVELS = ("none", "partial", "full")
+"""From the least to the most."""
+
+
+def demand_isolation(level: str) -> Isolation:
+    """What a scratch cluster is walled off by here. Raises OpsError NOT_ALLOWED when that is less than `level`."""
+    reached = reached_isolation()
+    if LEVELS.index(reached.level) >= LEVELS.index(level):
+        return reached
+    lacking = [
+        words
+        for is_there, words in (
+            (reached.own_uid, "a user id of its own (run as root)"),
+            (reached.own_network, "a network of its own (the system must allow namespaces)"),
+            (reached.memory_limit, "a limit on memory"),
+        )
+        if not is_there
+    ]
+    raise OpsError(
+        Reason.NOT_ALLOWED,
+        f"Scratch databases are isolated here as {reached.level}, and {level} is demanded: there is no"
+        f" {', no '.join(lacking)}.",
+        "Run where that is possible, or change `isolation` of the environment.",
+        exit_code=3,
+    )
 
 
 def unused_uid() -> int:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from types import TracebackType
+from typing import Any
 from typing import Self
 
 import psycopg
@@ -32,6 +33,9 @@ from ops.scratch_removal import PREFIX
 from ops.scratch_removal import end_postmaster
 from ops.scratch_removal import process_started
 from ops.scratch_removal import remove_folders
+from ops.scratch_template import Superuser
+from ops.scratch_template import copy_template
+from ops.scratch_template import keep_template
 from ops.tools import SCRATCH_VERSION
 from ops.tools import Tools
 from ops.tools import end_group
@@ -59,7 +63,9 @@ class Scratch:
 
     Use it in a `with`. Foreign SQL connects by `url()` as the role `postgres`, which is no superuser, may become every
     one of `roles` (made without login) and reaches neither server files nor programs. `extension_files` are stand-ins,
-    file name to text. `folder` holds the cluster's folder; default the system's temporary folder.
+    file name to text; `only_those`: no other extension can be made, of the server's own neither (version 18 or newer).
+    `is_bare`: no role is made at all; whoever makes them lets them in. `folder` holds the cluster's folder; default the
+    system's temporary folder. `template` is a folder for an empty cluster to begin with, made when it is not there.
     Raises OpsError TOOLS_MISSING when no server starts, and UNEXPECTED out of the `with` when a limit ended it.
     """
 
@@ -69,21 +75,27 @@ class Scratch:
         *,
         roles: Collection[str] = (),
         extension_files: Mapping[str, str] = _NO_FILES,
+        only_those: bool = False,
+        is_bare: bool = False,
         folder: Path | None = None,
+        template: Path | None = None,
         limits: Limits | None = None,
     ) -> None:
         if tools.version < SCRATCH_VERSION:
             raise OpsError(
                 Reason.TOOLS_MISSING, f"A scratch cluster needs PostgreSQL 16 or newer, not {tools.version}."
             )
-        self.tools = tools
+        self.tools = self._original = tools
         self.limits = limits or Limits()
         self.ended_because = ""
         self._roles = tuple(role for role in roles if role != FOREIGN_ROLE and not role.startswith("pg_"))
         self._extension_files = extension_files
+        self._only_those = only_those
+        self._is_bare = is_bare
+        self._template = template
         self._parent = folder or Path(tempfile.gettempdir())
         self._superuser = f"countersign_{secrets.token_hex(8)}"
-        self._passwords = {name: secrets.token_urlsafe(24) for name in (self._superuser, FOREIGN_ROLE)}
+        self._passwords = {self._superuser: secrets.token_urlsafe(24)}
         self._leaving = threading.Event()
         self.uid: int | None = None
         """The user id of the cluster's processes; None: that of this process."""
@@ -98,7 +110,10 @@ class Scratch:
             self._started = time.monotonic()
             self._server = self._launch()
             self._wait_until_ready()
-            self._make_roles()
+            if self._template:
+                self._change_password()
+            if not self._is_bare:
+                self._make_roles()
         except BaseException:
             self._remove()
             raise
@@ -115,13 +130,38 @@ class Scratch:
         if self.ended_because:
             raise OpsError(Reason.UNEXPECTED, self.ended_because, exit_code=1) from error
 
-    def url(self, database: str = FOREIGN_ROLE) -> str:
+    def url(self, database: str = FOREIGN_ROLE, *, role: str = FOREIGN_ROLE) -> str:
         """The address for foreign SQL. It holds a password, good for this cluster only."""
-        return self._url(FOREIGN_ROLE, database)
+        return self._url(role, database)
 
     def superuser_url(self, database: str = FOREIGN_ROLE) -> str:
-        """The address for our own questions and settings; no SQL of a repository or a dump ever gets it."""
-        return self._url(self._superuser, database)
+        """The address for our own questions and settings; no SQL of a repository or a dump ever gets it.
+
+        Settings that foreign SQL gave its database have no say in such a session, and its event triggers do not run.
+        """
+        settings = {"search_path": "", "role": "none", "default_transaction_read_only": "off"}
+        if self.tools.version >= 17:
+            settings["event_triggers"] = "off"
+        options = " ".join(f"-c {name}={value}" for name, value in settings.items())
+        return make_conninfo(self._url(self._superuser, database), options=options)
+
+    def let_in(self, superuser: "psycopg.Connection[Any]", role: str) -> None:
+        """Let a role that is there log in, by a password of its own that no statement shows."""
+        password = secrets.token_urlsafe(24)
+        hashed = superuser.pgconn.encrypt_password(password.encode(), role.encode(), b"scram-sha-256").decode()
+        superuser.execute(sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role), sql.Literal(hashed)))
+        self._passwords[role] = password
+
+    def add_extension_files(self, files: Mapping[str, str]) -> None:
+        """More extensions to choose from, file name to text. Only where the server began with some."""
+        folder = self.work / "share" / "extension"
+        for name, text in files.items():
+            # The folder is the server's, so a link in it would lead our own rights somewhere else.
+            descriptor = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text)
+                if self.uid is not None:
+                    os.fchown(descriptor, self.uid, self.uid)
 
     def create_database(self, name: str, *, encoding: str = "UTF8") -> None:
         """An empty database, owned by the foreign role."""
@@ -183,6 +223,19 @@ class Scratch:
         path.write_text(json.dumps(note))
 
     def _make_cluster(self) -> None:
+        found = self._template and copy_template(self._template, self._original, self.data)
+        if found:
+            self._superuser = found.name
+            self._passwords = {found.name: found.password}
+        else:
+            self._run_initdb()
+            if self._template:
+                kept = Superuser(self._superuser, self._passwords[self._superuser])
+                keep_template(self._template, self._original, self.data, kept)
+        if self.uid is not None:
+            _give(self.data, self.uid)
+
+    def _run_initdb(self) -> None:
         password = self.root / "superuser"
         password.write_text(self._passwords[self._superuser])
         password.chmod(0o640)
@@ -213,8 +266,6 @@ class Scratch:
                 Reason.TOOLS_MISSING,
                 f"A scratch cluster could not be made with {self.tools.name}: {_last_line(finished.stderr)}",
             )
-        if self.uid is not None:
-            _give(self.data, self.uid)
 
     def _launch(self) -> "subprocess.Popen[bytes]":
         settings = _SETTINGS | {
@@ -223,7 +274,7 @@ class Scratch:
             "temp_file_limit": f"{self.limits.disk_bytes // 1024}",
         }
         if self._extension_files:
-            settings["extension_control_path"] = f"$system:{self.work / 'share'}"
+            settings["extension_control_path"] = f"{'' if self._only_those else '$system:'}{self.work / 'share'}"
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         command = [self.tools.program("postgres"), "-D", str(self.data), *options]
         walled = confined(command, uid=self.uid, gid=self.uid, memory_bytes=self.limits.memory_bytes)
@@ -254,14 +305,18 @@ class Scratch:
                     ) from None
             time.sleep(0.03)
 
+    def _change_password(self) -> None:
+        """No two clusters from one template have the same."""
+        with psycopg.connect(self._url(self._superuser, "template1"), autocommit=True) as connection:
+            self.let_in(connection, self._superuser)
+
     def _make_roles(self) -> None:
         foreign = sql.Identifier(FOREIGN_ROLE)
         with psycopg.connect(self._url(self._superuser, "template1"), autocommit=True) as connection:
             connection.execute(
-                sql.SQL(
-                    "CREATE ROLE {} LOGIN NOSUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS PASSWORD {}"
-                ).format(foreign, sql.Literal(self._passwords[FOREIGN_ROLE]))
+                sql.SQL("CREATE ROLE {} LOGIN NOSUPERUSER CREATEDB CREATEROLE REPLICATION BYPASSRLS").format(foreign)
             )
+            self.let_in(connection, FOREIGN_ROLE)
             connection.execute(sql.SQL("ALTER DATABASE postgres OWNER TO {}").format(foreign))
             for name in self._roles:
                 role = sql.Identifier(name)

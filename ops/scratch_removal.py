@@ -11,12 +11,18 @@ import time
 from pathlib import Path
 
 PREFIX = "countersign-scratch-"
+MEMORY = Path("/dev/shm")  # noqa: S108
+"""A file system in memory, where copies with rows lie."""
 
 
 def reap_scratches(folder: Path | None = None) -> int:
-    """Remove the scratch clusters whose owning process is gone; how many there were. Touches only our own folders."""
+    """Remove the scratch clusters whose owning process is gone; how many there were. Touches only our own folders.
+
+    `folder`: where to look; default where scratch clusters are made unless told otherwise, on disk and in memory.
+    """
     reaped = 0
-    for root in (folder or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
+    folders = [folder] if folder else [Path(tempfile.gettempdir()), MEMORY]
+    for root in (root for place in folders for root in place.glob(f"{PREFIX}*")):
         status = root.lstat()
         # Anyone may make such a name in a shared temporary folder; only folders of ours are believed.
         if status.st_uid != os.geteuid() or root.is_symlink() or not root.is_dir() or _is_owned(root):

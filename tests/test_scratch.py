@@ -115,6 +115,39 @@ def test_programs_in_a_closed_home_are_copied(shared_folder: Path) -> None:
         assert one.tools.bin.is_relative_to(one.root)
 
 
+def test_a_cluster_from_a_template_is_as_good_as_a_new_one_and_has_its_own_password(shared_folder: Path) -> None:
+    template = shared_folder / "templates"
+    passwords, names = set(), set()
+    for _ in range(2):
+        with Scratch(find_scratch_tools([]), folder=shared_folder, template=template) as one:
+            given = psycopg.conninfo.conninfo_to_dict(one.superuser_url())
+            names.add(given["user"])
+            passwords.add(given["password"])
+            with psycopg.connect(one.url(), autocommit=True) as connection:
+                connection.execute("CREATE TABLE public.here (id int)")
+    assert len(names) == 1
+    assert len(passwords) == 2
+    (kept,) = template.iterdir()
+    assert template.stat().st_mode & 0o777 == kept.stat().st_mode & 0o777 == 0o700
+    assert not passwords & {json.loads((kept / "superuser").read_text())["password"]}
+
+
+def test_a_template_that_is_damaged_or_open_to_others_is_not_used(shared_folder: Path) -> None:
+    template = shared_folder / "others"
+    with Scratch(find_scratch_tools([]), folder=shared_folder, template=template):
+        pass
+    (kept,) = template.iterdir()
+    (kept / "superuser").write_text("{}")
+    template.chmod(0o755)
+    for mode in (0o755, 0o700):
+        template.chmod(mode)
+        with (
+            Scratch(find_scratch_tools([]), folder=shared_folder, template=template) as one,
+            psycopg.connect(one.url()) as connection,
+        ):
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
 def test_an_older_server_is_refused() -> None:
     wheel = wheel_tools()
     assert wheel is not None

@@ -1,9 +1,11 @@
 """What a rehearsal showed, as frozen values and as the plain JSON that the log, `plan --json` and the card share."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -18,17 +20,24 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class HeldLock:
-    """The strongest lock that a statement took on a relation that was there before the plan: `AccessExclusiveLock`."""
+    """The strongest lock that a statement took on a relation that was there before the plan: `AccessExclusiveLock`.
+
+    `bytes` and `rows` are the target's, as in Rewrite.
+    """
 
     relation: str
     mode: str
+    bytes: int | None = None
+    rows: int | None = None
 
 
 @dataclass(frozen=True)
 class Rewrite:
     """A relation whose file was written anew. `bytes` and `rows` are the target's, None where they are unknown.
 
-    `bytes` counts the relation alone, without its indexes; `rows` is the server's estimate.
+    `kind`: `table`, `index` (one that was there, built again without its table), `materialized view`, or `truncated`
+    (a table that was emptied). `bytes` counts the relation with what it holds out of line, without its indexes; `rows`
+    is the server's estimate.
     """
 
     relation: str
@@ -49,7 +58,11 @@ class TouchedRows:
 
 @dataclass(frozen=True)
 class Dropped:
-    """An object that a statement dropped; `cascaded` when it was not named but went along."""
+    """An object that a statement dropped and that was there before the plan.
+
+    `cascaded` when it was not named but went along. `kind` is the server's word: table, table column, view, policy…;
+    of a column, `rows` is its table's estimate.
+    """
 
     kind: str
     name: str
@@ -60,7 +73,11 @@ class Dropped:
 
 @dataclass(frozen=True)
 class StatementFacts:
-    """What one statement did on the copy. `index` counts from 0 in the file, `line` from 1."""
+    """What one statement did on the copy. `index` counts from 0 in the file, `line` from 1.
+
+    `locks` are those that no earlier statement of the same transaction held as strong already; reading (AccessShareLock)
+    is left out. `more` counts facts that were too many to be kept.
+    """
 
     index: int
     line: int
@@ -69,12 +86,17 @@ class StatementFacts:
     rewrites: tuple[Rewrite, ...] = ()
     rows: tuple[TouchedRows, ...] = ()
     drops: tuple[Dropped, ...] = ()
+    more: int = 0
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What one file did. `outcome`: passed, failed, not_run. `catalog_sha256` is the schema that it left, None unless
-    it passed. `error` is an SqlError as JSON, with SQLSTATE, line and excerpt."""
+    """What one file did. `outcome`: passed, failed, not_run.
+
+    `catalog_sha256` is the schema that it left, None unless it passed. `error` is an SqlError as JSON, with SQLSTATE,
+    line and excerpt. `ran` counts its statements that ended well; `statements` are those of them with something to
+    tell, without the `left_out` that were too many.
+    """
 
     version: str
     filename: str
@@ -83,6 +105,8 @@ class FileFacts:
     catalog_sha256: str | None
     statements: tuple[StatementFacts, ...] = ()
     error: Mapping[str, Any] | None = None
+    ran: int = 0
+    left_out: int = 0
 
 
 @dataclass(frozen=True)
@@ -117,7 +141,7 @@ class Rehearsal:
     `is_exact`: the copy's schema had the target's hash before the first file, so that `catalog_sha256` of a file is
     what the target must show after it; else `inexact_because` says what differs. `stand_ins` are extensions of which
     only the outside was there. `unseen` are sentences about what could not be seen and matters for this plan.
-    `diff_text` is the unified difference of the schema, secrets cut.
+    `diff_text` is the unified difference of the schema, secrets cut. `phases` are seconds; some overlap.
     """
 
     outcome: Outcome
@@ -135,6 +159,7 @@ class Rehearsal:
     access_opened: tuple[AccessChange, ...] = ()
     access_mended: tuple[AccessChange, ...] = ()
     changes: tuple[ChangedObject, ...] = ()
+    changes_left_out: int = 0
     diff_text: str = ""
     phases: Mapping[str, float] = field(default_factory=dict)
 
@@ -150,3 +175,106 @@ class Rehearsal:
         del found["diff_text"]
         found["outcome"] = self.outcome.value
         return found
+
+
+def from_json(kept: Mapping[str, Any], diff_text: str = "") -> Rehearsal:
+    """The rehearsal that `to_json` made this of. Raises KeyError, TypeError or ValueError for anything else."""
+    return Rehearsal(
+        **{
+            **kept,
+            "outcome": Outcome(kept["outcome"]),
+            "stand_ins": tuple(kept["stand_ins"]),
+            "unseen": tuple(kept["unseen"]),
+            "files": tuple(_file(one) for one in kept["files"]),
+            "access_opened": tuple(AccessChange(**one) for one in kept["access_opened"]),
+            "access_mended": tuple(AccessChange(**one) for one in kept["access_mended"]),
+            "changes": tuple(ChangedObject(**one) for one in kept["changes"]),
+        },
+        diff_text=diff_text,
+    )
+
+
+def _file(kept: Mapping[str, Any]) -> FileFacts:
+    return FileFacts(**{**kept, "statements": tuple(_statement(one) for one in kept["statements"])})
+
+
+def _statement(kept: Mapping[str, Any]) -> StatementFacts:
+    return StatementFacts(
+        **{
+            **kept,
+            "locks": tuple(HeldLock(**one) for one in kept["locks"]),
+            "rewrites": tuple(Rewrite(**one) for one in kept["rewrites"]),
+            "rows": tuple(TouchedRows(**one) for one in kept["rows"]),
+            "drops": tuple(Dropped(**one) for one in kept["drops"]),
+        }
+    )
+
+
+STATEMENTS_KEPT = 200
+_FACTS_KEPT = 50  # of one kind, for one statement
+_CHANGES_KEPT = 500
+_ACCESS_KEPT = 200
+_DIFF_BYTES = 256 * 1024
+
+
+def bounded(found: Rehearsal) -> Rehearsal:
+    """The same, so that a plan of any size stays small: the statements that tell most, and counts of the rest."""
+    telling = sorted(
+        (
+            (_weight(statement), -number, -statement.index)
+            for number, one in enumerate(found.files)
+            for statement in one.statements
+        ),
+        reverse=True,
+    )
+    kept = {(-number, -index) for _, number, index in telling[:STATEMENTS_KEPT]}
+    files = []
+    for number, one in enumerate(found.files):
+        statements = tuple(_cut(each) for each in one.statements if (number, each.index) in kept)
+        files.append(replace(one, statements=statements, left_out=one.left_out + len(one.statements) - len(statements)))
+    return replace(
+        found,
+        files=tuple(files),
+        changes=found.changes[:_CHANGES_KEPT],
+        changes_left_out=found.changes_left_out + max(len(found.changes) - _CHANGES_KEPT, 0),
+        access_opened=found.access_opened[:_ACCESS_KEPT],
+        access_mended=found.access_mended[:_ACCESS_KEPT],
+        diff_text=_shortened(found.diff_text),
+    )
+
+
+def _weight(statement: StatementFacts) -> tuple[bool, bool, bool, bool, float]:
+    """What people most need to see weighs most: what is lost, what is written anew, who is shut out."""
+    return (
+        bool(statement.drops),
+        bool(statement.rewrites),
+        any(lock.mode == "AccessExclusiveLock" for lock in statement.locks),
+        bool(statement.rows),
+        statement.seconds,
+    )
+
+
+def _cut(statement: StatementFacts) -> StatementFacts:
+    lists: tuple[Sequence[object], ...] = (statement.locks, statement.rewrites, statement.rows, statement.drops)
+    more = sum(max(len(one) - _FACTS_KEPT, 0) for one in lists)
+    if not more:
+        return statement
+    return replace(
+        statement,
+        locks=statement.locks[:_FACTS_KEPT],
+        rewrites=statement.rewrites[:_FACTS_KEPT],
+        rows=statement.rows[:_FACTS_KEPT],
+        drops=statement.drops[:_FACTS_KEPT],
+        more=statement.more + more,
+    )
+
+
+def _shortened(diff_text: str) -> str:
+    """At most 256 KiB, cut behind a whole line, with a last line that says so."""
+    whole = diff_text.encode()
+    if len(whole) <= _DIFF_BYTES:
+        return diff_text
+    kept = whole[:_DIFF_BYTES]
+    kept = kept[: kept.rfind(b"\n") + 1]
+    lines = whole.count(b"\n") - kept.count(b"\n")
+    return kept.decode(errors="ignore") + f"\\ Cut here: {lines} more lines are not shown.\n"
