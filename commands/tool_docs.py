@@ -1,6 +1,23 @@
 """What the tools say of themselves, in the form of a word's docstring: what it does, examples, what to see also."""
 
 TOOL_DOCS = {
+    "lint": """`lint FILES…`: what is dangerous in migration files, line by line, with the safe way.
+
+It reads files and nothing else: no configuration, no log, no database, so that an editor, a hook or a CI job can ask.
+Files are taken together, in the order of their versions; a table that one of them makes counts as new in the others. So
+name the files that a branch adds; a folder stands for a database that is made from nothing.
+
+It ends with 1 when something at or above `--fail-on` is found, or a file that cannot be run as it stands; with 2 when a
+file cannot be read.
+
+Examples:
+    lint supabase/migrations/20261123101500_add_status.sql      one file
+    lint supabase/migrations --fail-on danger                   all of a new project; dangers fail, too
+    lint . --json                                               for programs
+    lint . --markdown                                           for a comment on a pull request
+
+See also: plan, push
+""",
     "init": """`init`: a first configuration and an empty log.
 
 It asks for what it needs to know and writes `countersign.toml` and the log; every answer can be given as an option

@@ -11,6 +11,9 @@ from ops.errors import Reason
 ROWS = 50
 """So many events `audit query` lists when nobody says how many."""
 
+LEVELS = ("forbidden", "danger", "caution", "info")
+"""The levels of hazards, the worst first."""
+
 QUESTIONS: Mapping[str, tuple[str, str]] = {
     "channel": ("Slack channel for the cards (its id, such as C0DEPLOYS)", "C0DEPLOYS"),
     "project": ("Name of the project", "shop"),
@@ -49,6 +52,8 @@ def parser_of(tool: str) -> Parser:
         case "demo":
             parser.add_argument("--play", action="store_true", help="act one scene, print it, end")
             parser.add_argument("--port", type=_port, default=8800, help="where the page will be; 8800 if not said")
+        case "lint":
+            _add_lint(parser)
         case "completion":
             parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell that will read it")
     return parser
@@ -71,6 +76,21 @@ def _add_audit(parser: argparse.ArgumentParser) -> None:
             action.add_argument("--limit", type=_limit, default=ROWS, help=f"so many of the newest; {ROWS} if not said")
         else:
             action.add_argument("--format", choices=["csv", "jsonl"], default="jsonl", help="jsonl if not said")
+
+
+def _add_lint(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", help="SQL files, migrations folders, or a project's folder")
+    parser.add_argument(
+        "--fail-on", choices=LEVELS, default=LEVELS[0], help="end with 1 from here up; forbidden if not said"
+    )
+    parser.add_argument("--project-ref", type=_project_ref, help="the Supabase project that the files are for")
+    parser.add_argument("--markdown", action="store_true", help="print it for a comment on a pull request")
+
+
+def _project_ref(text: str) -> str:
+    if not re.fullmatch("[a-z]{20}", text):
+        raise argparse.ArgumentTypeError("it takes a project's ref: 20 of the letters a-z")
+    return text
 
 
 def _port(text: str) -> int:

@@ -8,25 +8,27 @@ from pglast.enums import DropBehavior
 from pglast.enums import ObjectType
 
 from ops.grammar import names
+from ops.hazards.acts import constant
+from ops.hazards.acts import is_always_true
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
 from ops.hazards.model import Level
 from ops.hazards.model import rule
 from ops.hazards.pending import Pending
-from ops.hazards.pending import is_always_true
 from ops.masking import printable
 
 _FIRST_COPY = "Copy the rows aside first, or rename it now and drop it some days later."
 
 
-def _dropped(act: Act, kind: ObjectType, pending: Pending, what: str) -> Iterator[str]:
-    if act.node.removeType != kind:
+def _dropped(act: Act, pending: Pending, what: str, *kinds: ObjectType) -> Iterator[Found]:
+    if act.node.removeType not in kinds:
         return
     for parts in act.node.objects or ():
         name = pending.name_of_parts(names(parts))
-        if not pending.is_fresh(name):
-            yield f"Drops {what.format(name)}{_and_dependents(act.node)}."
+        is_computed_anew = ObjectType.OBJECT_MATVIEW in kinds and pending.is_made_again("view", name)
+        if not pending.is_fresh(name) and not is_computed_anew:
+            yield Found(f"Drops {what.format(name)}{_and_dependents(act.node)}.", relation=str(name))
 
 
 def _and_dependents(node: ast.DropStmt) -> str:
@@ -44,7 +46,9 @@ def _and_dependents(node: ast.DropStmt) -> str:
 )
 def drop_table(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Tables and foreign tables that the pending files did not make themselves."""
-    yield from _dropped(act, ObjectType.OBJECT_TABLE, pending, "table {} with its rows")
+    yield from _dropped(
+        act, pending, "table {} with its rows", ObjectType.OBJECT_TABLE, ObjectType.OBJECT_FOREIGN_TABLE
+    )
 
 
 @rule(
@@ -58,7 +62,7 @@ def drop_table(act: Act, pending: Pending) -> Iterator[str | Found]:
 )
 def drop_materialized_view(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Its rows can be computed again only while their sources are there."""
-    yield from _dropped(act, ObjectType.OBJECT_MATVIEW, pending, "materialized view {}")
+    yield from _dropped(act, pending, "materialized view {}", ObjectType.OBJECT_MATVIEW)
 
 
 @rule(
@@ -78,7 +82,7 @@ def drop_schema(act: Act, pending: Pending) -> Iterator[str | Found]:
 
 
 @rule(
-    "drop-extension",
+    "drop-extension-cascade",
     HazardClass.DATA_LOSS,
     Level.DANGER,
     on=(ast.DropStmt,),
@@ -86,11 +90,34 @@ def drop_schema(act: Act, pending: Pending) -> Iterator[str | Found]:
     left_alone="create extension if not exists citext;",
     safe_way="Move the columns of its types to other types first, then drop it without CASCADE.",
 )
-def drop_extension(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """With CASCADE, the columns of an extension's types go with it."""
-    if act.node.removeType == ObjectType.OBJECT_EXTENSION:
-        for parts in act.node.objects or ():
-            yield f"Drops extension {printable('.'.join(names(parts)))}{_and_dependents(act.node)}."
+def drop_extension_cascade(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """The columns of an extension's types go with it."""
+    node = act.node
+    if node.removeType == ObjectType.OBJECT_EXTENSION and node.behavior == DropBehavior.DROP_CASCADE:
+        for parts in node.objects or ():
+            yield f"Drops extension {printable('.'.join(names(parts)))}{_and_dependents(node)}."
+
+
+@rule(
+    "drop-type-cascade",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    on=(ast.DropStmt,),
+    caught="drop type mood cascade;",
+    left_alone="drop type mood;",
+    safe_way="Move its columns to another type first, then drop it without CASCADE.",
+)
+def drop_type_cascade(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """The columns of a type or domain go with it."""
+    node = act.node
+    if (
+        node.removeType in (ObjectType.OBJECT_TYPE, ObjectType.OBJECT_DOMAIN)
+        and node.behavior == DropBehavior.DROP_CASCADE
+    ):
+        for parts in node.objects or ():
+            name = pending.name_of_parts(names(parts))
+            if not pending.was_made("type", name):
+                yield Found(f"Drops type {name} and every column of it.", relation=str(name))
 
 
 @rule(
@@ -148,12 +175,12 @@ def drop_database(act: Act, pending: Pending) -> Iterator[str | Found]:
     safe_way="Copy the rows aside first; delete only the rows that must go.",
 )
 def truncate(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """All rows of a table; with CASCADE, of the tables that point to it as well."""
+    """With CASCADE, also the rows of the tables that point to it."""
     more = " and of the tables that point to it" if act.node.behavior == DropBehavior.DROP_CASCADE else ""
     for relation in act.node.relations or ():
         name = pending.name(relation)
         if not pending.is_fresh(name):
-            yield f"Deletes all rows of {name}{more}."
+            yield Found(f"Deletes all rows of {name}{more}.", relation=str(name))
 
 
 @rule(
@@ -219,3 +246,18 @@ def narrowing_type(act: Act, pending: Pending) -> Iterator[str | Found]:
             )
             cuts = isinstance(command.def_.raw_default, ast.FuncCall)
             yield Found(message, level=None if cuts else Level.CAUTION)
+
+
+@rule(
+    "checks-switched-off",
+    HazardClass.DATA_LOSS,
+    Level.CAUTION,
+    on=(ast.VariableSetStmt,),
+    caught="set session_replication_role = replica;",
+    left_alone="set session_replication_role = default;",
+    safe_way="Write rows in the order that the foreign keys want, or make them DEFERRABLE.",
+)
+def checks_switched_off(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Rows can then contradict each other for ever, and triggers that keep other rows true do not act."""
+    if act.node.name == "session_replication_role" and [constant(each) for each in act.node.args or ()] == ["replica"]:
+        yield "Switches foreign keys and triggers off, so that rows may contradict each other."

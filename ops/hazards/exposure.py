@@ -3,10 +3,15 @@
 from collections.abc import Iterator
 
 from pglast import ast
+from pglast.enums import AlterTableType
 from pglast.enums import ObjectType
 
 from ops import grammar
 from ops.grammar import names
+from ops.hazards.access import EXPOSED
+from ops.hazards.acts import constant
+from ops.hazards.acts import created_relation
+from ops.hazards.acts import is_always_true
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -14,7 +19,8 @@ from ops.hazards.model import Level
 from ops.hazards.model import rule
 from ops.hazards.pending import Name
 from ops.hazards.pending import Pending
-from ops.hazards.pending import created_relation
+from ops.hazards.pending import fixes_search_path
+from ops.hazards.pending import part_of
 from ops.masking import printable
 
 # Schemas that the platform makes, changes and restores by itself.
@@ -45,13 +51,14 @@ _OF_TABLE = (ObjectType.OBJECT_POLICY, ObjectType.OBJECT_TRIGGER, ObjectType.OBJ
 def definer_without_search_path(act: Act, pending: Pending) -> Iterator[str | Found]:
     """It runs as its owner, and whoever calls it chooses which tables its names mean."""
     elements = act.node.actions if isinstance(act.node, ast.AlterFunctionStmt) else act.node.options
+    parts = act.node.func if isinstance(act.node, ast.AlterFunctionStmt) else act.node.funcname
+    name = pending.name_of_parts(names(parts))
     is_definer = grammar.options(elements).get("security") is True
-    fixed = any(
-        isinstance(element.arg, ast.VariableSetStmt) and element.arg.name == "search_path" for element in elements or ()
-    )
-    if is_definer and not fixed:
-        parts = act.node.func if isinstance(act.node, ast.AlterFunctionStmt) else act.node.funcname
-        yield f"Function {pending.name_of_parts(names(parts))} runs as its owner without a search_path of its own."
+    if is_definer and not fixes_search_path(elements) and name not in pending.fixed_paths:
+        yield Found(f"Function {name} runs as its owner without a search_path of its own.", relation=str(name))
+
+
+_HIDDEN = {"auth", "vault"}
 
 
 @rule(
@@ -64,11 +71,15 @@ def definer_without_search_path(act: Act, pending: Pending) -> Iterator[str | Fo
     safe_way="Copy the few columns that are needed into a table of your own, by a trigger.",
 )
 def view_over_auth_users(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """It shows e-mail addresses and more to everybody who may read the view."""
+    """What stands in auth or vault (addresses, sessions, secrets), shown to everybody who may read the view. A caution
+    in a schema that the Data API does not serve."""
     relation = created_relation(act.node)
+    name = pending.name(relation)
     for node in grammar.walk(act.node.query):
-        if isinstance(node, ast.RangeVar) and (node.schemaname, node.relname) == ("auth", "users"):
-            yield f"View or table {pending.name(relation)} shows rows of auth.users."
+        if isinstance(node, ast.RangeVar) and node.schemaname in _HIDDEN:
+            hidden = printable(f"{node.schemaname}.{node.relname}")
+            message = f"View or table {name} shows rows of {hidden}."
+            yield Found(message, level=None if name.schema in EXPOSED else Level.CAUTION, relation=str(name))
             return
 
 
@@ -76,17 +87,95 @@ def view_over_auth_users(act: Act, pending: Pending) -> Iterator[str | Found]:
     "view-runs-as-owner",
     HazardClass.ACCESS,
     Level.CAUTION,
-    on=(ast.ViewStmt,),
+    on=(ast.ViewStmt, ast.AlterTableStmt),
     caught="create view open_orders as select * from orders;",
     left_alone="create view open_orders with (security_invoker = on) as select * from orders;",
     safe_way="Add WITH (security_invoker = true).",
 )
 def view_runs_as_owner(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """Such a view passes the row-level security of its tables."""
+    """Such a view passes the row-level security of its tables. CREATE OR REPLACE takes the option away as well."""
+    if isinstance(act.node, ast.AlterTableStmt):
+        yield from _no_longer_invoker(act, pending)
+        return
     name = pending.name(act.node.view)
-    invoker = grammar.options(act.node.options).get("security_invoker", False)
-    if name.schema == "public" and act.node.view.relpersistence != "t" and not invoker:
-        yield f"View {name} reads with its owner's rights, past row-level security."
+    invoker = grammar.options(act.node.options).get("security_invoker", False) or name in pending.invoker_views
+    if name.schema in EXPOSED and act.node.view.relpersistence != "t" and not invoker:
+        yield Found(f"View {name} reads with its owner's rights, past row-level security.", relation=str(name))
+
+
+def _no_longer_invoker(act: Act, pending: Pending) -> Iterator[str]:
+    for command in act.node.cmds or () if act.node.objtype == ObjectType.OBJECT_VIEW else ():
+        chosen = grammar.options(command.def_) if isinstance(command.def_, tuple) else {}
+        taken = command.subtype == AlterTableType.AT_ResetRelOptions and "security_invoker" in chosen
+        if taken or (command.subtype == AlterTableType.AT_SetRelOptions and chosen.get("security_invoker") is False):
+            yield f"View {pending.name(act.node.relation)} reads with its owner's rights, past row-level security."
+
+
+@rule(
+    "materialized-view-exposed",
+    HazardClass.ACCESS,
+    Level.CAUTION,
+    on=(ast.CreateTableAsStmt,),
+    caught="create materialized view sales_by_day as select 1 as total;",
+    left_alone=(
+        "create materialized view sales_by_day as select 1 as total; revoke all on sales_by_day from anon, authenticated;"
+    ),
+    safe_way="Make it in a schema that the Data API does not serve, or revoke its rights from anon and authenticated.",
+)
+def materialized_view_exposed(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Row-level security cannot protect its rows."""
+    if act.node.objtype == ObjectType.OBJECT_MATVIEW:
+        name = pending.name(created_relation(act.node))
+        if name.schema in EXPOSED and name not in pending.revoked:
+            message = (
+                f"The anon key reads all rows of materialized view {name}; row-level security cannot protect them."
+            )
+            yield Found(message, relation=str(name))
+
+
+@rule(
+    "foreign-table-exposed",
+    HazardClass.ACCESS,
+    Level.DANGER,
+    on=(ast.CreateForeignTableStmt,),
+    caught="create foreign table customers (id text) server stripe_server;",
+    left_alone="create foreign table stripe.customers (id text) server stripe_server;",
+    safe_way="Make it in a schema that the Data API does not serve, and read it by a function of your own.",
+)
+def foreign_table_exposed(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Row-level security cannot protect what another server holds."""
+    name = pending.name(created_relation(act.node))
+    if name.schema in EXPOSED and name not in pending.revoked:
+        message = f"The anon key reads foreign table {name}; row-level security cannot protect it."
+        yield Found(message, relation=str(name))
+
+
+@rule(
+    "public-bucket",
+    HazardClass.ACCESS,
+    Level.CAUTION,
+    on=(ast.InsertStmt, ast.UpdateStmt),
+    caught="insert into storage.buckets (id, name, public) values ('scans', 'scans', true);",
+    left_alone="insert into storage.buckets (id, name, public) values ('scans', 'scans', false);",
+    safe_way="Keep the bucket private, and write a policy on storage.objects or hand out signed URLs.",
+)
+def public_bucket(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Everybody who has a file's address reads it, whatever the policies say."""
+    node = act.node
+    if pending.name(node.relation) != Name("storage", "buckets"):
+        return
+    if isinstance(node, ast.UpdateStmt):
+        values = [target.val for target in node.targetList or () if target.name == "public"]
+        if any(is_always_true(value) for value in values):
+            yield "Opens files of storage.buckets to everybody."
+        return
+    columns = [target.name for target in node.cols or ()]
+    rows = node.selectStmt.valuesLists if isinstance(node.selectStmt, ast.SelectStmt) else None
+    for row in rows or ():
+        given = dict(zip(columns, row, strict=False))
+        if "public" in given and is_always_true(given["public"]):
+            bucket = constant(given.get("id")) or constant(given.get("name")) or ""
+            yield f"Opens the files of bucket {printable(bucket)} to everybody."
 
 
 @rule(
@@ -97,6 +186,7 @@ def view_runs_as_owner(act: Act, pending: Pending) -> Iterator[str | Found]:
         *(ast.AlterTableStmt, ast.CreateStmt, ast.CreateTableAsStmt, ast.ViewStmt, ast.IndexStmt, ast.RenameStmt),
         *(ast.CreateFunctionStmt, ast.DropStmt, ast.CreateTrigStmt, ast.CreatePolicyStmt, ast.AlterPolicyStmt),
         *(ast.TruncateStmt, ast.InsertStmt, ast.UpdateStmt, ast.DeleteStmt, ast.MergeStmt, ast.RuleStmt),
+        ast.GrantStmt,
     ),
     caught="alter table auth.users add column nickname text;",
     left_alone="create policy own on storage.objects for select using (owner = auth.uid());",
@@ -105,6 +195,9 @@ def view_runs_as_owner(act: Act, pending: Pending) -> Iterator[str | Found]:
 def platform_schema(act: Act, pending: Pending) -> Iterator[str | Found]:
     """The platform changes these schemas by itself, and its upgrades expect them as it left them."""
     node = act.node
+    if isinstance(node, ast.GrantStmt):
+        yield from _opens_hidden(node, pending)
+        return
     changes_rows = isinstance(node, ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt | ast.MergeStmt | ast.TruncateStmt)
     is_usual = isinstance(node, ast.CreatePolicyStmt | ast.AlterPolicyStmt | ast.CreateTrigStmt | ast.AlterTableStmt)
     for name in _touched(node, pending):
@@ -113,10 +206,38 @@ def platform_schema(act: Act, pending: Pending) -> Iterator[str | Found]:
         on_open_table = name in _OPEN_TABLES and not changes_rows
         if on_open_table and isinstance(node, ast.CreatePolicyStmt) and name.schema != "auth":
             continue
-        if on_open_table and (is_usual or _drops_of_table(node)) and not _adds_or_drops_columns(node):
-            yield Found(f"Changes {name}, which is the platform's.", level=Level.CAUTION)
-        else:
-            yield f"Changes {name}, which is the platform's."
+        if _is_callback(node, name, pending) or _is_made_anew(node, pending):
+            continue
+        level = Level.CAUTION if on_open_table and (is_usual or _drops_of_table(node)) else None
+        if _adds_or_drops_columns(node):
+            level = None
+        yield Found(f"Changes {name}, which is the platform's.", level=level, relation=str(name))
+
+
+def _opens_hidden(node: ast.GrantStmt, pending: Pending) -> Iterator[str]:
+    """Rights on what stands in auth or vault, for others than the one who migrates."""
+    to = [printable(role.rolename or "PUBLIC") for role in node.grantees or () if role.rolename != "postgres"]
+    hidden = [
+        printable(f"{name.schema}.{name.name}".rstrip(".")) for name in pending.granted(node) if name.schema in _HIDDEN
+    ]
+    if node.is_grant and to and hidden and node.objtype != ObjectType.OBJECT_FUNCTION:
+        yield f"Gives {', '.join(to[:3])} rights on {', '.join(hidden[:3])}, which is the platform's."
+
+
+def _is_callback(node: ast.Node, name: Name, pending: Pending) -> bool:
+    """A trigger on auth.users that calls a function of the project's own, which is how profiles are made."""
+    if not isinstance(node, ast.CreateTrigStmt) or name != Name("auth", "users"):
+        return False
+    return pending.name_of_parts(names(node.funcname)).schema not in _PLATFORM
+
+
+def _is_made_anew(node: ast.Node, pending: Pending) -> bool:
+    """DROP POLICY or DROP TRIGGER on a table of the platform, and the pending files make it again."""
+    if not isinstance(node, ast.DropStmt) or node.removeType not in _OF_TABLE:
+        return False
+    kind = {ObjectType.OBJECT_POLICY: "policy", ObjectType.OBJECT_TRIGGER: "trigger"}.get(node.removeType, "")
+    parts = [names(each) for each in node.objects or ()]
+    return all(pending.is_made_again(kind, part_of(pending.name_of_parts(each[:-1]), each[-1])) for each in parts)
 
 
 def _adds_or_drops_columns(node: ast.Node) -> bool:

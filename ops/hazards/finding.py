@@ -2,23 +2,35 @@
 
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import Any
 
 from pglast import ast
 
 from ops.hazards import access
+from ops.hazards import compatibility
 from ops.hazards import data_loss
+from ops.hazards import encoding
 from ops.hazards import exposure
+from ops.hazards import foreign
+from ops.hazards import held
+from ops.hazards import irreversible
 from ops.hazards import locks
+from ops.hazards import rewrite
 from ops.hazards import secrets
+from ops.hazards import size
 from ops.hazards import transaction
 from ops.hazards import unchecked
 from ops.hazards.linter import Finding
 from ops.hazards.linter import LinterError
-from ops.hazards.linter import SquawkTool
 from ops.hazards.linter import lint
 from ops.hazards.linter_rules import LINTED
+from ops.hazards.linter_rules import OURS
+from ops.hazards.model import PERHAPS_NEW
 from ops.hazards.model import RULES
 from ops.hazards.model import Act
 from ops.hazards.model import Found
@@ -27,22 +39,21 @@ from ops.hazards.model import HazardClass
 from ops.hazards.model import Level
 from ops.hazards.model import Rule
 from ops.hazards.pending import Pending
+from ops.hazards.rehearsed_rules import SEEN
+from ops.hazards.squawk import SquawkTool
 from ops.masking import printable
 from ops.migrations import Migration
-from ops.migrations import Statement
 
 # Importing a topic registers its rules.
-TOPICS = (data_loss, access, exposure, secrets, locks, transaction, unchecked)
+TOPICS = (
+    *(data_loss, access, exposure, secrets, foreign, locks, rewrite, held, irreversible, transaction, size, encoding),
+    *(compatibility, unchecked),
+)
 
+# What these say holds only for an object that was there before the plan.
+_ABOUT_USED_OBJECTS = (HazardClass.LOCKS, HazardClass.REWRITE, HazardClass.SIZE, HazardClass.COMPATIBILITY)
 # What the linter says about locks and clients of a table does not hold while nobody uses that table yet.
 _ABOUT_USED_TABLES = (HazardClass.LOCKS, HazardClass.COMPATIBILITY)
-# The linter reports such a constraint under its general rule as well.
-_SAID_TWICE = "constraint-missing-not-valid"
-_SAY_IT_BETTER = {
-    "adding-foreign-key-constraint",
-    "disallowed-unique-constraint",
-    "adding-serial-primary-key-field",
-}
 
 LINTER_FAILED = Rule(
     "linter-failed",
@@ -55,27 +66,38 @@ LINTER_FAILED = Rule(
 
 
 def all_rules() -> tuple[Rule, ...]:
-    """Every rule that can fire, ours and the linter's, by class and name."""
+    """Every rule that can fire, ours, the linter's and those of a rehearsal, by class and name."""
     linted = [entry.rule for entry in LINTED.values()]
     order = list(HazardClass)
-    rules = [*RULES.values(), *linted, LINTER_FAILED]
+    rules = [*RULES.values(), *linted, *SEEN, LINTER_FAILED]
     return tuple(sorted(rules, key=lambda each: (order.index(each.hazard_class), each.id)))
 
 
 INSTALLED = SquawkTool()
 
 
-def find_hazards(migrations: Sequence[Migration], *, squawk: SquawkTool | None = INSTALLED) -> tuple[Hazard, ...]:
+def find_hazards(
+    migrations: Sequence[Migration], *, squawk: SquawkTool | None = INSTALLED, project_ref: str = ""
+) -> tuple[Hazard, ...]:
     """What is dangerous in the pending files, taken together, in the order in which they run.
 
-    Sorted by version, then line, then the worst first. Never fails for what a file holds; a linter that is not there
-    or fails is a hazard of its own.
+    `project_ref`: the Supabase project of the target; empty when it is not known. Sorted by version, then line, then
+    the worst first. Never fails for what a file holds; a linter that is not there or fails is a hazard of its own.
     """
     if not migrations:
         return ()
-    pending = Pending(migrations)
-    found = {*_by_our_rules(pending), *_by_the_linter(migrations, pending, squawk)}
-    return tuple(sorted(found, key=lambda each: (each.version, each.line, -each.level.rank, each.rule, each.message)))
+    # The linter is a process of its own, so it works while our rules do.
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(_ask, migrations, squawk)
+        pending = Pending(migrations, project_ref)
+        found = set(_by_our_rules(pending))
+        found.update(_by_the_linter(migrations, pending, asked.result()))
+    return in_order(found)
+
+
+def in_order(hazards: Iterable[Hazard]) -> tuple[Hazard, ...]:
+    """By version, then line, then the worst first."""
+    return tuple(sorted(hazards, key=lambda each: (each.version, each.line, -each.level.rank, each.rule, each.message)))
 
 
 def _by_our_rules(pending: Pending) -> Iterator[Hazard]:
@@ -91,48 +113,72 @@ def _by_our_rules(pending: Pending) -> Iterator[Hazard]:
 def _hazards(rule: Rule, act: Act, pending: Pending) -> Iterator[Hazard]:
     for said in rule.check(act, pending) if rule.check else ():
         found = Found(said) if isinstance(said, str) else said
-        yield _hazard(rule, act.migration.version, found, act.line)
+        index = act.index if found.index is None else found.index
+        relation = found.relation or _relation_of(act.node, pending)
+        if rule.hazard_class in _ABOUT_USED_OBJECTS and pending.is_perhaps_fresh(relation):
+            level = min(found.level or rule.level, Level.INFO)
+            found = replace(found, message=f"{found.message} {PERHAPS_NEW}", level=level)
+        yield hazard_of(rule, act.migration.version, found, act.line, index, relation)
 
 
-def _hazard(rule: Rule, version: str, found: Found, line: int) -> Hazard:
+def hazard_of(
+    rule: Rule, version: str, found: Found, line: int, index: int | None = None, relation: str = ""
+) -> Hazard:
+    """A rule's finding as a hazard; what the finding leaves open is as the rule and the place say."""
     level = found.level or rule.level
-    return Hazard(rule.id, rule.hazard_class, level, version, found.line or line, found.message, rule.safe_way)
+    where = found.line or line
+    return Hazard(rule.id, rule.hazard_class, level, version, where, found.message, rule.safe_way, index, relation)
 
 
-def _by_the_linter(migrations: Sequence[Migration], pending: Pending, tool: SquawkTool | None) -> Iterator[Hazard]:
+def _relation_of(node: Any, pending: Pending) -> str:
+    relation = getattr(node, "relation", None) or getattr(node, "table", None)
+    return str(pending.name(relation)) if isinstance(relation, ast.RangeVar) else ""
+
+
+def _ask(migrations: Sequence[Migration], tool: SquawkTool | None) -> list[Finding] | LinterError:
     try:
         if tool is None:
             raise LinterError("the linter was not asked")
-        findings = list(lint(migrations, tool))
+        return list(lint(migrations, tool))
     except LinterError as error:
-        message = f"Locks and broken clients were not looked for: {error}."
-        yield _hazard(LINTER_FAILED, migrations[0].version, Found(message), 1)
+        return error
+
+
+def _by_the_linter(
+    migrations: Sequence[Migration], pending: Pending, said: list[Finding] | LinterError
+) -> Iterator[Hazard]:
+    if isinstance(said, LinterError):
+        message = f"There is no second opinion on locks: {said}."
+        yield hazard_of(LINTER_FAILED, migrations[0].version, Found(message), 1)
         return
-    said_better = {
-        (finding.migration.version, finding.found.line) for finding in findings if finding.rule.id in _SAY_IT_BETTER
-    }
-    for finding in findings:
-        statement = _statement_of(finding)
-        place = (finding.migration.version, statement.offset if statement else -1)
-        is_unused = finding.rule.hazard_class in _ABOUT_USED_TABLES and place in pending.fresh_statements
-        is_doubled = finding.rule.id == _SAID_TWICE and (finding.migration.version, finding.found.line) in said_better
-        if not is_unused and not is_doubled:
-            message = f"{finding.found.message}{_table_of(statement)}"
-            yield _hazard(finding.rule, finding.migration.version, Found(message), finding.found.line)
+    for finding in said:
+        yield from _second_opinion(finding, pending)
 
 
-def _statement_of(finding: Finding) -> Statement | None:
+def _second_opinion(finding: Finding, pending: Pending) -> Iterator[Hazard]:
+    """What our rules do not judge: the linter's other rules, and the statements that only its grammar reads."""
+    index = _index_of(finding)
+    statement = finding.migration.statements[index] if index is not None else None
+    place = (finding.migration.version, statement.offset if statement else -1)
+    is_unused = finding.rule.hazard_class in _ABOUT_USED_TABLES and place in pending.fresh_statements
+    is_judged = finding.name in OURS and statement is not None and not statement.is_unread
+    if not is_unused and not is_judged:
+        where = finding.found.line
+        found = Found(f"{finding.found.message}{_beginning_of(finding)}", where)
+        yield hazard_of(finding.rule, finding.migration.version, found, where, index)
+
+
+def _index_of(finding: Finding) -> int | None:
     """The statement in which the linter found something."""
     text, offset = finding.migration.text, 0
     for _ in range(finding.found.line - 1):
         offset = text.find("\n", offset) + 1
     starts = [statement.offset for statement in finding.migration.statements]
     at = bisect_right(starts, offset + finding.column) - 1
-    return finding.migration.statements[at] if at >= 0 else None
+    return at if at >= 0 else None
 
 
-def _table_of(statement: Statement | None) -> str:
-    relation = getattr(statement.tree.node, "relation", None) if statement and statement.tree else None
-    if not isinstance(relation, ast.RangeVar):
-        return ""
-    return f" ({printable('.'.join(part for part in (relation.schemaname, relation.relname) if part))})"
+def _beginning_of(finding: Finding) -> str:
+    """The line's text, so that the message names what is meant."""
+    lines = finding.migration.text.split("\n")
+    return f" ({printable(lines[finding.found.line - 1].strip(), 60)})" if finding.found.line <= len(lines) else ""

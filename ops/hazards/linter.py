@@ -6,9 +6,7 @@ switch it off. It is a second opinion: it missing or failing is itself a hazard,
 
 import json
 import os
-import shutil
 import subprocess
-import sysconfig
 import tempfile
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -20,28 +18,14 @@ from ops.hazards.linter_rules import EXCLUDED
 from ops.hazards.linter_rules import LINTED
 from ops.hazards.model import Found
 from ops.hazards.model import Rule
+from ops.hazards.squawk import SquawkTool
 from ops.hazards.unchecked import IGNORE_COMMENT
 from ops.masking import printable
 from ops.migrations import Migration
 
-_TIMEOUT_SECONDS = 30.0
 _IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it, 0700 and with a name of chance)
 _IN_MEMORY_BYTES = 4 * 2**20
 _FOLDERS = {True: "within", False: "alone"}
-
-
-@dataclass(frozen=True)
-class SquawkTool:
-    """The linter's program; without a path, the one that is installed beside Python or found on the search path."""
-
-    path: Path | None = None
-    timeout_seconds: float = _TIMEOUT_SECONDS
-
-    def program(self) -> str | None:
-        """Where the program is; None when there is none."""
-        beside = Path(sysconfig.get_path("scripts")) / "squawk"
-        candidate = self.path or beside
-        return str(candidate) if candidate.is_file() else None if self.path else shutil.which("squawk")
 
 
 class LinterError(Exception):
@@ -50,9 +34,10 @@ class LinterError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that squawk found, under our rule. `line` counts from 1, `column` from 0."""
+    """One thing that squawk found: its name for it, our rule. `found.line` counts from 1, `column` from 0."""
 
     migration: Migration
+    name: str
     rule: Rule
     found: Found
     column: int
@@ -126,7 +111,7 @@ def _finding(migration: Migration, said: dict[str, Any]) -> Iterator[Finding]:
     name = str(said["rule_name"])
     if name.startswith(("prefer-", "require-lock-", "require-statement-")) or name in EXCLUDED:
         return
-    ours = LINTED.get(name)
-    message = ours.message if ours else f"The linter has a rule that is not known here: {printable(name)}."
-    kept = ours.rule if ours else LINTED["syntax-error"].rule
-    yield Finding(migration, kept, Found(message, int(said["line"]) + 1), int(said["column"]))
+    linted = LINTED.get(name)
+    message = linted.message if linted else f"The linter says {printable(name)}."
+    rule = linted.rule if linted else LINTED["syntax-error"].rule
+    yield Finding(migration, name, rule, Found(message, int(said["line"]) + 1), int(said["column"]))

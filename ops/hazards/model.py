@@ -7,8 +7,8 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
-from ops.migrations import Migration
-from ops.migrations import Statement
+from ops.migration import Migration
+from ops.migration import Statement
 
 
 class HazardClass(StrEnum):
@@ -17,9 +17,14 @@ class HazardClass(StrEnum):
     DATA_LOSS = "data_loss"
     ACCESS = "access"
     SECRETS = "secrets"
+    FOREIGN_PROJECT = "foreign_project"
     LOCKS = "locks"
-    COMPATIBILITY = "compatibility"
+    REWRITE = "rewrite"
+    IRREVERSIBLE = "irreversible"
     TRANSACTION = "transaction"
+    SIZE = "size"
+    ENCODING = "encoding"
+    COMPATIBILITY = "compatibility"
     UNCHECKED = "unchecked"
 
 
@@ -51,7 +56,11 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Hazard:
-    """One named danger. `line` counts from 1 in the migration's file; `message` holds no secret."""
+    """One named danger. `line` counts from 1 in the migration's file; `message` holds no secret.
+
+    `statement` is the index of its statement in the file, None for the file as a whole. `relation` is the table, view
+    or index that it is about, as `public.orders`; empty where there is none. A rehearsal is compared by these two.
+    """
 
     rule: str
     hazard_class: HazardClass
@@ -60,6 +69,8 @@ class Hazard:
     line: int
     message: str
     safe_way: str
+    statement: int | None = None
+    relation: str = ""
 
     def to_json(self) -> dict[str, str | int]:
         """The hazard as `plan --json` and `lint --json` print it."""
@@ -83,19 +94,29 @@ class Act:
     """
 
     migration: Migration
-    statement: Statement | None
+    index: int | None
     node: Any
     line: int
     is_certain: bool = True
 
+    @property
+    def statement(self) -> Statement | None:
+        """The statement of the file that the act is, or is inside of; None for the act of the whole file."""
+        return None if self.index is None else self.migration.statements[self.index]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a rule says of an act, where it is not simply a message: another line, a lower level."""
+    """What a rule says of an act, where it is not simply a message: another line, a lower level, the relation.
+
+    `index` is given by rules about whole files, for the statement that is meant.
+    """
 
     message: str
     line: int = 0
     level: Level | None = None
+    relation: str = ""
+    index: int | None = None
 
 
 Check = Callable[[Act, Any], Iterator[str | Found]]
@@ -116,6 +137,9 @@ class Rule:
 
 
 RULES: dict[str, Rule] = {}
+
+PERHAPS_NEW = "The plan itself may have made it."
+"""Ends the message of a hazard that is told as info, since CREATE … IF NOT EXISTS or OR REPLACE stands before it."""
 
 
 def rule(

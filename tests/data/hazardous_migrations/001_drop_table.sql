@@ -1,0 +1,2 @@
+drop table public.orders;
+-- caught: drop-table data_loss danger

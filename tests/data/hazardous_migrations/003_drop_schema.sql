@@ -1,0 +1,2 @@
+drop schema billing cascade;
+-- caught: drop-schema data_loss danger

@@ -1,0 +1,2 @@
+drop view public.open_orders;
+-- caught: ban-drop-view compatibility caution

@@ -1,0 +1,2 @@
+drop extension pg_cron;
+-- caught: drop-extension irreversible caution

@@ -1,0 +1,4 @@
+begin;
+create index concurrently orders_note on public.orders (note);
+commit;
+-- caught: ends-transaction transaction danger

@@ -1,0 +1,2 @@
+alter table public.orders rename to purchases;
+-- caught: renaming-table compatibility danger

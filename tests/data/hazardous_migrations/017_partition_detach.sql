@@ -1,0 +1,2 @@
+alter table public.events detach partition public.events_2020;
+-- caught: require-concurrent-partition-detach locks caution

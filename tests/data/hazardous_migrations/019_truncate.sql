@@ -1,0 +1,2 @@
+truncate public.orders;
+-- caught: truncate data_loss danger

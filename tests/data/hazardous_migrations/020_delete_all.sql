@@ -1,0 +1,2 @@
+delete from public.orders;
+-- caught: delete-without-where data_loss danger

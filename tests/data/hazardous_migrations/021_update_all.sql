@@ -1,0 +1,2 @@
+update public.orders set state = 'new';
+-- caught: update-without-where data_loss danger

@@ -1,0 +1,2 @@
+grant all on public.orders to anon;
+-- caught: grant-to-everybody access danger

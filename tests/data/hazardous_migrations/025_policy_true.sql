@@ -1,0 +1,2 @@
+create policy everybody on public.orders using (true);
+-- caught: policy-always-true access danger

@@ -1,0 +1,2 @@
+vacuum full public.orders;
+-- caught: vacuum-full rewrite danger

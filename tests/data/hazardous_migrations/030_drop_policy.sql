@@ -1,0 +1,2 @@
+drop policy "owners read" on public.orders;
+-- caught: policy-dropped access caution

@@ -1,0 +1,2 @@
+alter table public.orders set unlogged;
+-- caught: changing-persistence rewrite danger

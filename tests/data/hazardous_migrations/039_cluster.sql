@@ -1,0 +1,2 @@
+cluster public.orders using orders_pkey;
+-- caught: cluster rewrite danger

@@ -1,0 +1,3 @@
+set search_path = billing;
+select 1;
+-- caught: setting-leaks transaction caution

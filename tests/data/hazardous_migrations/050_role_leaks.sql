@@ -1,0 +1,3 @@
+set role reporting;
+select 1;
+-- caught: setting-leaks transaction caution

@@ -1,0 +1,2 @@
+select 1; -- ‮;segaw pord
+-- caught: hidden-direction encoding danger

@@ -1,0 +1,2 @@
+grant select on public.or​ders to authenticated;
+-- caught: invisible-character encoding danger

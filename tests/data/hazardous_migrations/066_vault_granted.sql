@@ -1,0 +1,2 @@
+grant select on vault.decrypted_secrets to authenticated;
+-- caught: platform-schema access danger

@@ -1,0 +1,2 @@
+alter extension vector update;
+-- caught: extension-updated irreversible caution

@@ -1,0 +1,2 @@
+drop role reporting;
+-- caught: drop-role irreversible caution

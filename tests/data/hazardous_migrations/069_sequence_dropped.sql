@@ -1,0 +1,2 @@
+drop sequence public.orders_number;
+-- caught: drop-sequence irreversible caution

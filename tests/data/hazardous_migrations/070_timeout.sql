@@ -1,0 +1,2 @@
+set statement_timeout = 0;
+-- caught: overrides-timeout locks caution

@@ -1,0 +1,1 @@
+reindex index concurrently public.orders_customer_id;

@@ -1,0 +1,1 @@
+alter table public.orders add column courier_id bigint references public.couriers (id);

@@ -1,0 +1,2 @@
+-- listed: enum-value-added
+alter type public.order_state add value if not exists 'refunded' after 'shipped';

@@ -1,0 +1,1 @@
+alter table public.orders set (autovacuum_vacuum_scale_factor = 0.02, fillfactor = 90);

@@ -1,0 +1,3 @@
+set search_path = private;
+create table secrets_rotated (at timestamptz primary key);
+reset search_path;

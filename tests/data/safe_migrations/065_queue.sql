@@ -1,0 +1,2 @@
+create extension if not exists pgmq;
+select pgmq.create('emails');

@@ -1,0 +1,1 @@
+create index concurrently on public.documents using hnsw (embedding vector_cosine_ops) with (m = 16);
