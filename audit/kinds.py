@@ -15,6 +15,8 @@ from audit.kinds_asked import Expired
 from audit.kinds_asked import Pinned
 from audit.kinds_asked import Planned
 from audit.kinds_asked import Refused
+from audit.kinds_asked import RehearsalStarted
+from audit.kinds_asked import Rehearsed
 from audit.kinds_asked import Rejected
 from audit.kinds_asked import Requested
 from audit.kinds_asked import Shown
@@ -31,6 +33,7 @@ from audit.kinds_kept import Frozen
 from audit.kinds_kept import Locked
 from audit.kinds_kept import Queried
 from audit.kinds_kept import Recorded
+from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
 from audit.kinds_run import BackupProven
@@ -56,6 +59,8 @@ KINDS: Mapping[str, type[Data]] = {
     "clicked": Clicked,
     "answered": Answered,
     "refused": Refused,
+    "rehearsal_started": RehearsalStarted,
+    "rehearsed": Rehearsed,
     "planned": Planned,
     "requested": Requested,
     "pinned": Pinned,
@@ -92,6 +97,7 @@ KINDS: Mapping[str, type[Data]] = {
     "erased": Erased,
     "queried": Queried,
     "exported": Exported,
+    "state_noted": StateNoted,
     "changed_outside": ChangedOutside,
     "configured": Configured,
     "bot_started": BotStarted,

@@ -3,6 +3,8 @@
 from typing import Any
 from typing import Literal
 
+from pydantic import Field
+
 from audit.data import Data
 
 
@@ -56,8 +58,29 @@ class Planned(Data):
     problems: list[str]
 
 
+class RehearsalStarted(Data):
+    """A plan is run on a throw-away copy of its target; what it showed is kept under the same `basis`."""
+
+    basis: str
+    commit: str
+    files: list[str]
+    with_data: bool
+
+
+class Rehearsed(Data):
+    """What running a plan on a copy showed. `digest` is the plan's with this rehearsal; `diff` is the schema's."""
+
+    basis: str
+    digest: str
+    report: dict[str, Any]
+    diff: str
+
+
 class Requested(Data):
-    """Somebody asks to run a plan. `plan` is the canonical plan whose SHA-256 is `digest`."""
+    """Somebody asks to run a plan. `plan` is the canonical plan whose SHA-256 is `digest`.
+
+    `rehearsal` is what it showed on a copy, within bounds; all of it is in the `rehearsed` event of its `basis`.
+    """
 
     kind: str
     digest: str
@@ -67,13 +90,18 @@ class Requested(Data):
     authors: list[str]
     unknown_authors: list[str]
     expires_at: str
+    rehearsal: dict[str, Any] | None = None
 
 
 class Pinned(Data):
-    """Group handles of the policy and the Slack ids that they meant when the request was picked up."""
+    """Group handles of the policy and the Slack ids that they meant when the request was picked up.
+
+    `classes`: of the eligible people, who can give the yes that a class of the plan's hazards asks for.
+    """
 
     groups: dict[str, str]
     eligible: list[str]
+    classes: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class Shown(Data):

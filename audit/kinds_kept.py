@@ -1,5 +1,7 @@
 """What is kept about targets, the log itself and the bot: the data of all other events."""
 
+from typing import Any
+
 from audit.data import Data
 
 
@@ -38,10 +40,15 @@ class ApprovalCarried(Data):
 
 
 class Adopted(Data):
-    """An existing target's history and schema became the approved baseline."""
+    """An existing target's history and schema became the approved baseline. `versions`: those whose file is known,
+    with its SHA-256; `unknown`: sentences about what nobody can say; `differences`: objects that are not what the history
+    makes, with the SHA-256 of their definition."""
 
     digest: str
     unknown: list[str]
+    versions: list[dict[str, str]]
+    differences: list[dict[str, str]]
+    fingerprint: dict[str, Any]
 
 
 class Recorded(Data):
@@ -74,10 +81,23 @@ class Exported(Data):
     rows: int
 
 
+class StateNoted(Data):
+    """The state of a target from which on it is watched: nothing accounts for how it came about, `because` says why."""
+
+    because: str
+    fingerprint: dict[str, Any]
+
+
 class ChangedOutside(Data):
-    """The target was changed without us."""
+    """The target was changed without us: from the state that the log accounts for to the one in `fingerprint`.
+
+    `what` holds sentences; `objects` the changed objects of the schema, where an earlier copy of it was at hand.
+    """
 
     what: list[str]
+    objects: list[dict[str, str]]
+    before: dict[str, Any]
+    fingerprint: dict[str, Any]
 
 
 class Configured(Data):

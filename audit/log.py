@@ -61,30 +61,6 @@ class _Job:
     future: "Future[list[Event]]" = field(default_factory=Future)
 
 
-def _job(
-    clock: Callable[[], datetime],
-    drafts: Sequence[Draft] | Decide,
-    *,
-    id: str | None = None,
-    actor: str | None = None,
-    expect: Mapping[str, int] | None = None,
-) -> _Job:
-    return _Job(
-        act=Act(
-            id=uuid7(clock()) if id is None else id,
-            drafts=None if callable(drafts) else tuple(drafts),
-            decide=drafts if callable(drafts) else None,
-            actor=actor,
-            expect=dict(expect or {}),
-        )
-    )
-
-
-def _is_interruptible() -> bool:
-    """Whether Ctrl-C may come down in this thread. In the middle of a transaction nobody would know its outcome."""
-    return threading.current_thread() is threading.main_thread()
-
-
 class Log:
     """The log, open for writing. One per file in the world, held by a lock on `<path>.lock`.
 
@@ -153,7 +129,9 @@ class Log:
         self._wait_seconds = wait_seconds
         self._clock = clock
         self._waiting: deque[_Job] = deque()
-        self._changed = threading.Condition()
+        self._turn = threading.Lock()
+        self._changed = threading.Condition(self._turn)
+        self._main = threading.main_thread().ident
         self._writing: int | None = None  # the thread that has the connection
         self._closed: AuditError | None = None  # why nothing more is accepted
         self._callbacks: list[Callback] = []
@@ -170,8 +148,7 @@ class Log:
         when one has moved on. Raises LogBusy (nothing was done) when its turn does not come in time, BadEvent,
         LogUnavailable, LogDamaged.
         """
-        self._not_from_the_writer()
-        return self._wait(self._begin(_job(self._clock, drafts, id=id, expect=expect), may_lead=True))
+        return self._record(self._act(drafts, id=id, expect=expect))
 
     def transact(self, decide: Decide, *, id: str | None = None, actor: str | None = None) -> list[Event]:
         """Reads, decides and records in one transaction: `decide` gets a View of the log as it stands and returns
@@ -181,8 +158,7 @@ class Log:
         it raises comes out here, and nothing is recorded. An id that the log knows is answered as first recorded,
         without deciding again; with `actor`, only if that act was theirs, else IdConflict.
         """
-        self._not_from_the_writer()
-        return self._wait(self._begin(_job(self._clock, decide, id=id, actor=actor), may_lead=True))
+        return self._record(self._act(decide, id=id, actor=actor))
 
     def submit(
         self,
@@ -194,7 +170,13 @@ class Log:
     ) -> "Future[list[Event]]":
         """The same without waiting, for an event loop; whatever goes wrong is in the future. A future that could be
         cancelled was not begun and nothing of it is recorded."""
-        return self._begin(_job(self._clock, drafts, id=id, actor=actor, expect=expect), may_lead=False)
+        job = _Job(act=self._act(drafts, id=id, actor=actor, expect=expect))
+        try:
+            check_id(job.act.id)
+            self._hand_in(job)
+        except AuditError as error:
+            job.future.set_exception(error)
+        return job.future
 
     def subscribe(self, callback: Callback) -> Callable[[], None]:
         """Has a callback told of new events after each commit, in the thread that wrote them, so it hands them on and
@@ -210,7 +192,8 @@ class Log:
 
     def close(self) -> None:
         """Records what was handed in, then gives the log up. Closing twice is fine."""
-        self._not_from_the_writer()
+        if self._writing == threading.get_ident():
+            raise self._would_wait_for_itself()
         with self._changed:
             self._closed = self._closed or LogUnavailable(f"The log {self.path} is closed; nothing was done.")
             self._changed.notify()
@@ -224,40 +207,64 @@ class Log:
     ) -> None:
         self.close()
 
-    def _begin(self, job: _Job, *, may_lead: bool) -> "Future[list[Event]]":
-        """Has a job done by the writer's thread; or by this one, when that is idle and the caller will wait anyway:
-        two changes of thread cost as much as the disk does."""
-        try:
-            check_id(job.act.id)
-            leads = self._hand_in(job, may_lead)
-        except AuditError as error:
-            job.future.set_exception(error)
-            return job.future
-        if leads:
-            try:
-                self._handle([job])
-            finally:
-                with self._changed:
-                    self._writing = None
-                    if self._waiting or self._closed is not None:
-                        self._changed.notify()
-        return job.future
+    def _act(
+        self,
+        drafts: Sequence[Draft] | Decide,
+        *,
+        id: str | None = None,
+        actor: str | None = None,
+        expect: Mapping[str, int] | None = None,
+    ) -> Act:
+        return Act(
+            id=uuid7(self._clock()) if id is None else id,
+            is_new=id is None,
+            drafts=None if callable(drafts) else tuple(drafts),
+            decide=drafts if callable(drafts) else None,
+            actor=actor,
+            expect=dict(expect) if expect else {},
+        )
 
-    def _hand_in(self, job: _Job, may_lead: bool) -> bool:
-        """Puts a job into the queue; or gives this thread the connection, and says so."""
+    def _record(self, act: Act) -> list[Event]:
+        """Has an act recorded, and waits for it: by this thread, where the writer's is idle, since two changes of
+        thread cost as much as the disk does; else by the writer's."""
+        thread = threading.get_ident()
+        if self._writing == thread:
+            raise self._would_wait_for_itself()
+        if not act.is_new:
+            check_id(act.id)
+        if not self._leads(thread):
+            job = _Job(act=act)
+            self._hand_in(job)
+            return self._wait(job.future)
+        try:
+            return self._alone(act)
+        finally:
+            with self._turn:
+                self._writing = None
+                if self._waiting or self._closed is not None:
+                    self._changed.notify()
+
+    def _leads(self, thread: int) -> bool:
+        """Gives this thread the connection when nobody has it or waits for it, and says so."""
+        if thread == self._main:  # Ctrl-C may come down there, and in a transaction nobody would know its outcome
+            return False
+        with self._turn:
+            if self._writing is None and not self._waiting and self._closed is None:
+                self._writing = thread
+                return True
+            return False
+
+    def _hand_in(self, job: _Job) -> None:
+        """Puts a job into the queue. Raises LogBusy when that is full, and why the log is closed."""
         with self._changed:
             if self._closed is not None:
                 raise copy.copy(self._closed)  # a traceback of its own
-            if may_lead and self._writing is None and not self._waiting and not _is_interruptible():
-                self._writing = threading.get_ident()
-                return job.future.set_running_or_notify_cancel()
             if len(self._waiting) >= MAX_WAITING:
                 raise LogBusy(
                     f"The log is busy: {MAX_WAITING} acts are waiting. Nothing was done.", "Try again in a moment."
                 )
             self._waiting.append(job)
             self._changed.notify()
-            return False
 
     def _wait(self, future: "Future[list[Event]]") -> list[Event]:
         try:
@@ -267,9 +274,9 @@ class Log:
                 raise LogBusy("The log is busy; nothing was done.", "Try again in a moment.") from None
             return future.result()  # it has begun, so only its end can say what was recorded
 
-    def _not_from_the_writer(self) -> None:
-        if self._writing == threading.get_ident():
-            raise RuntimeError("the log's writer would wait for itself; use submit")
+    @staticmethod
+    def _would_wait_for_itself() -> RuntimeError:
+        return RuntimeError("the log's writer would wait for itself; use submit")
 
     # from here on, in the thread that has the connection
 
@@ -295,6 +302,20 @@ class Log:
                 if batch := [job for job in taken if job.future.set_running_or_notify_cancel()]:
                     self._writing = threading.get_ident()
                     return batch
+
+    def _alone(self, act: Act) -> list[Event]:
+        """What `_handle` does, for the one act of this thread: nobody else waits for it, so it needs no future."""
+        try:
+            [outcome] = self._writer.run([act])
+        except BaseException as error:
+            job = _Job(act=act)
+            self._recover([job], error)
+            return job.future.result()
+        if not isinstance(outcome, Done):
+            raise outcome
+        if outcome.new:
+            self._tell(outcome.events)
+        return outcome.events
 
     def _handle(self, batch: list[_Job]) -> None:
         try:

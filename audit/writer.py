@@ -1,17 +1,18 @@
 """The one read-write connection and what happens on it: a transaction of several acts. Knows no threads, no lock."""
 
 import os
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from dataclasses import field
 from datetime import datetime
+from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
@@ -30,7 +31,7 @@ from audit.event import Draft
 from audit.event import Event
 from audit.event import canonical_data
 from audit.event import commitment_of
-from audit.event import event_of
+from audit.event import event_recorded
 from audit.event import hash_of
 from audit.event import numbered_id
 from audit.event import written_at
@@ -39,41 +40,40 @@ from audit.verify import tail_problems
 from audit.view import View
 
 _EVENT_COLUMNS = tuple(name for name in COLUMNS if name != "data")
-_INSERT_EVENT = (
-    f"INSERT INTO event ({', '.join(_EVENT_COLUMNS)}) VALUES ({', '.join(':' + name for name in _EVENT_COLUMNS)})"  # noqa: S608 (constants only)
-)
-_INSERT_PAYLOAD = "INSERT INTO payload (seq, salt, data) VALUES (:seq, :salt, :data)"
+_INSERT_EVENT = f"INSERT INTO event ({', '.join(_EVENT_COLUMNS)}) VALUES ({', '.join('?' for _ in _EVENT_COLUMNS)})"  # noqa: S608 (constants only)
+_EVENT_VALUES = itemgetter(*_EVENT_COLUMNS)
+_INSERT_PAYLOAD = "INSERT INTO payload (seq, salt, data) VALUES (?, ?, ?)"
+_LAST = "SELECT seq, at, hash FROM event ORDER BY seq DESC LIMIT 1"
+_MAX_PLACES = 1000
 
 SETTLED_NANOSECONDS = 2 * 10**9
 
 Decide = Callable[[View], Sequence[Draft]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Act:
+class Act(NamedTuple):
     """Something to record in one piece: drafts, or a function that reads and then says them. Exactly one is given.
 
     `actor`, with `decide`, is who an act first recorded under this id must be by. `expect` maps streams to the
-    place that the caller saw last.
+    place that the caller saw last. `is_new`: the id was made for this act just now, so nothing is recorded under it.
     """
 
     id: str
+    is_new: bool = False
     drafts: Sequence[Draft] | None = None
     decide: Decide | None = None
     actor: str | None = None
-    expect: Mapping[str, int] = field(default_factory=dict)
+    expect: Mapping[str, int] = MappingProxyType({})
 
 
-@dataclass(frozen=True, kw_only=True)
-class Done:
+class Done(NamedTuple):
     """What became of an act: its events, and whether they are new or were found as first recorded."""
 
     events: list[Event]
     new: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Head:
+class Head(NamedTuple):
     """The end of the chain: number, time and hash of the last event."""
 
     seq: int = 0
@@ -95,6 +95,9 @@ class Writer:
         self._file_names = (str(path), f"{path}-wal", str(lock_path(path)))
         self._clock = clock
         self._kinds = kinds
+        # The last place of streams that were written to. True for as long as nobody else writes, which each
+        # transaction makes sure of; forgotten whenever something is taken back. The triggers look for themselves.
+        self._places: dict[str, int] = {}
         self._check_schema()  # before the first pragma, which would turn an empty file into a database
         self._connection = schema.connect_writer(path)
         try:
@@ -107,6 +110,7 @@ class Writer:
         except BaseException:
             self._connection.close()
             raise
+        self._cursor = self._connection.cursor()  # for what every append says; one for each would cost as much again
         self._view = View(self._connection)
 
     def close(self) -> None:
@@ -118,8 +122,8 @@ class Writer:
         leaves the others alone. Raises when the transaction as a whole did not come through: CommitError where it
         is unknown whether it did, anything else where it did not."""
         self._check_files()
-        self._connection.execute("BEGIN IMMEDIATE")  # a plain BEGIN would ask for the write lock too late
-        if self._read_head() != self._head:
+        self._cursor.execute("BEGIN IMMEDIATE")  # a plain BEGIN would ask for the write lock too late
+        if (self._cursor.execute(_LAST).fetchone() or Head()) != self._head:
             raise LogDamaged(
                 f"Somebody else wrote to the log {self._path}; nothing was recorded.",
                 "Only one process may write. Find the other one, then `countersign audit verify`.",
@@ -141,6 +145,7 @@ class Writer:
 
     def roll_back(self) -> None:
         """Ends a transaction that did not come through."""
+        self._places.clear()
         with suppress(sqlite3.Error):  # there is none, or the connection is beyond help; the next use says so
             self._connection.execute("ROLLBACK")
 
@@ -156,6 +161,7 @@ class Writer:
         try:
             done, head = self._perform(act, head)
         except BaseException as error:
+            self._places.clear()
             of_sqlite = isinstance(error, sqlite3.Error)
             if not self._connection.in_transaction or (of_sqlite and primary_code(error) not in FAULT_OF_THE_ACT):
                 raise  # the whole transaction is gone or in doubt, not just this act
@@ -168,7 +174,7 @@ class Writer:
         return done, head
 
     def _perform(self, act: Act, head: Head) -> tuple[Done, Head]:
-        if self._connection.execute("SELECT 1 FROM event WHERE id = :id", {"id": act.id}).fetchone():
+        if not act.is_new and self._connection.execute("SELECT 1 FROM event WHERE id = ?", (act.id,)).fetchone():
             return self._first_recorded(act), head
         for stream, place in act.expect.items():
             if (last := self._view.last_place(stream)) != place:
@@ -179,8 +185,7 @@ class Writer:
         drafts = act.drafts if act.decide is None else act.decide(self._view)
         events: list[Event] = []
         for number, draft in enumerate(drafts or (), start=1):
-            event = self._insert(draft, numbered_id(act.id, number), head)
-            head = Head(seq=event.seq, at=written_at(event.at), hash=event.hash)
+            event, head = self._insert(draft, numbered_id(act.id, number), head)
             events.append(event)
         return Done(events=events, new=True), head
 
@@ -195,10 +200,10 @@ class Writer:
             )
         return Done(events=events, new=False)
 
-    def _insert(self, draft: Draft, id: str, head: Head) -> Event:
-        data = canonical_data(draft, self._kinds)
-        salt = secrets.token_hex(16)
-        row = {
+    def _insert(self, draft: Draft, id: str, head: Head) -> tuple[Event, Head]:
+        data, read = canonical_data(draft, self._kinds)
+        salt = os.urandom(16).hex()
+        row: dict[str, Any] = {
             "seq": head.seq + 1,
             "id": id,
             "at": max(written_at(self._clock()), head.at),  # a clock that steps back does not turn the log around
@@ -215,20 +220,21 @@ class Writer:
         }
         row["hash"] = hash_of(self.log_id, row)
         try:
-            self._connection.execute(_INSERT_EVENT, row)
-            self._connection.execute(_INSERT_PAYLOAD, {"seq": row["seq"], "salt": salt, "data": data})
+            self._cursor.execute(_INSERT_EVENT, _EVENT_VALUES(row))
+            self._cursor.execute(_INSERT_PAYLOAD, (row["seq"], salt, data))
         except sqlite3.IntegrityError as error:  # names the constraint, not the values
             raise BadEvent(f"The log's own checks refuse this {draft.kind} event: {error}.") from error
-        return event_of(row)
+        if len(self._places) >= _MAX_PLACES:
+            self._places.clear()
+        self._places[draft.stream] = row["place"]
+        return event_recorded(row, read), Head(row["seq"], row["at"], row["hash"])
 
     def _next_place(self, stream: str) -> int:
-        sql = "SELECT coalesce(max(place), 0) + 1 FROM event WHERE stream = :stream"
-        return int(self._connection.execute(sql, {"stream": stream}).fetchone()[0])
+        last = self._places.get(stream)
+        return (self._view.last_place(stream) if last is None else last) + 1
 
     def _read_head(self) -> Head:
-        sql = "SELECT seq, at, hash FROM event ORDER BY seq DESC LIMIT 1"
-        row = self._connection.execute(sql).fetchone()
-        return Head() if row is None else Head(seq=row[0], at=row[1], hash=row[2])
+        return Head(*(self._connection.execute(_LAST).fetchone() or ()))
 
     def _check_schema(self) -> None:
         connection = schema.connect_reader(self._path)

@@ -37,6 +37,8 @@ database_url = "postgresql://nobody@127.0.0.1:1/nothing"
 branch = "main"
 approvals = 1
 approvers = ["@database-owners"]
+rehearsal = "off"
+drift_check = "off"
 """
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -41,6 +41,7 @@ branch = {prod_branch}
 approvals = 1
 approvers = [{approvers}]
 backup = "restored"
+rehearsal = "required"
 """
 
 

@@ -15,6 +15,7 @@ from ops.masking import mask_intake
 from ops.people import Actor
 from ops.policy import Directory
 from ops.policy import entitled
+from ops.policy import given_approvals
 from ops.policy import may_approve
 from ops.policy import may_cancel
 from ops.policy import may_decide_now
@@ -65,10 +66,11 @@ def approve(
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, number)
         decision = may_approve(fresh, actor, directory, requester_is, ops.now(), actor_is).or_raise()
+        given = given_approvals(fresh, directory, requester_is)
         data = {
             "digest": fresh.digest,
-            "number": fresh.needed - missing_approvals(fresh, directory, requester_is) + 1,
-            "needed": fresh.needed,
+            "number": given.people + 1,
+            "needed": given.people + given.missing,
             "facts": {**decision.facts, "person": person_of(actor, actor_is)},
         }
         return [ops.draft("approved", actor, fresh, data)]
@@ -166,7 +168,7 @@ def _lock_on(ops: Ops, request: Request) -> Lock | None:
 def _directory(ops: Ops, request: Request, actor: Actor) -> Directory:
     """What Slack says now about the clicker, the earlier approvers and the groups."""
     users = (actor.user, *(approval.by.user for approval in request.approvals))
-    return ops.directory(tuple(request.plan["policy"]["approvers"]), users=users, members=False)
+    return ops.directory(request.deciders, users=users, members=False)
 
 
 def check_plan(request: Request, prefix: str | None) -> None:

@@ -30,6 +30,8 @@ class Reason(StrEnum):
     TARGET_REFUSED = "target_refused"
     TOOLS_MISSING = "tools_missing"
     PICTURE_FAILED = "picture_failed"
+    HAZARDS_FOUND = "hazards_found"
+    DRIFT_FOUND = "drift_found"
     UNEXPECTED = "unexpected"
 
     # refused by policy (exit 3)
@@ -49,6 +51,8 @@ class Reason(StrEnum):
     PLAN_CHANGED = "plan_changed"
     PLAN_BLOCKED = "plan_blocked"
     HAZARD_FORBIDDEN = "hazard_forbidden"
+    REHEARSAL_FAILED = "rehearsal_failed"
+    REHEARSAL_IMPOSSIBLE = "rehearsal_impossible"
     BACKUP_NOT_PROVEN = "backup_not_proven"
     NOT_SHOWN_YET = "not_shown_yet"
     ALREADY_APPROVED = "already_approved"
@@ -68,6 +72,7 @@ class Reason(StrEnum):
 
     # a run ended (exit 1)
     SQL_FAILED = "sql_failed"
+    NOT_AS_REHEARSED = "not_as_rehearsed"
     HEALTH_FAILED = "health_failed"
     STOPPED = "stopped"
     OUTCOME_UNKNOWN = "outcome_unknown"

@@ -52,8 +52,12 @@ class Foreman:
         self._woken.set()
 
     def stop(self, seconds: float) -> None:
-        """Start nothing more and give what runs `seconds` to end. What does not end is taken up at the next start."""
+        """Start nothing more and give what runs `seconds` to end. What does not end is taken up at the next start.
+
+        What is only rehearsed is ended: nothing of it is on a target.
+        """
         deadline = time.monotonic() + seconds
+        self._ops.rehearsals.close()
         self._over.set()
         self._woken.set()
         self._unsubscribe()
@@ -109,7 +113,7 @@ class Foreman:
                     return  # it may be approved meanwhile; the next look starts it when the lock has ended
                 if is_cleared(self._ops, request):
                     self._hand_over(request, resumed=False)
-                elif request.needed and len(request.approvals) >= request.needed:
+                elif request.may_be_cleared:
                     note_who_counts(self._ops, request)
                     raise OpsError(Reason.NOT_ALLOWED, f"{request.id} has approvals that no longer count.", exit_code=3)
         except OpsError as error:

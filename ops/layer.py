@@ -35,8 +35,12 @@ from ops.requests import Request
 from ops.settings import Settings
 from ops.targets import Target
 from ops.targets import target_of
+from ops.turns import Turns
 
 logger = logging.getLogger("countersign.ops")
+
+REHEARSALS = 2
+"""So many at once in one process; each is a server of its own."""
 
 
 def utc_now() -> datetime:
@@ -66,6 +70,7 @@ class Ops:
     people: People = field(default_factory=NoPeople)
     now: Callable[[], datetime] = utc_now
     active: set[str] = field(default_factory=set)
+    rehearsals: Turns = field(default_factory=lambda: Turns(REHEARSALS), repr=False, compare=False)
     _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     runner: str = field(default_factory=lambda: f"{host_name()}/{os.getpid()}")
 

@@ -10,22 +10,15 @@ from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from typing import Any
 
-import psycopg
-
 from audit.event import canonical
-from ops.database import Connection
-from ops.database import connect
-from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
 from ops.hazards import Hazard
-from ops.hazards import Level
-from ops.hazards import find_hazards
-from ops.hazards.finding import LINTER_FAILED
 from ops.history import Comparison
 from ops.history import HistoryProblem
 from ops.history import HistoryRow
@@ -38,15 +31,22 @@ from ops.known_readings import KnownReadings
 from ops.known_readings import Reading
 from ops.known_readings import key_of
 from ops.masking import mask_sql
-from ops.migrations import Folder
-from ops.migrations import Migration
-from ops.migrations import makes_procedures
-from ops.migrations import read_folder
+from ops.migration import Folder
+from ops.migration import Migration
+from ops.plan_refusals import forbidden
+from ops.plan_refusals import not_rehearsed
+from ops.rehearsal.report import Rehearsal
 from ops.repository import Author
 from ops.repository import Commit
 from ops.repository import Listing
 from ops.repository import Repository
 from ops.targets import Target
+
+if TYPE_CHECKING:
+    from ops.database import Connection
+
+# The grammar, the rules and the database driver are loaded where they are needed: a plan of files that are known needs
+# only the last, and that is loaded while git works. Together they take longer to load than such a plan to make.
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Plan:
     policy: Mapping[str, Any] = field(default_factory=dict)
     clean: frozenset[str] = frozenset()
     """Names of files that are known to hold nothing to be masked; of the others it is looked at again."""
+    rehearsal: Rehearsal | None = None
+    """What it did on a copy of the target; None where it was not tried."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -85,7 +87,15 @@ class Plan:
             ],
             "fingerprint": self.fingerprint.to_json(),
             "policy": dict(self.policy),
+            "expected": self.expected,
         }
+
+    @property
+    def expected(self) -> list[dict[str, str]] | None:
+        """What the target must show after each file, where its policy has plans rehearsed and the copy was exact."""
+        if self.rehearsal is None or self.policy.get("rehearsal", "off") == "off":
+            return None
+        return self.rehearsal.expected()
 
     @cached_property
     def digest(self) -> str:
@@ -94,6 +104,16 @@ class Plan:
 
     def blocks(self) -> OpsError | None:
         """Why a push of this plan is refused, or None. A plan is shown all the same."""
+        if not self.pending:
+            return self.cannot_run()
+        return (
+            self.cannot_run()
+            or forbidden(self.hazards, self.policy, self.target.name, self.filename_of)
+            or not_rehearsed(self.rehearsal, self.policy, self.target.name)
+        )
+
+    def cannot_run(self) -> OpsError | None:
+        """Why it is not even to be rehearsed: history and files do not fit, or a file cannot be run. None: it is."""
         for problem in self.problems:
             if problem.blocks:
                 return OpsError(Reason.PLAN_BLOCKED, problem.message, problem.repair, exit_code=3)
@@ -105,15 +125,6 @@ class Plan:
                     refusal.hint,
                     exit_code=3,
                 )
-        forbidden = [hazard for hazard in self.hazards if hazard.level is Level.FORBIDDEN]
-        if forbidden:
-            first = forbidden[0]
-            return OpsError(
-                Reason.HAZARD_FORBIDDEN,
-                f"{self.filename_of(first.version)}, line {first.line}: {first.message}",
-                first.safe_way,
-                exit_code=3,
-            )
         return None
 
     def filename_of(self, version: str) -> str:
@@ -204,12 +215,9 @@ def make_plan(
     with closing(state.connection):
         stored = {row.version: row.sha256 for row in state.rows}
         progress("looking for hazards")
-        reading = _judged(repository, listing, stored)
+        reading = _judged(repository, listing, stored, target.settings.project_ref or "")
         files = {migration.version: migration for migration in reading.folder.migrations}
-        try:
-            rows = with_statements(state.connection, state.rows, files)
-        except psycopg.Error as error:
-            raise target_failed(target.name, error) from error
+        rows = _with_statements(target, state, files)
     comparison = compare(rows, reading.folder.migrations)
     return _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
 
@@ -218,12 +226,17 @@ def make_plan(
 class _State:
     """What a target says of itself, and the session that it was asked in."""
 
-    connection: Connection
+    connection: "Connection"
     rows: tuple[HistoryRow, ...]
     fingerprint: Fingerprint
 
 
 def _read_target(target: Target) -> _State:
+    import psycopg
+
+    from ops.database import connect
+    from ops.database import target_failed
+
     connection = connect(target.database_url(), purpose=f"plan {target.name}")
     try:
         rows = read_history(connection)
@@ -231,6 +244,17 @@ def _read_target(target: Target) -> _State:
         return _State(connection, rows, read_fingerprint(connection, project_ref=project_ref, history=rows))
     except psycopg.Error as error:
         connection.close()
+        raise target_failed(target.name, error) from error
+
+
+def _with_statements(target: Target, state: _State, files: Mapping[str, Migration]) -> tuple[HistoryRow, ...]:
+    import psycopg
+
+    from ops.database import target_failed
+
+    try:
+        return with_statements(state.connection, state.rows, files)
+    except psycopg.Error as error:
         raise target_failed(target.name, error) from error
 
 
@@ -259,7 +283,7 @@ def _assemble(
     )
 
 
-def _judged(repository: Repository, listing: Listing, stored: Mapping[str, str | None]) -> Reading:
+def _judged(repository: Repository, listing: Listing, stored: Mapping[str, str | None], project_ref: str) -> Reading:
     """The migrations of a commit and the hazards of those whose version is not in `stored`, the history's hashes.
 
     What is applied as it stands is not read again, so that a long history costs little; nor is anything worked out
@@ -268,16 +292,19 @@ def _judged(repository: Repository, listing: Listing, stored: Mapping[str, str |
     names, unread = _known(repository, listing, lambda name, sha256: stored.get(_version(name)) == sha256)
     pending = [name for name in names if _version(name) not in stored]
     blobs = {name: listing.blobs[path] for name, path in names.items()}
-    key = key_of(blobs, unread, pending)
+    key = key_of(blobs, unread, pending, project_ref)
     known = KnownReadings(repository.mirror.with_suffix(".readings"))
     contents = _contents(repository, listing, names, unread)
     found = known.find(key, contents, unread)
     if found is not None:
         return found
     folder = _read(repository, listing, names, contents, unread)
-    hazards = _hazards(tuple(one for one in folder.migrations if one.version not in stored))
-    clean = frozenset(one.filename for one in folder.migrations if mask_sql(one.text) == one.text)
+    hazards = _hazards(tuple(one for one in folder.migrations if one.version not in stored), project_ref)
+    read = (one for one in folder.migrations if one.filename not in unread)
+    clean = frozenset(one.filename for one in read if mask_sql(one.text) == one.text)
     reading = Reading(folder, hazards, clean)
+    from ops.hazards.finding import LINTER_FAILED
+
     if not any(hazard.rule == LINTER_FAILED.id for hazard in hazards):  # it may be there the next time
         known.keep(key, reading)
     return reading
@@ -314,6 +341,8 @@ def _read(
     unread: Mapping[str, str],
 ) -> Folder:
     """The files cut and parsed; their hashes are known from now on."""
+    from ops.migrations import makes_procedures
+
     folder = _folder(tuple(contents.items()), tuple(unread.items()))
     read = [one for one in folder.migrations if one.filename not in unread and not makes_procedures(one)]
     known = KnownFiles(repository.mirror.with_suffix(".files"))
@@ -328,18 +357,23 @@ _FOLDER = "migrations/"
 @lru_cache(maxsize=16)
 def _folder(files: tuple[tuple[str, bytes], ...], unread: tuple[tuple[str, str], ...]) -> Folder:
     """Parsing is pure: the same bytes are read once, however often the plan is computed again."""
+    from ops.migrations import read_folder
+
     return read_folder(dict(files), dict(unread))
 
 
 @lru_cache(maxsize=16)
-def _hazards(pending: tuple[Migration, ...]) -> tuple[Hazard, ...]:
-    return find_hazards(pending)
+def _hazards(pending: tuple[Migration, ...], project_ref: str) -> tuple[Hazard, ...]:
+    from ops.hazards import find_hazards
+
+    return find_hazards(pending, project_ref=project_ref)
 
 
 _PARTS = {
     "commit": "the commit",
     "files": "the files",
     "policy": "the policy",
+    "expected": "what the rehearsal showed",
     "target": "the target",
     "kind": "the kind",
     "format": "the plan's format",

@@ -1,10 +1,12 @@
 """Who may do what: pure functions of values. Each answers with a reason code, a sentence and the facts it rests on."""
 
+from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -94,14 +96,14 @@ def entitled(
     request: Request, actor: Actor, directory: Directory, requester_is: str | None, actor_is: str | None = None
 ) -> Decision:
     """Whether this actor's yes or no counts for this request, by the rules and by what Slack says just now."""
-    policy = request.plan["policy"]
-    facts = {"approvers": policy["approvers"], "groups": {h: g.id for h, g in directory.groups.items()}}
+    facts = {"approvers": list(request.deciders), "groups": {h: g.id for h, g in directory.groups.items()}}
+    who = ", ".join(request.deciders)
     if actor.is_terminal:
-        if actor.id not in policy["approvers"]:
+        if actor.id not in request.deciders:
             return refused(
                 Reason.TERMINAL_MAY_NOT_APPROVE,
                 f"{actor.id} may not decide on {request.id}: a terminal approves nothing unless it is listed.",
-                f"Decide in Slack, as one of {', '.join(policy['approvers'])}.",
+                f"Decide in Slack, as one of {who}.",
                 **facts,
             )
     elif actor.user is None:
@@ -110,7 +112,7 @@ def entitled(
         return refused(
             Reason.NOT_A_MEMBER,
             f"You cannot decide on {request.id}: {problem}.",
-            f"It takes a full member of this workspace, one of {', '.join(policy['approvers'])}.",
+            f"It takes a full member of this workspace, one of {who}.",
             **facts,
         )
     # A listed terminal user is named literally; Slack may not have been asked about the groups at all.
@@ -120,11 +122,11 @@ def entitled(
     no = barred(request, actor, requester_is, actor_is)
     if no is not None:
         return no
-    if not is_named(policy["approvers"], actor, directory.groups):
+    if not is_named(request.deciders, actor, directory.groups):
         return refused(
             Reason.NOT_AN_APPROVER,
             f"You are not one of those who may approve {request.id}.",
-            f"These may: {', '.join(policy['approvers'])}, except the requester and the authors.",
+            f"These may: {who}, except the requester and the authors.",
             **facts,
         )
     return Decision(True, facts=facts)
@@ -198,21 +200,26 @@ def may_approve(
             f"The SQL of {request.id} has not reached the thread yet, so nobody can have read it.",
             "Wait until the card has its Approve button.",
         )
-    missing = missing_approvals(request, directory, requester_is)
+    given = given_approvals(request, directory, requester_is)
     if (earlier := request.approved_by(person_of(actor, actor_is))) is not None:
         return refused(
             Reason.ALREADY_APPROVED,
             f"You approved {request.id} at {earlier.at:%Y-%m-%d %H:%M} UTC; it counts once.",
-            f"{missing} more needed." if missing else "It has all it needs.",
+            f"{given.missing} more needed." if given.missing else "It has all it needs.",
         )
-    if not missing:
+    has = f"{request.id} has the {request.needed} approval{'s' if request.needed != 1 else ''} that it needs"
+    if not given.missing:
+        hint = f"It starts as soon as it can; see `show {request.id}`."
+        return refused(Reason.ALREADY_DECIDED, f"{has}, so yours is not needed.", hint)
+    covers = covered_classes(request, actor, directory)
+    if given.people >= request.needed and not set(covers) & given.uncovered.keys():
+        lacks = "; ".join(f"for {name}, one of {', '.join(who)}" for name, who in given.uncovered.items())
         return refused(
-            Reason.ALREADY_DECIDED,
-            f"{request.id} has the {request.needed} approval{'s' if request.needed != 1 else ''} that it needs, "
-            "so yours is not needed.",
-            f"It starts as soon as it can; see `show {request.id}`.",
+            Reason.NOT_AN_APPROVER,
+            f"{has}, but not yet of everybody whom its hazards ask for: {lacks}.",
+            "One of them has to say yes.",
         )
-    return allowed
+    return replace(allowed, facts={**allowed.facts, "accepts": list(request.classes), "covers": list(covers)})
 
 
 def may_reject(
@@ -250,21 +257,60 @@ class Clearance:
     needed: int
     counting: tuple[Approval, ...]
     void: Mapping[str, str]
+    uncovered: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Classes of hazards that none of the people agreed to whom the policy asks for, with those people."""
 
     @property
     def cleared(self) -> bool:
-        return len(self.counting) >= self.needed
+        return len(self.counting) >= self.needed and not self.uncovered
+
+    def lacks(self) -> str:
+        """What is missing beside the number, as a sentence; empty where nothing is."""
+        return " ".join(f"Nobody of {', '.join(who)} agreed to {name}." for name, who in self.uncovered.items())
 
     def facts(self) -> dict[str, Any]:
-        return {"needed": self.needed, "counting": [one.by.id for one in self.counting], "void": dict(self.void)}
+        counting = [one.by.id for one in self.counting]
+        return {"needed": self.needed, "counting": counting, "void": dict(self.void), "uncovered": [*self.uncovered]}
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was agreed to so far: by how many people, how many more must, and which classes still lack certain people."""
+
+    people: int
+    missing: int
+    uncovered: Mapping[str, Sequence[str]]
+
+
+def given_approvals(request: Request, directory: Directory, requester_is: str | None) -> Given:
+    """Which approvals there are. Those of people the directory was not asked about are taken to count, as recorded."""
+    void = clearance(request, directory, requester_is).void
+    asked = {one.by.id for one in request.approvals if one.by.user is None or one.by.user in directory.people}
+    counting = [one for one in request.approvals if one.by.id not in asked or one.by.id not in void]
+    covered = {
+        name
+        for one in counting
+        for name in (covered_classes(request, one.by, directory) if one.by.id in asked else one.covers)
+    }
+    uncovered = _uncovered(request, covered)
+    people = len({one.person for one in counting})
+    return Given(people, max(request.needed - people, int(bool(uncovered))), uncovered)
 
 
 def missing_approvals(request: Request, directory: Directory, requester_is: str | None) -> int:
     """How many more people must say yes. Approvals of people the directory was not asked about are taken to count."""
-    void = clearance(request, directory, requester_is).void
-    asked = {one.by.id for one in request.approvals if one.by.user is None or one.by.user in directory.people}
-    counting = {one.person for one in request.approvals if one.by.id not in asked or one.by.id not in void}
-    return max(0, request.needed - len(counting))
+    return given_approvals(request, directory, requester_is).missing
+
+
+def covered_classes(request: Request, actor: Actor, directory: Directory) -> tuple[str, ...]:
+    """The classes of the request's hazards for which the policy asks for this actor, or a group that they are in."""
+    return tuple(name for name, rule in request.rules.items() if is_named(rule["approvers"], actor, directory.groups))
+
+
+def _uncovered(request: Request, covered: Container[str]) -> dict[str, Sequence[str]]:
+    return {
+        name: rule["approvers"] for name, rule in request.rules.items() if rule["approvers"] and name not in covered
+    }
 
 
 def clearance(request: Request, directory: Directory, requester_is: str | None) -> Clearance:
@@ -277,37 +323,8 @@ def clearance(request: Request, directory: Directory, requester_is: str | None) 
             counting.setdefault(approval.person, approval)
         else:
             void[approval.by.id] = decision.message or "it was given for another plan"
-    return Clearance(request.needed, tuple(counting.values()), void)
-
-
-def eligible_people(request: Request, directory: Directory, requester_is: str | None) -> tuple[str, ...]:
-    """Everybody whose yes would count now: Slack ids and listed terminal users, sorted."""
-    policy = request.plan["policy"]
-    named: set[str] = set()
-    for entry in policy["approvers"]:
-        group = directory.groups.get(entry)
-        named |= set(group.members) if group is not None else set()
-        if not entry.startswith("@"):
-            named.add(entry)
-    return tuple(sorted(who for who in named if entitled(request, _as_actor(who), directory, requester_is).allowed))
-
-
-def _as_actor(who: str) -> Actor:
-    return Actor(who) if who.startswith("os:") else Actor(f"slack:T0/{who}")
-
-
-def can_be_satisfied(request: Request, eligible: Sequence[str]) -> Decision:
-    """Whether enough people could approve at all; a request that nobody can clear is refused at once."""
-    if len(eligible) >= request.needed:
-        return Decision(True)
-    return refused(
-        Reason.POLICY_UNSATISFIABLE,
-        f"{request.target} needs {request.needed} approval{'s' if request.needed != 1 else ''}, but only "
-        f"{len(eligible)} of {', '.join(request.plan['policy']['approvers'])} could give one: requester, authors, "
-        "guests, bots and people who left do not count.",
-        "Add approvers in the configuration, or let somebody else request it.",
-        eligible=list(eligible),
-    )
+    covered = {name for one in counting.values() for name in covered_classes(request, one.by, directory)}
+    return Clearance(request.needed, tuple(counting.values()), void, _uncovered(request, covered))
 
 
 def may_request(entries: Sequence[str], actor: Actor, directory: Directory, target: str) -> Decision:
@@ -329,14 +346,3 @@ def may_request(entries: Sequence[str], actor: Actor, directory: Directory, targ
             f"These may: {', '.join(entries)}.",
         )
     return Decision(True)
-
-
-def is_author_known(request: Request) -> Decision:
-    """Whether commits by people we do not know are acceptable on this target."""
-    if request.plan["policy"]["unknown_authors"] != "refuse" or not request.unknown_authors:
-        return Decision(True)
-    return refused(
-        Reason.UNKNOWN_AUTHOR,
-        f"Commits in this plan are by people nobody knows here: {', '.join(request.unknown_authors)}.",
-        "Add them under [people] in the configuration.",
-    )

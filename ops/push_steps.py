@@ -10,6 +10,7 @@ from ops.apply import apply_migration
 from ops.apply import finish_migration
 from ops.apply_journal import Patience
 from ops.apply_session import Sessions
+from ops.as_rehearsed import AsRehearsed
 from ops.backup import BackupProof
 from ops.backup import Level
 from ops.backup import take_backup
@@ -33,6 +34,7 @@ from ops.plan import pending_of
 from ops.progress import Told
 from ops.recheck import what_changed
 from ops.recovery import Standing
+from ops.rehearsing import isolation_unmet
 from ops.requests import Request
 from ops.requests import find_request
 from ops.steps import Recorder
@@ -102,6 +104,14 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
         if level is Level.NONE:
             result["said"] = "none, as the policy says"
             return
+        unmet = isolation_unmet(target) if level in {Level.RESTORED, Level.IDENTICAL} else ""
+        if unmet:
+            raise OpsError(
+                Reason.BACKUP_NOT_PROVEN,
+                f"The backup cannot be restored as it has to be: {unmet} Nothing was run.",
+                "`countersign doctor` says what is reached and why.",
+                exit_code=1,
+            )
         proof = _take_backup(recorder, target, level)
         if not proof.proven:
             raise OpsError(
@@ -151,6 +161,7 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     with recorder.step("migrate", about) as result, closing(Sessions()) as sessions:
         if not request.applied and ready.row_missing is None:
             _check_state(request, target)
+        as_rehearsed = AsRehearsed(request)
         followings = [*left[1:], None]
         for number, migration in enumerate(left, len(request.applied) + 1):
             if recorder.stop():
@@ -161,10 +172,13 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
                 finish_migration
                 if migration.version == ready.row_missing
                 else partial(
-                    apply_migration, sessions=sessions, following=followings[number - len(request.applied) - 1]
+                    apply_migration,
+                    sessions=sessions,
+                    following=followings[number - len(request.applied) - 1],
+                    check_catalog=as_rehearsed.before_commit(migration),
                 )
             )
-            apply(
+            applied = apply(
                 migration,
                 connect=connector(target, f"migrate {request.id}"),
                 guard=guard,
@@ -174,7 +188,11 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
                 expect_history=tuple(sorted(versions)),
             )
             versions.add(migration.version)
+            as_rehearsed.behind(migration, applied.catalog_sha256)
         result["applied"] = [migration.version for migration in left]
+        if as_rehearsed.differing:
+            result["differs"] = as_rehearsed.differing
+            result["said"] = as_rehearsed.said()
 
 
 def _stopped_before(request: Request, migration: Migration, number: int) -> OpsError:

@@ -72,6 +72,8 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
         if not problem and standing.row_missing is None:
             left = [migration.version for migration in pending if migration.version not in applied]
             problem = _half_file_problem(events, left) or _schema_problem(connection, events, request, standing)
+        if not problem:
+            problem = _rehearsal_problem(connection, request, standing.row_missing or next(iter(applied[-1:]), None))
         return replace(standing, problem=problem)
 
 
@@ -233,3 +235,12 @@ def _schema_problem(connection: Connection, events: Sequence[Event], request: Re
     if standing.found:
         expected = standing.found["catalog_sha256"]
     return "" if catalog_hash(connection) == expected else "the target's schema is not what the plan left"
+
+
+def _rehearsal_problem(connection: Connection, request: Request, last: str | None) -> str:
+    """Behind the last file that is there, also one that lacks only its history row, the target must be as the copy was,
+    where the policy requires that."""
+    expected = request.expected.get(last or "")
+    if expected is None or request.plan["policy"].get("rehearsal") != "required":
+        return ""
+    return "" if catalog_hash(connection) == expected else "the target's schema is not what the rehearsal showed"

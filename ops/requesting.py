@@ -1,7 +1,9 @@
 """Asking for a run: the plan is computed, the asker checked, the request written down. Nothing runs here."""
 
 import re
+from collections.abc import Callable
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,14 +19,18 @@ from ops.locking import check_unlocked
 from ops.people import Actor
 from ops.plan import Plan
 from ops.plan import make_plan
-from ops.policy import can_be_satisfied
-from ops.policy import eligible_people
-from ops.policy import is_author_known
 from ops.policy import may_request
+from ops.rehearsing import rehearse_plan
+from ops.rehearsing import summary
 from ops.requests import Request
 from ops.requests import find_request
+from ops.requests import is_one_of
 from ops.requests import open_requests
 from ops.requests import stream_of
+from ops.satisfying import can_be_satisfied
+from ops.satisfying import eligible_people
+from ops.satisfying import is_author_known
+from ops.satisfying import people_by_class
 from ops.status import Status
 from ops.targets import Target
 
@@ -44,15 +50,33 @@ class Asked:
 
 
 def plan_target(
-    ops: Ops, target: Target, actor: Actor, act: str, *, commit: str | None = None, progress: Progress = lambda _: None
+    ops: Ops,
+    target: Target,
+    actor: Actor,
+    act: str,
+    *,
+    commit: str | None = None,
+    rehearse: bool = False,
+    with_data: bool = False,
+    progress: Progress = lambda _: None,
 ) -> Plan:
-    """The plan for a target, recorded as `planned`. Refused to those who may not request anything there."""
+    """The plan for a target, rehearsed where that is to be (see `rehearse_plan`), and recorded as `planned`.
+
+    Refused to those who may not request anything there.
+    """
     may_request_now(ops, target, actor).or_raise()
     if commit is not None and not _COMMIT.fullmatch(commit):
         raise OpsError(
             Reason.BAD_USAGE, f"{commit!r} is not a commit.", "Give 7 to 40 hex digits, or leave it out for the head."
         )
     plan = make_plan(target, ops.repository(target), commit=commit, progress=progress)
+    if target.settings.drift_every is not None:
+        # Here because it reads whole schemas, which takes 50 ms to import: an environment that is not watched goes without.
+        from ops.outside import look_if_strange
+
+        with suppress(OpsError):  # a look beside the plan, which was read already
+            look_if_strange(ops, target, plan.fingerprint)
+    plan = rehearse_plan(ops, plan, actor, rehearse=rehearse, with_data=with_data, progress=progress)
     ops.log.append([_planned(plan, actor)], id=f"{act}:planned")
     return plan
 
@@ -64,6 +88,7 @@ def request_push(
     act: str,
     *,
     commit: str | None = None,
+    with_data: bool = False,
     progress: Progress = lambda _: None,
     landed: str | None = None,
 ) -> Asked:
@@ -76,7 +101,7 @@ def request_push(
     earlier = ops.view.act(f"{act}:requested")
     if not earlier:
         check_unlocked(ops.view, target, ops.now())
-    plan = plan_target(ops, target, actor, act, commit=commit, progress=progress)
+    plan = plan_target(ops, target, actor, act, commit=commit, with_data=with_data, progress=progress)
     if earlier:
         return Asked(plan, find_request(ops.view, earlier[0].request or ""), is_new=False)
     blocked = plan.blocks()
@@ -87,6 +112,45 @@ def request_push(
     _check_after(ops, plan)
 
     draft = _requested(ops, plan, actor)
+    placed = _place(ops, target, draft, actor, act, lambda view: landed != plan.digest and _has_landed(view, plan))
+    if placed is not None:
+        return Asked(plan, placed.request, is_new=placed.is_new)
+    if landed is not None:
+        raise _gone()
+    return request_push(  # this very plan ran while we looked at the target: look again
+        ops,
+        target,
+        actor,
+        act,
+        commit=commit,
+        with_data=with_data,
+        progress=progress,
+        landed=plan.digest,
+    )
+
+
+def place_request(ops: Ops, target: Target, draft: Draft, actor: Actor, act: str) -> Request:
+    """Write down a request of any kind, with the pins of its groups; where the same stands already, that one.
+
+    `draft` is its `requested` event without a number. Raises OpsError when the target is locked, an author is refused,
+    or nobody could ever approve.
+    """
+    placed = _place(ops, target, draft, actor, act, lambda _: False)
+    if placed is None:
+        raise _gone()
+    return placed.request
+
+
+@dataclass(frozen=True)
+class _Placed:
+    request: Request
+    is_new: bool
+
+
+def _place(
+    ops: Ops, target: Target, draft: Draft, actor: Actor, act: str, has_landed: Callable[[View], bool]
+) -> _Placed | None:
+    """The request, new or standing; None where `has_landed`, or where the one that stood has just ended."""
     wish = _as_request(draft, actor, ops)
     is_author_known(wish).or_raise()
     pins: list[Draft] = []
@@ -95,17 +159,17 @@ def request_push(
 
     def decide(view: View) -> list[Draft]:
         check_unlocked(view, target, ops.now())
-        return [] if landed != plan.digest and _has_landed(view, plan) else _write_request(view, ops, draft, pins)
+        return [] if has_landed(view) else _write_request(view, ops, draft, pins)
 
     events = ops.log.transact(decide, id=f"{act}:requested")
-    if not events:
-        standing = _standing(open_requests(ops.view), wish, ops)
-        if standing is not None:
-            return Asked(plan, standing, is_new=False)
-        if landed is None:  # this very plan ran while we looked at the target: look again
-            return request_push(ops, target, actor, act, commit=commit, progress=progress, landed=plan.digest)
-        raise OpsError(Reason.UNEXPECTED, "The request that stood a moment ago is gone.", "Try again.", exit_code=1)
-    return Asked(plan, find_request(ops.view, events[0].request or ""))
+    if events:
+        return _Placed(find_request(ops.view, events[0].request or ""), is_new=True)
+    standing = _standing(open_requests(ops.view), wish, ops)
+    return _Placed(standing, is_new=False) if standing is not None else None
+
+
+def _gone() -> OpsError:
+    return OpsError(Reason.UNEXPECTED, "The request that stood a moment ago is gone.", "Try again.", exit_code=1)
 
 
 def check_member(ops: Ops, actor: Actor) -> None:
@@ -134,11 +198,16 @@ def pick_up(ops: Ops, request: Request) -> None:
 
 def note_who_counts(ops: Ops, request: Request) -> None:
     """Pin anew who may approve when approvals stopped counting or count again, so that the card says so."""
-    directory = ops.directory(tuple(request.plan["policy"]["approvers"]), members=True)
+    directory = ops.directory(request.deciders, members=True)
     eligible = eligible_people(request, directory, ops.requester_is(request.by))
-    if all(one.stands == (one.by.id in eligible or one.by.user in eligible) for one in request.approvals):
+    classes = people_by_class(request, eligible, directory)
+    if all(
+        one.stands == is_one_of(one.by, eligible)
+        and set(one.covers) == {name for name, people in classes.items() if is_one_of(one.by, people)}
+        for one in request.approvals
+    ):
         return
-    data = {"groups": dict(request.pinned or {}), "eligible": list(eligible)}
+    data = {"groups": dict(request.pinned or {}), "eligible": list(eligible), "classes": classes}
     draft = ops.draft("pinned", Actor("system:policy"), request, data)
     ops.log.transact(lambda view: [draft] if find_request(view, request.id).place == request.place else [])
 
@@ -178,6 +247,7 @@ def _requested(ops: Ops, plan: Plan, actor: Actor) -> Draft:
             "authors": sorted({who for who in known.values() if who}),
             "unknown_authors": sorted({one.name or one.email for one in plan.authors if not known[one.email]}),
             "expires_at": (ops.now() + plan.target.settings.expires).isoformat(),
+            "rehearsal": summary(plan.rehearsal) if plan.rehearsal is not None else None,
         },
     )
 
@@ -200,18 +270,20 @@ def _as_request(draft: Draft, actor: Actor, ops: Ops) -> Request:
         requested_at=ops.now(),
         expires_at=ops.now(),
         place=0,
+        rehearsal=data.get("rehearsal"),
     )
 
 
 def _pinned(ops: Ops, request: Request) -> Draft:
     """The pin of a request's groups. Raises OpsError(POLICY_UNSATISFIABLE) when too few people could approve."""
-    approvers = tuple(request.plan["policy"]["approvers"])
-    directory = ops.directory(approvers, members=True)
+    directory = ops.directory(request.deciders, members=True)
     eligible = eligible_people(request, directory, ops.requester_is(request.by))
-    can_be_satisfied(request, eligible).or_raise()
+    classes = people_by_class(request, eligible, directory)
+    can_be_satisfied(request, eligible, classes).or_raise()
     data: dict[str, object] = {
         "groups": {handle: group.id for handle, group in directory.groups.items()},
         "eligible": list(eligible),
+        "classes": classes,
     }
     return ops.draft("pinned", Actor("system:policy"), request, data)
 
@@ -262,11 +334,14 @@ def _standing(found: Sequence[Request], wish: Request, ops: Ops) -> Request | No
 
 
 def _check_after(ops: Ops, plan: Plan) -> None:
-    """`after = ["dev"]`: each pending file must have been applied there, byte for byte, by our log."""
+    """`after = ["dev"]`: each pending file must have been applied there, or adopted, byte for byte, by our log."""
     for earlier in plan.target.settings.after:
         query = Query(project=plan.target.project, environment=earlier, kinds=("migration_applied",), limit=100_000)
         events = ops.view.find(query)
         done = {(event.data["version"], event.data["sha256"]) for event in events if event.data}
+        adopted = ops.view.last(kind="adopted", project=plan.target.project, environment=earlier)
+        if adopted is not None and adopted.data is not None:
+            done |= {(one["version"], one["sha256"]) for one in adopted.data["versions"]}
         for migration in plan.pending:
             if (migration.version, migration.sha256) not in done:
                 raise OpsError(

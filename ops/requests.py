@@ -1,6 +1,7 @@
 """A request as the fold of its events. There is no second copy of a status anywhere."""
 
 from collections.abc import Container
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +21,16 @@ from ops.status import TRANSITIONS
 from ops.status import Status
 from ops.targets import nearest
 
+ADOPT = "adopt"
+"""The kind of a request that makes what a target has the baseline; all others so far are pushes."""
+
 
 @dataclass(frozen=True)
 class Approval:
     """One person's yes to one digest. `person` is the Slack id of who it was, also where a terminal login is known.
 
-    `stands` turns false when the bot notes that it no longer counts: the person left the group, say.
+    `stands` turns false when the bot notes that it no longer counts: the person left the group, say. `accepts` are the
+    classes of hazards that this yes accepted by name, `covers` those of them for which the policy asks for such a person.
     """
 
     by: Actor
@@ -33,6 +38,8 @@ class Approval:
     digest: str
     person: str
     stands: bool = True
+    accepts: tuple[str, ...] = ()
+    covers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,8 @@ class Request:
     approvals: tuple[Approval, ...] = ()
     pinned: Mapping[str, str] | None = None
     eligible: tuple[str, ...] = ()
+    rehearsal: Mapping[str, Any] | None = None
+    """What the rehearsal showed, as JSON within bounds (`ops.rehearsing.summary`); None where there was none."""
     shown: Mapping[str, Any] | None = None
     steps: tuple[Step, ...] = ()
     applied: tuple[str, ...] = ()
@@ -109,10 +118,44 @@ class Request:
 
     @property
     def needed(self) -> int:
-        """How many people must say yes; one more where the policy wants it for unknown authors."""
+        """How many people must say yes: as many as the environment or a class of its hazards asks for.
+
+        One more where the policy wants it for unknown authors; what certain people must agree to takes one at least.
+        """
         policy = self.plan["policy"]
         extra = policy["unknown_authors"] == "extra" and bool(self.unknown_authors)
-        return int(policy["approvals"]) + int(extra)
+        asked = [
+            1 if rule["approvers"] and not rule["approvals"] else rule["approvals"] for rule in self.rules.values()
+        ]
+        return max(int(policy["approvals"]), *asked, 0) + int(extra)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of its hazards at the level caution or worse, which a yes accepts by name, sorted."""
+        return accepted_classes(self.hazards)
+
+    @property
+    def rules(self) -> Mapping[str, Mapping[str, Any]]:
+        """What the policy asks for because of those hazards: class, then `approvals` (0: no more) and `approvers`."""
+        rules = self.plan["policy"].get("hazards", {})
+        return {name: rules[name] for name in self.classes if name in rules and rules[name] != "refused"}
+
+    @property
+    def deciders(self) -> tuple[str, ...]:
+        """Handles and people who may approve: the environment's, then those that a class of its hazards brings in."""
+        named = [*self.plan["policy"]["approvers"], *(who for rule in self.rules.values() for who in rule["approvers"])]
+        return tuple(dict.fromkeys(named))
+
+    @property
+    def expected(self) -> Mapping[str, str]:
+        """The catalog hash that the rehearsal saw after each file, by version; empty where it is not known."""
+        return {one["version"]: one["catalog_sha256"] for one in self.plan.get("expected") or ()}
+
+    @property
+    def uncovered(self) -> tuple[str, ...]:
+        """The classes that nobody has said yes to of those people that the policy asks for, as far as the log knows."""
+        covered = {name for one in self.approvals if one.stands for name in one.covers}
+        return tuple(name for name, rule in self.rules.items() if rule["approvers"] and name not in covered)
 
     @property
     def files(self) -> Sequence[Mapping[str, Any]]:
@@ -133,11 +176,24 @@ class Request:
     @property
     def missing(self) -> int:
         """How many more people must say yes, as far as the log knows; who counts is asked live before a run."""
-        return max(0, self.needed - len({one.person for one in self.approvals if one.stands}))
+        given = len({one.person for one in self.approvals if one.stands})
+        return max(self.needed - given, int(bool(self.uncovered)))
+
+    @property
+    def may_be_cleared(self) -> bool:
+        """Whether there are as many approvals as it takes, and by whom it takes; if they still count is asked live."""
+        covered = {name for one in self.approvals for name in one.covers}
+        named = all(name in covered for name, rule in self.rules.items() if rule["approvers"])
+        return 0 < self.needed <= len(self.approvals) and named
 
     def approved_by(self, person: str) -> Approval | None:
         """This person's approval of this digest, or None."""
         return next((one for one in self.approvals if one.person == person and one.digest == self.digest), None)
+
+
+def accepted_classes(hazards: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The classes of these hazards (as JSON) at the level caution or worse, sorted."""
+    return tuple(sorted({str(one["class"]) for one in hazards if one["level"] != "info"}))
 
 
 def stream_of(request: str) -> str:
@@ -170,6 +226,7 @@ def _from_requested(event: Event) -> Request:
         requested_at=event.at,
         expires_at=datetime.fromisoformat(data["expires_at"]),
         place=event.place,
+        rehearsal=data.get("rehearsal"),
     )
 
 
@@ -179,7 +236,7 @@ def _apply(request: Request, event: Event) -> Request:
     request = replace(request, status=to, place=event.place)
     match event.kind:
         case "pinned":
-            return _pin(request, data["groups"], tuple(data["eligible"]))
+            return _pin(request, data)
         case "shown":
             return replace(request, shown=data)
         case "approved" | "stop_asked" | "recorded":
@@ -210,7 +267,10 @@ def _as_said(request: Request, event: Event, data: Mapping[str, Any]) -> Request
     by = Actor(event.actor)
     match event.kind:
         case "approved":
-            approval = Approval(by, event.at, data["digest"], data["facts"].get("person") or by.user or by.id)
+            facts = data["facts"]
+            person = facts.get("person") or by.user or by.id
+            accepts, covers = tuple(facts.get("accepts", ())), tuple(facts.get("covers", ()))
+            approval = Approval(by, event.at, data["digest"], person, accepts=accepts, covers=covers)
             return replace(request, approvals=(*request.approvals, approval))
         case "stop_asked":
             return replace(request, stop_asked=request.stop_asked or StopAsked(by, event.at, data["because"]))
@@ -218,12 +278,24 @@ def _as_said(request: Request, event: Event, data: Mapping[str, Any]) -> Request
             return replace(request, settlement=Settlement(by, event.at, data["because"], tuple(data["versions"])))
 
 
-def _pin(request: Request, groups: Mapping[str, str], eligible: tuple[str, ...]) -> Request:
-    """Who may approve, as Slack said at this event; earlier approvals by others no longer stand."""
+def _pin(request: Request, data: Mapping[str, Any]) -> Request:
+    """Who may approve, as Slack said at this event; earlier approvals by others no longer stand, or cover a class."""
+    eligible = tuple(data["eligible"])
+    classes = data.get("classes", {})
     approvals = tuple(
-        replace(one, stands=one.by.id in eligible or one.by.user in eligible) for one in request.approvals
+        replace(
+            one,
+            stands=is_one_of(one.by, eligible),
+            covers=tuple(name for name, people in classes.items() if is_one_of(one.by, people)),
+        )
+        for one in request.approvals
     )
-    return replace(request, pinned=groups, eligible=eligible, approvals=approvals)
+    return replace(request, pinned=data["groups"], eligible=eligible, approvals=approvals)
+
+
+def is_one_of(actor: Actor, people: Container[str | None]) -> bool:
+    """Whether an actor is among Slack ids and terminal users."""
+    return actor.id in people or (actor.user is not None and actor.user in people)
 
 
 def _ended_step(steps: tuple[Step, ...], event: Event) -> tuple[Step, ...]:

@@ -30,6 +30,7 @@ from ops.push_steps import preflight
 from ops.recovery import Standing
 from ops.recovery import remains_of
 from ops.recovery import where_it_stands
+from ops.requests import ADOPT
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import fold
@@ -53,7 +54,7 @@ def is_cleared(ops: Ops, request: Request) -> bool:
     """Whether enough people who may said yes, asked live. A process without Slack clears nothing that needs people."""
     if not request.needed:
         return False  # runs where it was asked for, in the asker's process
-    return len(request.approvals) >= request.needed and _clearance(ops, request).cleared
+    return request.may_be_cleared and _clearance(ops, request).cleared
 
 
 def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
@@ -192,7 +193,7 @@ def _why_not_again(ops: Ops, request: Request) -> str:
 
 def _clearance(ops: Ops, request: Request) -> Clearance:
     users = tuple(approval.by.user for approval in request.approvals)
-    directory = ops.directory(tuple(request.plan["policy"]["approvers"]), users=users, members=False)
+    directory = ops.directory(request.deciders, users=users, members=False)
     return clearance(request, directory, ops.requester_is(request.by))
 
 
@@ -206,7 +207,8 @@ def _claim(ops: Ops, request: Request, target: Target) -> None:
         void = "; ".join(f"{who}: {why}" for who, why in cleared.void.items())
         raise OpsError(
             Reason.NOT_ALLOWED,
-            f"{request.id} has {len(cleared.counting)} of {request.needed} approvals that count now. {void}".strip(),
+            f"{request.id} has {len(cleared.counting)} of {request.needed} approvals that count now. "
+            f"{cleared.lacks()} {void}".strip(),
             "Others have to approve.",
             exit_code=3,
         )
@@ -280,10 +282,15 @@ def _attempt(
     with told_to_stop(ops, request) as stop:
         recorder = Recorder(ops, request, attempt, progress, stop)
         try:
-            ready = preflight(recorder, target, standing)
-            backup(recorder, target, guard)
-            migrate(recorder, target, guard, ready)
-            health(recorder, target, ready.before)
+            if request.kind == ADOPT:
+                from ops.adopting import adopt  # here because it loads what few runs need
+
+                adopt(recorder, target)
+            else:
+                ready = preflight(recorder, target, standing)
+                backup(recorder, target, guard)
+                migrate(recorder, target, guard, ready)
+                health(recorder, target, ready.before)
         except OpsError as error:
             _end(ops, recorder, target, error)
             return

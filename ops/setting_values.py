@@ -1,13 +1,20 @@
 """What a single value of the configuration may be: each kind of value with the sentence that a wrong one gets."""
 
+import difflib
 import re
 from datetime import timedelta
 from typing import Annotated
+from typing import Any
+from typing import Self
 from urllib.parse import parse_qs
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator
+from pydantic import BaseModel
 from pydantic import BeforeValidator
+from pydantic import ConfigDict
+from pydantic import Field
+from pydantic import model_validator
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})\s*(s|m|h|d)")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
@@ -127,6 +134,30 @@ def _people_entry(text: str) -> str:
     raise ValueError(msg)
 
 
+def _hazard_class(text: str) -> str:
+    # Here because reading the rules takes longer than all other settings together, and few configurations name a class.
+    from ops.hazards.model import HazardClass
+
+    known = [one.value for one in HazardClass]
+    if text not in known:
+        near = difflib.get_close_matches(text.lower(), known, n=1, cutoff=0.6)
+        meant = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        msg = f"{text!r} is no class of hazards: {meant}"
+        raise ValueError(msg)
+    return text
+
+
+def _drift_check(value: object) -> object:
+    """`off` as no time at all. A look at the whole schema more often than each minute would be a load of its own."""
+    if value == "off":
+        return timedelta(0)
+    every = parse_duration(value)
+    if every < timedelta(minutes=1):
+        msg = 'a look at the target takes its time: at least "1m", or "off"'
+        raise ValueError(msg)
+    return every
+
+
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
@@ -138,3 +169,48 @@ HealthUrl = Annotated[str, AfterValidator(_health_url)]
 RepositoryUrl = Annotated[str, AfterValidator(_repository)]
 SupabaseFolder = Annotated[str, AfterValidator(_folder)]
 ProjectRef = Annotated[str, AfterValidator(_project_ref)]
+HazardClassName = Annotated[str, AfterValidator(_hazard_class)]
+DriftCheck = Annotated[timedelta, BeforeValidator(_drift_check)]
+
+
+class Table(BaseModel):
+    """A table of the configuration file: frozen, and every key must be known."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class HazardRule(Table):
+    """What one class of hazards takes: more people, other people, or that nothing of the kind is ever run."""
+
+    approvals: int = Field(default=0, strict=True, ge=1, le=20)
+    approvers: tuple[PeopleEntry, ...] = ()
+    refused: bool = Field(default=False, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_a_word(cls, value: object) -> object:
+        if isinstance(value, str):
+            if value != "refused":
+                msg = 'a class of hazards takes { approvals = 3 }, { approvers = ["@security"] }, both, or is "refused"'
+                raise ValueError(msg)
+            return {"refused": True}
+        return value
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if "approvers" in self.model_fields_set and not self.approvers:
+            msg = "approvers must not be empty: name a @group or a person, or leave it out"
+            raise ValueError(msg)
+        asks = bool(self.approvals or self.approvers)
+        if asks == self.refused:
+            msg = (
+                "what is refused is approved by nobody: say refused, or who must agree"
+                if asks
+                else 'say what this class takes: approvals = 3, approvers = ["@security"], or "refused"'
+            )
+            raise ValueError(msg)
+        return self
+
+    def policy(self) -> dict[str, Any] | str:
+        """The rule as it goes into the digest; `approvals` 0: as many as the environment asks for."""
+        return "refused" if self.refused else {"approvals": self.approvals, "approvers": sorted(self.approvers)}

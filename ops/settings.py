@@ -15,8 +15,6 @@ from typing import Literal
 from typing import Self
 from typing import get_args
 
-from pydantic import BaseModel
-from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import ValidationError
 from pydantic import field_validator
@@ -26,7 +24,10 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.setting_values import Channel
 from ops.setting_values import DatabaseUrl
+from ops.setting_values import DriftCheck
 from ops.setting_values import Duration
+from ops.setting_values import HazardClassName
+from ops.setting_values import HazardRule
 from ops.setting_values import HealthUrl
 from ops.setting_values import Name
 from ops.setting_values import PeopleEntry
@@ -35,12 +36,7 @@ from ops.setting_values import ProjectRef
 from ops.setting_values import RepositoryUrl
 from ops.setting_values import SecretReference
 from ops.setting_values import SupabaseFolder
-
-
-class Table(BaseModel):
-    """A table of the configuration file: frozen, and every key must be known."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+from ops.setting_values import Table
 
 
 class Slack(Table):
@@ -62,6 +58,7 @@ class Backup(Table):
 
 class Postgres(Table):
     bin: str = ""
+    encrypted_folder: str = ""
 
 
 class Health(Table):
@@ -97,20 +94,17 @@ class Environment(Table):
     unknown_authors: Literal["show", "extra", "refuse"] = "show"
     after: tuple[str, ...] = ()
     backup: Literal["none", "intact", "restored", "identical"] | None = None
-    rehearsal: Literal["off"] = "off"
+    rehearsal: Literal["off", "shown", "required"] | None = None
+    with_data: bool = Field(default=False, strict=True)
+    isolation: Literal["none", "partial", "full"] = "none"
+    hazards: dict[HazardClassName, HazardRule] = Field(default_factory=dict)
+    overriders: tuple[PeopleEntry, ...] = ()
+    drift_check: DriftCheck | None = None
     expires: Duration = timedelta(hours=24)
     confirm: Literal["click"] = "click"
     lock_patience: Duration = timedelta(minutes=5)
     statement_timeout: Duration | None = None
     health: tuple[Health, ...] = ()
-
-    @field_validator("rehearsal", mode="before")
-    @classmethod
-    def _rehearsal_is_off(cls, value: object) -> object:
-        if value in {"shown", "required"}:
-            msg = f'rehearsal = "{value}": {_NOT_BUILT}, or say "off"'
-            raise ValueError(msg)
-        return value
 
     @field_validator("confirm", mode="before")
     @classmethod
@@ -126,8 +120,33 @@ class Environment(Table):
             msg = f'approvals = {self.approvals} but nobody may give them: add approvers = ["@group", "U0PERSON"]'
             raise ValueError(msg)
         people = set(self.approvers)
-        if len(people) < self.approvals and not any(entry.startswith("@") for entry in people):
+        if not _may_be_enough(people, self.approvals):
             msg = f"approvals = {self.approvals} but only {len(people)} may give them: name more approvers, or a @group"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _hazards_ask_for_more(self) -> Self:
+        for name, rule in self.hazards.items():
+            people = {*self.approvers, *rule.approvers}
+            if rule.approvals and rule.approvals <= self.approvals:
+                msg = (
+                    f"hazards.{name}.approvals = {rule.approvals} is no more than approvals = {self.approvals}, which "
+                    "everything takes: say more, or leave it out"
+                )
+                raise ValueError(msg)
+            if not _may_be_enough(people, rule.approvals):
+                msg = (
+                    f"hazards.{name}.approvals = {rule.approvals} but only {len(people)} may give them: name more "
+                    "approvers, or a @group"
+                )
+                raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _data_is_for_a_rehearsal(self) -> Self:
+        if self.with_data and self.rehearsal_level == "off":
+            msg = 'with_data = true, but nothing is rehearsed here: say rehearsal = "shown" or "required"'
             raise ValueError(msg)
         return self
 
@@ -135,6 +154,17 @@ class Environment(Table):
     def backup_level(self) -> str:
         """The level that must be proven before a statement runs: as said, else "restored" where people approve."""
         return self.backup or ("restored" if self.approvals else "none")
+
+    @property
+    def rehearsal_level(self) -> str:
+        """off, shown (a failed rehearsal is told) or required (it ends the asking): as said, else as people approve."""
+        return self.rehearsal or ("required" if self.approvals else "off")
+
+    @property
+    def drift_every(self) -> timedelta | None:
+        """How often the target is looked at for what came from outside; None: never."""
+        every = self.drift_check if self.drift_check is not None else timedelta(hours=1 if self.approvals else 0)
+        return every or None
 
     def policy(self) -> dict[str, Any]:
         """The rules that an approval rests on, as they go into the digest (handles as written)."""
@@ -145,11 +175,20 @@ class Environment(Table):
             "unknown_authors": self.unknown_authors,
             "after": sorted(self.after),
             "backup": self.backup_level,
-            "rehearsal": self.rehearsal,
+            "rehearsal": self.rehearsal_level,
+            "with_data": self.with_data,
+            "isolation": self.isolation,
+            "hazards": {name: rule.policy() for name, rule in sorted(self.hazards.items())},
+            "overriders": sorted(self.overriders),
             "expires_seconds": int(self.expires.total_seconds()),
             "confirm": self.confirm,
             "health": [check.model_dump(mode="json", exclude={"headers"}) for check in self.health],
         }
+
+
+def _may_be_enough(people: set[str], approvals: int) -> bool:
+    """Whether so many could agree; nobody knows yet how many are in a group."""
+    return len(people) >= approvals or any(entry.startswith("@") for entry in people)
 
 
 class Project(Table):
@@ -288,7 +327,7 @@ def _mistake(found: Mapping[str, Any]) -> str:
     if found["type"] == "missing" and name == "approvals":
         return f"{shown} is missing: say how many people must agree (0 for nobody)"
     if found["type"] == "extra_forbidden":
-        if name in {"windows", "hazards", "keep", "encrypt"}:
+        if name in {"windows", "keep", "encrypt"}:
             return f"{shown}: {_NOT_BUILT}"
         near = difflib.get_close_matches(name.lower(), _settings_at(place), n=1, cutoff=0.6)
         return f"{shown} is not a setting that exists" + (f": did you mean {near[0]}?" if near else "")

@@ -37,7 +37,7 @@ def settle(ops: Ops, number: str, actor: Actor, act: str, because: str) -> Reque
         return request
     target = ops.target_of(request)
     users = () if actor.is_terminal else (actor.user,)
-    directory = ops.directory(tuple(request.plan["policy"]["approvers"]) if users else (), users=users, members=False)
+    directory = ops.directory(request.deciders if users else (), users=users, members=False)
     may_settle(request, actor, directory, ops.requester_is(request.by)).or_raise()
     if not because.strip():
         raise OpsError(

@@ -13,6 +13,7 @@ from sandbox.page import listen
 from sandbox.page_world import World
 from sandbox.slack_answer import Answer
 from sandbox.slack_answer import until
+from sandbox.stage import WITH_REHEARSAL
 from sandbox.stage import Stage
 
 WIDTH = 140
@@ -23,7 +24,7 @@ def play() -> int:
     """One scene from plan to verified log, in readable lines. 0 when everything went as it should."""
     began = time.monotonic()
     _title("A Slack, two databases and a repository are set up on this machine")
-    with Stage() as stage:
+    with Stage(prod=WITH_REHEARSAL) as stage:
         stage.start_bot()
         _say(f"A bot is connected over Socket Mode. prod lacks the last {PENDING_ON_PROD} of 17 migrations.")
         ok = _scene(stage)
@@ -83,7 +84,7 @@ def serve(port: int) -> int:
     listening = listen(port)
     _title("A Slack in your browser, the bot, two databases and a repository are set up on this machine")
     try:
-        with contextlib.closing(listening), Stage(movable_clock=True, progress=_set_up) as stage:
+        with contextlib.closing(listening), Stage(prod=WITH_REHEARSAL, movable_clock=True, progress=_set_up) as stage:
             world = World(stage)
             _set_up("the bot")
             world.start_bot()

@@ -78,6 +78,14 @@ STEPS = (
         "/migrate plan prod",
     ),
     Step(
+        "diff",
+        "See what changes in the schema",
+        "The three ran on a throw-away copy of prod, so what they do is known before anybody is asked. You alone see this.",
+        lambda facts: facts.said("diff"),
+        "U0ANA",
+        "/migrate diff prod",
+    ),
+    Step(
         "push",
         "Ask for it",
         "A card appears for everybody. Nothing runs: the request waits for somebody else's yes.",

@@ -59,7 +59,8 @@ def open_file(world: World, person: Person, file_id: str) -> tuple[str, bytes]:
         is_seen = any(file_id in one.files and state.sees(person.id, one) for one in state.messages.values())
     if file is None or file.content is None or not (file.complete and is_seen):
         raise BadRequestError("There is no such file, or it is not for this person.")
-    world.note_look("sql")
+    if file.name.endswith(".sql"):
+        world.note_look("sql")
     return file.name, file.content
 
 

@@ -57,7 +57,7 @@ backup = "none"
 [projects.shop.environments.prod]
 database_url = "$SHOP_PROD_DATABASE_URL"
 branch = "main"
-{prod}
+{unsaid}{prod}
 """
 
 PROD = """\
@@ -69,6 +69,9 @@ backup = "restored"
 name = "orders can be read"
 sql = "select count(*) >= 0 from public.orders"
 """
+
+WITH_REHEARSAL = f'rehearsal = "required"\ndrift_check = "1h"\n{PROD}'
+"""What an environment with approvals does unless told otherwise; a stage without it is quicker."""
 
 READY_SECONDS = 30.0
 
@@ -103,7 +106,8 @@ class Stage:
         movable_clock: bool = False,
         progress: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`prod` and `slack` are lines of the configuration; `empty`: no migrations yet, in the repository or applied;
+        """`prod` and `slack` are lines of the configuration (prod rehearses nothing and is not looked at for changes from
+        outside unless its lines say so); `empty`: no migrations yet, in the repository or applied;
         `seeded`: dev has every migration of the example already and prod all but the last three;
         `postgres`: a running server to use instead of one of our own, where databases of a stage have its own names;
         `movable_clock`: `clock` drives this Slack and the bot; `progress` is told what is being set up."""
@@ -186,7 +190,9 @@ class Stage:
             "SHOP_PROD_DATABASE_URL": urls["prod"],
             **self._more_environment,
         }
-        self.config.write_text(CONFIGURATION.format(slack=self._slack_settings, prod=self._prod))
+        said = self._prod.partition("\n[")[0]
+        unsaid = "".join(f'{name} = "off"\n' for name in ("rehearsal", "drift_check") if f"{name} =" not in said)
+        self.config.write_text(CONFIGURATION.format(slack=self._slack_settings, unsaid=unsaid, prod=self._prod))
         Log.create(self.log_path)
 
     def _seed(self, url: str, names: Sequence[str]) -> None:

@@ -16,11 +16,8 @@ from ops.people import Group
 from ops.people import Person
 from ops.policy import Decision
 from ops.policy import Directory
-from ops.policy import can_be_satisfied
 from ops.policy import clearance
-from ops.policy import eligible_people
 from ops.policy import entitled
-from ops.policy import is_author_known
 from ops.policy import may_approve
 from ops.policy import may_cancel
 from ops.policy import may_decide_now
@@ -29,6 +26,9 @@ from ops.policy import may_request
 from ops.policy import missing_approvals
 from ops.requests import Approval
 from ops.requests import Request
+from ops.satisfying import can_be_satisfied
+from ops.satisfying import eligible_people
+from ops.satisfying import is_author_known
 from ops.status import Status
 
 NOW = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)

@@ -96,9 +96,7 @@ ADDED_TO_PROD = [
     ('approvals = 0\nbackup = "all"', f"{PROD}.backup: Input should be 'none', 'intact', 'restored' or 'identical'"),
     ('approvals = 0\nproject_ref = "ABC"', f"{PROD}.project_ref: a project reference is 20 lower-case letters"),
     ('approvals = 0\nwindows = ["Mon 09:00-16:00"]', f"{PROD}.windows: this version does not know it yet"),
-    ("approvals = 0\nhazards = { data_loss = 3 }", f"{PROD}.hazards: this version does not know it yet"),
-    ('approvals = 0\nrehearsal = "required"', f'{PROD}.rehearsal: rehearsal = "required": this version does not know'),
-    ('approvals = 0\nrehearsal = "shown"', f'{PROD}.rehearsal: rehearsal = "shown": this version does not know'),
+    ('approvals = 0\nrehearsal = "on"', f"{PROD}.rehearsal: Input should be 'off', 'shown' or 'required'"),
     ('approvals = 0\nconfirm = "type"', f'{PROD}.confirm: confirm = "type": this version does not know it yet'),
     ('approvals = 0\nhealth = [{ name = "x" }]', f"{PROD}.health.0: a health check has either sql or url"),
     (
