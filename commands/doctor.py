@@ -4,21 +4,30 @@ import os
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import closing
+from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from audit import AuditError
+from audit import Reader
 from audit import verify
 from commands.knock import check_log
 from commands.page import Listing
 from commands.page import Page
 from commands.reply import Reply
 from ops.database import connect
+from ops.direct_way import JOB_FILES
+from ops.direct_way import Sign
+from ops.direct_way import signs_in_database
+from ops.direct_way import signs_in_jobs
+from ops.direct_way import signs_in_log
 from ops.errors import OpsError
 from ops.isolation import reached_isolation
+from ops.job_files import read_job_files
 from ops.layer import project_repository
+from ops.layer import utc_now
 from ops.settings import Settings
 from ops.settings import load_settings
 from ops.settings import resolve_secret
@@ -57,7 +66,7 @@ def run_doctor(path: Path, slack_checks: SlackChecks, progress: Callable[[str], 
             check_log(settings.log_path)
         except OpsError as error:
             told = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
-        for look in (_log, _private, slack_checks, _targets, _tools, _overriders):
+        for look in (_log, _private, slack_checks, _targets, _tools, _overriders, _direct_ways):
             progress(f"looking at {look.__name__.strip('_').replace('_', ' ')}")
             checks += _seen(look, settings)
     bad = sum(1 for check in checks if check.state == "problem")
@@ -150,5 +159,39 @@ def _tools(settings: Settings) -> Iterator[Check]:
     yield Check("ok" if isolation.own_uid and isolation.own_network else "warning", "isolation", isolation.sentence)
 
 
-def _overriders(_: Settings) -> Iterator[Check]:
-    yield Check("ok", "overriders", "none: this version has no way around an approval")
+def _overriders(settings: Settings) -> Iterator[Check]:
+    listed = {who for target in all_targets(settings) for who in target.settings.overriders}
+    if listed:
+        yield Check("warning", "overriders", f"{', '.join(sorted(listed))} may adopt what is there as the baseline")
+    else:
+        yield Check("ok", "overriders", "none: nobody may adopt what is there as the baseline")
+
+
+def _direct_ways(settings: Settings) -> Iterator[Check]:
+    """Ways past us that are still open, of the environments in which people approve; docs/direct-way.md closes them."""
+    view = Reader(settings.log_path) if settings.log_path.exists() else None
+    for target in all_targets(settings):
+        if not target.settings.approvals:
+            continue
+        what = f"{target.name} direct way"
+        found = [*_ways_in_repository(settings, target), *_ways_in_database(target)]
+        if view is not None:
+            with suppress(AuditError):  # told where the log is looked at
+                found += signs_in_log(view, target, utc_now())
+        for sign in found:
+            yield Check("warning", what, f"{sign.where}: {sign.found}")
+        if found:
+            yield Check("warning", what, "docs/direct-way.md says how to take it away")
+        else:
+            yield Check("ok", what, "no sign of one in the deploy jobs, the database and the log")
+
+
+def _ways_in_repository(settings: Settings, target: Target) -> list[Sign]:
+    repository = project_repository(settings, target)
+    commit = repository.resolve(target.settings.branch)
+    return list(signs_in_jobs(read_job_files(repository, commit, JOB_FILES)))
+
+
+def _ways_in_database(target: Target) -> list[Sign]:
+    with closing(connect(target.database_url(), purpose="doctor")) as connection:
+        return list(signs_in_database(connection))

@@ -1,4 +1,6 @@
-"""`history [prod]`: the requests of a target, newest first: what was asked, by whom, allowed by whom, what became of it.
+"""`history [prod]`: what happened to a target, newest first: what was asked, by whom, allowed by whom, what became of it.
+
+Changes that were noticed and not made by us stand among the requests, at the moment at which they were noticed.
 
 Everybody who may speak to the bot may look. It reads the log only and never asks a target.
 
@@ -12,7 +14,12 @@ See also: show, status
 from collections.abc import Sequence
 from datetime import datetime
 
+from audit import Event
 from audit import Query
+from audit import View
+from commands.adoption_parts import subject_of
+from commands.outside_page import outside_json
+from commands.outside_page import outside_line
 from commands.page import Code
 from commands.page import Command
 from commands.page import Line
@@ -21,7 +28,6 @@ from commands.page import Table
 from commands.page import When
 from commands.page import Who
 from commands.page_words import joined
-from commands.page_words import migrations
 from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.reply import Reply
@@ -58,32 +64,62 @@ def run(ops: Ops, said: Said) -> Reply:
         raise OpsError(Reason.BAD_USAGE, "`history` takes one environment or none.", f"Type `{USAGE}`.")
     target = find_target(ops.settings, said.arguments[0]) if said.arguments else None
     limit = int(said.options.get("limit", LIMIT))
+    view = ops.view
+    events = [event for kind in ("requested", "changed_outside") for event in _newest(view, target, kind, limit)]
+    events.sort(key=lambda event: event.seq, reverse=True)
+    found = [find_request(view, event.request) if event.request else event for event in events[:limit]]
+    page = _page(found, ops.now(), target, more=len(events) > limit)
+    requests = [request_json(one, ops.now()) for one in found if isinstance(one, Request)]
+    outside = [outside_json(one) for one in found if isinstance(one, Event)]
+    return Reply(page, {"requests": requests, "changed_outside": outside})
+
+
+def _newest(view: View, target: Target | None, kind: str, limit: int) -> list[Event]:
+    """The newest events of a kind; one more than is shown, to know whether there are any."""
     query = Query(
         project=target.project if target else None,
         environment=target.environment if target else None,
-        kinds=("requested",),
+        kinds=(kind,),
         newest_first=True,
-        limit=limit + 1,  # one more, to know whether there are any
+        limit=limit + 1,
     )
-    view = ops.view
-    events = view.find(query)
-    found = [find_request(view, event.request or "") for event in events[:limit]]
-    page = _page(found, ops.now(), target, more=len(events) > limit)
-    return Reply(page, {"requests": [request_json(request, ops.now()) for request in found]})
+    return view.find(query)
 
 
-def _page(found: Sequence[Request], now: datetime, target: Target | None, *, more: bool) -> Page:
+def _page(found: Sequence[Request | Event], now: datetime, target: Target | None, *, more: bool) -> Page:
     where = f" of {target.name}" if target else ""
     if not found:
         command = Command(f"push {target.environment if target else 'ENVIRONMENT'}")
         return Page(f"No requests{where} yet", next=("ask for one with ", command, "."))
     columns = ["Request", "How it stands", "By", "When"]
-    rows = [_row(request, now, with_target=target is None) for request in found]
-    following: Line = (Command(f"show {found[0].id}"), " tells everything about one")
+    rows = [
+        _row(one, now, with_target=target is None)
+        if isinstance(one, Request)
+        else _outside_row(one, with_target=target is None)
+        for one in found
+    ]
+    following: Line = ()
+    first = next((one for one in found if isinstance(one, Request)), None)
+    if first is not None:
+        following = (Command(f"show {first.id}"), " tells everything about one")
     if more and len(found) < MOST:
         words = ["history", *([target.environment] if target else []), f"--limit {min(MOST, 3 * len(found))}"]
-        following = (*following, "; older ones: ", Command(" ".join(words)))
-    return Page(f"The last {_requests(len(found))}{where}", body=[Table("", columns, rows)], next=(*following, "."))
+        following = (*following, *(("; ",) if following else ()), "older ones: ", Command(" ".join(words)))
+    closing: Line = (*following, ".") if following else ()
+    return Page(_headline(found, where), body=[Table("", columns, rows)], next=closing)
+
+
+def _headline(found: Sequence[Request | Event], where: str) -> str:
+    outside = sum(isinstance(one, Event) for one in found)
+    asked = len(found) - outside
+    told = [_requests(asked)] if asked else []
+    told += [f"{plural(outside, 'change')} from outside"] if outside else []
+    return f"The last {' and '.join(told)}{where}"
+
+
+def _outside_row(event: Event, *, with_target: bool) -> Sequence[Line]:
+    where = f" on {event.project}/{event.environment}" if with_target else ""
+    return [(f"none{where}",), ("changed outside: ", *outside_line(event)), ("not known",), (When(event.at),)]
 
 
 def _requests(count: int) -> str:
@@ -95,7 +131,7 @@ def _row(request: Request, now: datetime, *, with_target: bool) -> Sequence[Line
     approved = joined(Who(approval.by.id) for approval in request.approvals)
     where = f" on {request.target}" if with_target else ""
     return [
-        (Code(request.id), f" {migrations(len(request.files))}{where}"),
+        (Code(request.id), f" {subject_of(request)}{where}"),
         (state_words(request, request.status_at(now)),),
         (Who(request.by.id), *((", approved by ", *approved) if approved else ())),
         (When(request.requested_at), *_took(request)),

@@ -1,0 +1,124 @@
+"""Looks at the targets now and then, and tells the channel once about every change that was made without us."""
+
+import logging
+import random
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+
+from audit import AuditError
+from audit import Event
+from audit import Query
+from bot.announcer import refuse_shared
+from bot.render import blocks_of
+from bot.render import text_of
+from bot.slack_api import SlackApi
+from bot.slack_api import SlackUnavailableError
+from bot.store import Store
+from commands.outside_page import outside_page
+from ops.errors import OpsError
+from ops.layer import Ops
+from ops.outside import look
+from ops.targets import Target
+from ops.targets import all_targets
+
+logger = logging.getLogger("countersign.watcher")
+
+TELL_FOR = timedelta(days=1)
+"""What is older is not told any more: the store that knows what was told may have been lost."""
+
+FIRST_LOOK_SECONDS = 3.0
+TICK_SECONDS = 15.0
+
+
+class Watcher:
+    """One thread for the looks and for the telling. A target that cannot be read is looked at again when its time comes."""
+
+    def __init__(self, ops: Ops, api: SlackApi, store: Store) -> None:
+        self._ops = ops
+        self._api = api
+        self._store = store
+        self._due = {
+            target.name: time.monotonic() + FIRST_LOOK_SECONDS
+            for target in all_targets(ops.settings)
+            if target.settings.drift_every is not None
+        }
+        self._woken = threading.Event()
+        self._over = threading.Event()
+        self._unsubscribe = ops.log.subscribe(self._on_events)
+        self._thread = threading.Thread(target=self._work, name="watcher", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """End after what is being done now."""
+        self._unsubscribe()
+        self._over.set()
+        self._woken.set()
+        self._thread.join(seconds)
+
+    def _on_events(self, events: Sequence[Event]) -> None:
+        if any(event.kind == "changed_outside" for event in events):
+            self._woken.set()
+
+    def _work(self) -> None:
+        while not self._over.is_set():
+            try:
+                self._tell()
+                for target in all_targets(self._ops.settings):
+                    if time.monotonic() >= self._due.get(target.name, float("inf")) and not self._over.is_set():
+                        self._look(target)
+            except AuditError as error:
+                logger.error("watcher_cannot_use_the_log error=%s", error.message)
+            except SlackUnavailableError as error:
+                logger.warning("change_not_told error=%s", error)
+            except Exception:
+                logger.exception("watcher_failed_unexpectedly")  # and goes on: nobody else would notice changes
+            self._woken.wait(self._pause())
+            self._woken.clear()
+
+    def _pause(self) -> float:
+        soonest = min(self._due.values(), default=float("inf"))
+        return max(0.1, min(TICK_SECONDS, soonest - time.monotonic()))
+
+    def _look(self, target: Target) -> None:
+        every = target.settings.drift_every
+        if every is None:
+            return
+        # Uneven, so that targets of one server are not all asked at the same moment for ever.
+        self._due[target.name] = time.monotonic() + every.total_seconds() * random.uniform(0.95, 1.05)  # noqa: S311
+        try:
+            event = look(self._ops, target)
+        except OpsError as error:
+            logger.warning("target_not_looked_at target=%s reason=%s", target.name, error.reason.value)
+            return
+        if event is not None:
+            logger.info("target_looked_at target=%s noted=%s", target.name, event.kind)
+            self._tell()
+
+    def _tell(self) -> None:
+        """Post every change of the last day that was not told yet. Raises SlackUnavailableError; then later again."""
+        query = Query(kinds=("changed_outside",), since=self._ops.now() - TELL_FOR)
+        for event in self._ops.view.find(query):
+            if self._store.was_told(event.id):
+                continue
+            channel = self._channel(event)
+            page = outside_page(event)
+            self._api.call(
+                "chat.postMessage",
+                channel=channel,
+                text=text_of(page),
+                blocks=blocks_of(page),
+                unfurl_links=False,
+                unfurl_media=False,
+            )
+            self._store.tell(event.id)
+
+    def _channel(self, event: Event) -> str:
+        slack = self._ops.settings.slack
+        project = self._ops.settings.projects.get(event.project or "")
+        channel = (project.channel if project else None) or (slack.channel if slack else "")
+        refuse_shared(self._api, channel)
+        return channel

@@ -1,0 +1,277 @@
+"""Adopting a target: its history and schema, as they are, become the baseline that people approved.
+
+For projects that were deployed before they came to us, and after changes that were made past us. Nothing on the target
+is changed; what nobody can say is listed in the digest, so that whoever approves has read it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from dataclasses import replace
+from functools import cached_property
+from typing import Any
+
+import psycopg
+
+from audit import Draft
+from audit.event import canonical
+from ops.database import connect
+from ops.database import target_failed
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.fingerprint import Fingerprint
+from ops.fingerprint import read_fingerprint
+from ops.history import Comparison
+from ops.history import HistoryRow
+from ops.history import compare
+from ops.history import read_history
+from ops.layer import Ops
+from ops.layer import Progress
+from ops.locking import check_unlocked
+from ops.migrations import Migration
+from ops.migrations import read_folder
+from ops.people import Actor
+from ops.plan import changed_parts
+from ops.policy import is_named
+from ops.policy import refused
+from ops.repository import Repository
+from ops.requesting import place_request
+from ops.requests import ADOPT
+from ops.requests import Request
+from ops.steps import Recorder
+from ops.targets import Target
+
+NAMED = 20
+"""So many versions are named in one sentence about what is unknown."""
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A target as it would be adopted: `versions` are the applied migrations whose file is known, with its SHA-256.
+
+    `differences` are objects that are not what the history makes, as `adopted` events keep them.
+    """
+
+    target: Target
+    commit: str
+    versions: tuple[tuple[str, str], ...]
+    applied: int
+    unknown: tuple[str, ...]
+    fingerprint: Fingerprint
+    differences: tuple[Mapping[str, str], ...] = ()
+
+    @cached_property
+    def canonical(self) -> dict[str, Any]:
+        """What is hashed and approved, as plain JSON."""
+        return {
+            "format": 1,
+            "kind": ADOPT,
+            "target": self.target.name,
+            "commit": self.commit,
+            "files": [],
+            "expected": None,
+            "adopts": {
+                "applied": self.applied,
+                "versions": [{"version": version, "sha256": sha256} for version, sha256 in self.versions],
+                "unknown": list(self.unknown),
+                "differences": [dict(one) for one in self.differences],
+            },
+            "fingerprint": self.fingerprint.to_json(),
+            "policy": self.target.settings.policy(),
+        }
+
+    @cached_property
+    def digest(self) -> str:
+        return hashlib.sha256(canonical(self.canonical)).hexdigest()
+
+
+def look_at(
+    target: Target, repository: Repository, *, commit: str | None = None, progress: Progress = lambda _: None
+) -> Adoption:
+    """A target beside the files of its branch (at `commit` if given). Reads only; raises OpsError as a plan does."""
+    progress(f"reading the repository and {target.name}")
+    if commit is None or not repository.has_commit(commit):
+        repository.update()
+    sha = repository.resolve(target.settings.branch, commit)
+    files = repository.snapshot(sha).files
+    folder = read_folder(
+        {path.removeprefix("migrations/"): text for path, text in files.items() if path.startswith("migrations/")}
+    )
+    with closing(connect(target.database_url(), purpose=f"adopt {target.name}")) as connection:
+        try:
+            rows = read_history(connection, folder.migrations)
+            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
+        except psycopg.Error as error:
+            raise target_failed(target.name, error) from error
+    comparison = compare(rows, folder.migrations)
+    known = _known(rows, folder.migrations, comparison)
+    return Adoption(target, sha, known, len(rows), tuple(_unknown(rows, comparison)), fingerprint)
+
+
+def request_adoption(
+    ops: Ops, target: Target, actor: Actor, act: str, *, progress: Progress = lambda _: None
+) -> tuple[Adoption, Request]:
+    """Ask to adopt a target. The same act asked again finds its request.
+
+    Raises OpsError: NOT_ALLOWED for whoever is no overrider of the target, TARGET_LOCKED, what reading raises.
+    """
+    may_override_now(ops, target, actor)
+    check_unlocked(ops.view, target, ops.now())
+    found = _with_drift(ops, look_at(target, ops.repository(target), progress=progress), actor, progress)
+    draft = Draft(
+        kind="requested",
+        actor=actor.id,
+        stream="",
+        project=target.project,
+        environment=target.environment,
+        data={
+            "kind": ADOPT,
+            "digest": found.digest,
+            "commit": found.commit,
+            "plan": found.canonical,
+            "hazards": [],
+            "authors": [],
+            "unknown_authors": [],
+            "expires_at": (ops.now() + target.settings.expires).isoformat(),
+        },
+    )
+    return found, place_request(ops, target, draft, actor, act)
+
+
+def may_override_now(ops: Ops, target: Target, actor: Actor) -> None:
+    """Raise OpsError unless this actor is one of the target's overriders, by the configuration and by what Slack says."""
+    entries = target.settings.overriders
+    if not entries:
+        refused(
+            Reason.NOT_ALLOWED,
+            f"Nobody may adopt {target.name}: it names no overriders.",
+            "Whoever keeps the configuration can add `overriders` to the environment.",
+        ).or_raise()
+    directory = ops.directory(entries, users=(actor.user,), members=False)
+    problem = directory.problem_of(actor.user) if actor.user else None
+    if problem is not None or not is_named(entries, actor, directory.groups):
+        refused(
+            Reason.NOT_ALLOWED,
+            f"You may not adopt {target.name}{f': {problem}' if problem else ''}.",
+            f"Its overriders may: {', '.join(entries)}.",
+        ).or_raise()
+
+
+def what_changed_since(ops: Ops, request: Request, progress: Progress) -> list[str]:
+    """The parts of an adoption that are no longer as they were asked for, in words.
+
+    What differs from the history is not worked out again: it follows from the history and the schema, which are compared.
+    """
+    target = ops.target_of(request)
+    now = look_at(target, ops.repository(target), commit=request.commit, progress=progress).canonical
+    changed = changed_parts(request.plan, now)
+    is_known = now["adopts"]["versions"] == request.plan["adopts"]["versions"]
+    return changed or ([] if is_known else ["what is known of its history"])
+
+
+def _with_drift(ops: Ops, found: Adoption, actor: Actor, progress: Progress) -> Adoption:
+    """The same with what the schema has otherwise than the history makes, or why nobody can say."""
+    # Here because it loads all that a rehearsal takes, and every run looks into this module.
+    from ops.drift import drift_of
+
+    try:
+        drift = drift_of(ops, found.target, actor, progress)
+    except OpsError as error:
+        if error.reason is Reason.STOPPED:
+            raise
+        unsaid = f"Whether the schema is what the applied migrations make cannot be said. {error.message}"
+        return replace(found, unknown=(*found.unknown, unsaid))
+    if not drift.differences:
+        return found
+    differences = tuple(
+        {"kind": one.object.kind, "schema": one.object.schema, "name": one.object.name, "sha256": one.sha256}
+        for one in drift.differences
+    )
+    names = [f"{one['kind']} {'.'.join(part for part in (one['schema'], one['name']) if part)}" for one in differences]
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    are = "object is" if len(names) == 1 else "objects are"
+    sentence = f"{len(names)} {are} not what the applied migrations make: {', '.join(names[:NAMED])}{more}."
+    return replace(found, unknown=(*found.unknown, sentence), differences=differences)
+
+
+def adopt(recorder: Recorder, target: Target) -> None:
+    """The whole run of an adoption, under the guard: everything again as it was approved, then the entry in the log."""
+    request = recorder.request
+    with recorder.step("preflight", {"digest": request.digest, "makes": []}) as result:
+        changed = what_changed_since(recorder.ops, request, recorder.progress)
+        if changed:
+            raise OpsError(
+                Reason.PLAN_CHANGED,
+                f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was adopted.",
+                f"Look again: `adopt {request.environment}`.",
+                exit_code=3,
+                details={"changed": changed},
+            )
+        result["health"] = []
+        result["said"] = "exactly the state that was asked for"
+    adopts: Mapping[str, Any] = request.plan["adopts"]
+    data = {
+        "digest": request.digest,
+        "unknown": list(adopts["unknown"]),
+        "versions": list(adopts["versions"]),
+        "differences": list(adopts["differences"]),
+        "fingerprint": dict(request.plan["fingerprint"]),
+    }
+    recorder.ops.log.append(recorder.drafts("adopted", data, target.stream))
+
+
+def _known(
+    rows: Sequence[HistoryRow], migrations: Sequence[Migration], comparison: Comparison
+) -> tuple[tuple[str, str], ...]:
+    """The applied versions whose file says what the history says, with the file's SHA-256."""
+    doubtful = {problem.version for problem in comparison.problems}
+    applied = {row.version for row in rows}
+    return tuple(
+        (one.version, one.sha256) for one in migrations if one.version in applied and one.version not in doubtful
+    )
+
+
+_WORDS = {
+    "remote_only": "are in the history and have no file in the repository",
+    "edited": "were edited after they were applied: the file is not what ran",
+    "unknown": "have a row that does not say what ran",
+    "duplicate_version": "are the version of more than one file",
+    "out_of_order": "are older than the newest applied one and were never applied",
+    "version_too_big": "have a version that the Supabase CLI does not list",
+}
+
+
+def _unknown(rows: Sequence[HistoryRow], comparison: Comparison) -> list[str]:
+    """What nobody can say about the target, in sentences, the same for the same state."""
+    found = []
+    for code, words in _WORDS.items():
+        versions = sorted({problem.version for problem in comparison.problems if problem.code == code})
+        if versions:
+            more = f" and {len(versions) - NAMED} more" if len(versions) > NAMED else ""
+            found.append(f"{', '.join(versions[:NAMED])}{more} {words}.")
+    if rows:
+        found.append(f"Who ran the {len(rows)} applied migrations, when, and who allowed it is not known.")
+    return found
+
+
+def document_of(request: Request) -> str:
+    """All that an adoption stands for, as people read it before they decide."""
+    adopts = request.plan["adopts"]
+    lines = [
+        f"{request.id}: adopt {request.target}, commit {request.commit}, plan {request.digest}",
+        "",
+        f"{adopts['applied']} migrations are applied there. From now on these count as known, byte for byte:",
+        *(f"  {one['version']}  sha256 {one['sha256']}" for one in adopts["versions"]),
+        "",
+        "What nobody can say:",
+        *(f"- {one}" for one in adopts["unknown"]),
+    ]
+    if adopts["differences"]:
+        lines += ["", "Objects that are not what the applied migrations make, with the SHA-256 of their definition:"]
+        lines += [
+            f"  {one['sha256'][:16]}  {one['kind']} {'.'.join(part for part in (one['schema'], one['name']) if part)}"
+            for one in adopts["differences"]
+        ]
+    return "\n".join(lines) + "\n"
