@@ -26,6 +26,9 @@ bench: .venv/ready
 	-$(BIN)/python -m bench.plan
 	-$(BIN)/python -m bench.push
 	-$(BIN)/python -m bench.backup
+	-$(BIN)/python -m bench.lint
+	-$(BIN)/python -m bench.schema_diff
+	-$(BIN)/python -m bench.rehearsal
 
 .venv/ready: requirements-dev.lock pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -23,10 +23,12 @@ from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
 from bot.store import Card
 from bot.store import Store
+from bot.thread_notes import diff_note
 from bot.thread_notes import note_of
 from commands.page import Page
 from commands.request_page import request_page
 from commands.request_parts import LastBackup
+from ops.adopting import document_of
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.layer import Ops
@@ -34,6 +36,8 @@ from ops.locking import lock_of
 from ops.people import Actor
 from ops.plan import pending_of
 from ops.plan import sql_document
+from ops.rehearsing import diff_text_of
+from ops.requests import ADOPT
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import stream_of
@@ -243,14 +247,13 @@ class Announcer:
         slack = self._ops.settings.slack
         if slack is None:
             return
-        target = self._ops.target_of(request)
-        pending = pending_of(self._ops.repository(target), request.commit, request.files)
-        document = clean(sql_document(request.target, request.commit, request.digest, pending))
+        document = clean(self._document(request))
         sha256 = hashlib.sha256(document.encode()).hexdigest()
         file = None
         if slack.sql == "file":
             file = card.file or self._upload(request, card, document, sha256)
             self._wait_until_shared(card, file)
+        self._deliver_diff(request, card, slack.sql)
         data: dict[str, object] = {
             "digest": request.digest,
             "how": slack.sql,
@@ -261,9 +264,33 @@ class Announcer:
         }
         self._ops.log.append([self._ops.draft("shown", Actor("system:announcer"), request, data)])
 
+    def _document(self, request: Request) -> str:
+        """What a yes stands for, whole: the SQL of a push, the sentences of an adoption."""
+        if request.kind == ADOPT:
+            return document_of(request)
+        pending = pending_of(self._ops.repository(self._ops.target_of(request)), request.commit, request.files)
+        return sql_document(request.target, request.commit, request.digest, pending)
+
+    def _deliver_diff(self, request: Request, card: Card, how: str) -> None:
+        """What the rehearsal saw change in the schema, beside the SQL: as a file, or only its hash. Once a thread."""
+        once = f"diff of {request.id} at {card.message}"
+        diff = "" if self._store.was_told(once) else diff_text_of(self._ops.view, request)
+        if not diff:
+            return
+        document = clean(diff) if how == "file" else diff
+        sha256 = hashlib.sha256(document.encode()).hexdigest()[:16]
+        if how == "file":
+            comment = f"What {request.id} changes in the schema, object by object, sha256 {sha256}."
+            self._api.upload(card.channel, card.message, f"{request.id}-schema.diff", document, comment)
+        else:
+            self._note(card, diff_note(request, sha256))
+        self._store.tell(once)
+
     def _upload(self, request: Request, card: Card, document: str, sha256: str) -> str:
-        comment = f"The full SQL of {request.id}, sha256 {sha256[:16]}. Read it before you decide."
-        file = self._api.upload(card.channel, card.message, f"{request.id}.sql", document, comment)
+        what, ending = ("All that", "txt") if request.kind == ADOPT else ("The full SQL of", "sql")
+        stands = " stands for" if request.kind == ADOPT else ""
+        comment = f"{what} {request.id}{stands}, sha256 {sha256[:16]}. Read it before you decide."
+        file = self._api.upload(card.channel, card.message, f"{request.id}.{ending}", document, comment)
         current = self._store.card(request.id) or card
         self._store.keep(replace(current, file=file))
         return file
@@ -293,16 +320,20 @@ class Announcer:
             page = note_of(event, request)
             if page is None or self._store.was_told(event.id):
                 continue
-            self._api.call(
-                "chat.postMessage",
-                channel=card.channel,
-                thread_ts=card.message,
-                text=text_of(page),
-                blocks=blocks_of(page),
-                unfurl_links=False,
-                unfurl_media=False,
-            )
+            self._note(card, page)
             self._store.tell(event.id)
+
+    def _note(self, card: Card, page: Page) -> None:
+        """One note below a card."""
+        self._api.call(
+            "chat.postMessage",
+            channel=card.channel,
+            thread_ts=card.message,
+            text=text_of(page),
+            blocks=blocks_of(page),
+            unfurl_links=False,
+            unfurl_media=False,
+        )
 
 
 def refuse_shared(api: SlackApi, channel: str) -> None:

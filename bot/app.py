@@ -42,6 +42,7 @@ from bot.slack_api import make_client
 from bot.sockets import REFUSALS
 from bot.sockets import Sockets
 from bot.store import Store
+from bot.watcher import Watcher
 from commands.door import Door
 from commands.reply import Reply
 from ops.errors import OpsError
@@ -164,6 +165,7 @@ class _Bot:
         desk = Desk(ops, api, store, self.work, home.opened)
         announcer = Announcer(ops, api, store)
         foreman = Foreman(ops, self.runs)
+        watcher = Watcher(ops, api, store)
         lull = Lull(desk.take)
         intake = Intake(self.log, lull.take, home.opened)
         app = self._app(client, us, intake)
@@ -180,6 +182,8 @@ class _Bot:
             stack.push_async_callback(asyncio.to_thread, self._finish_work)
             foreman.start()
             stack.push_async_callback(asyncio.to_thread, foreman.stop, DRAIN_SECONDS)
+            watcher.start()
+            stack.push_async_callback(asyncio.to_thread, watcher.stop, DRAIN_SECONDS)
             door = Door(ops, ready=_noticed)
             stack.push_async_callback(asyncio.to_thread, door.close, DRAIN_SECONDS)
             stack.callback(lull.release)

@@ -3,6 +3,7 @@
 import logging
 import re
 import threading
+import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -21,6 +22,7 @@ from bot.letters import clean
 from bot.letters import escape
 from bot.modals import REASON
 from bot.modals import reject_form
+from bot.render import COMMAND
 from bot.render import Blocks
 from bot.render import blocks_of
 from bot.render import text_of
@@ -32,6 +34,8 @@ from commands.dispatch import answer
 from commands.dispatch import guarded
 from commands.home_page import REFRESH
 from commands.page import Button
+from commands.page import Code
+from commands.page import Line
 from commands.page import Page
 from commands.page import Paragraph
 from commands.reply import Reply
@@ -63,7 +67,12 @@ FORMS = frozenset({"reject"})
 SILENT: Mapping[str, Any] = {"seen": True}
 """The data of a reply that needs no words: the person sees what came of it."""
 
-PROGRESS_AFTER_SECONDS = 1.2
+SAID_LETTERS = 100
+
+PROGRESS_AT_SECONDS = (1.2, 6.0, 20.0)
+"""When a person who waits is told how far it is: each time a new private line, for Slack changes none that a command's
+response_url brought (slackapi/bolt-python#1268, bolt-js#2287). It takes five answers in all; two are for the reply."""
+
 REDO_WITHIN = timedelta(minutes=30)
 """What was acked but not answered is done after a restart when it is this young; else the person is told to say it again."""
 
@@ -211,7 +220,7 @@ class Desk:
 
     def _respond(self, act: Act, reply: Reply) -> None:
         """The private answer: through the response_url while it works, else to the person in the channel, else directly."""
-        page = self._with_private_buttons(act, reply.page)
+        page = self._with_private_buttons(act, self._with_file(act, reply))
         body = {"text": text_of(page), "blocks": blocks_of(page)}
         pictures = self._pictures(reply)
         if act.response_url:
@@ -225,6 +234,21 @@ class Desk:
                 else:
                     return
         self._tell_person(act, body)
+
+    def _with_file(self, act: Act, reply: Reply) -> Page:
+        """The page of a reply, after its file went to the person directly: nobody else is in that conversation."""
+        if reply.file is None:
+            return reply.page
+        try:
+            direct = self._api.call("conversations.open", users=act.actor.user)["channel"]["id"]
+            comment = f"You asked for this with {COMMAND} {act.verb or act.text[:SAID_LETTERS]}"
+            self._api.upload(direct, None, reply.file.name, clean(reply.file.text), escape(clean(comment)))
+        except SlackUnavailableError as error:
+            logger.warning("file_not_delivered act=%s error=%s", act.id, error)
+            where: Line = (f"Slack did not take the file with all of it ({error.error}); the terminal has it.",)
+        else:
+            where = ("All of it is in ", Code(reply.file.name), ", which I sent to you directly.")
+        return replace(reply.page, body=[*reply.page.body, Paragraph(where)])
 
     def _pictures(self, reply: Reply) -> Blocks:
         """The timeline that is in the request's thread already, shown here as well."""
@@ -277,27 +301,35 @@ def _stale(act: Act, request: Request, message: str) -> OpsError:
 
 
 class _Progress:
-    """Tells the person once that work goes on, if it takes longer than a moment."""
+    """Tells the person that work goes on, and how far it is, if it takes longer than a moment."""
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._words = "starting"
-        self._timer = threading.Timer(PROGRESS_AFTER_SECONDS, self._fire)
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
 
     def __enter__(self) -> "_Progress":
-        self._timer.daemon = True
-        self._timer.start()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._timer.join()  # what is being told is told before the answer, not after it
+        self._over.set()
+        self._thread.join()  # what is being told is told before the answer, not after it
 
     def note(self, words: str) -> None:
         self._words = words
 
-    def _fire(self) -> None:
-        try:
-            self._tell(self._words)
-        except (SlackUnavailableError, AuditError) as error:
-            logger.info("progress_not_told error=%s", error)
+    def _follow(self) -> None:
+        began, told = time.monotonic(), ""
+        for at in PROGRESS_AT_SECONDS:
+            if self._over.wait(max(0.0, began + at - time.monotonic())):
+                return
+            words = self._words
+            if words == told:
+                continue
+            told = words
+            try:
+                self._tell(words)
+            except (SlackUnavailableError, AuditError) as error:
+                logger.info("progress_not_told error=%s", error)

@@ -12,6 +12,7 @@ from bot.letters import weight
 from commands.page import Button
 from commands.page import Code
 from commands.page import Command
+from commands.page import Difference
 from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
@@ -125,7 +126,7 @@ def _count(part: Part) -> int:
     """How many lines of text a part gives."""
     if isinstance(part, Paragraph):
         return 1
-    lines = 1 if isinstance(part, Source) else len(part.lines if isinstance(part, Listing) else part.rows)
+    lines = 1 if isinstance(part, Source | Difference) else len(part.lines if isinstance(part, Listing) else part.rows)
     return bool(part.title) + lines
 
 
@@ -235,7 +236,7 @@ def _part(part: Part, letters: int) -> list[dict[str, Any]]:
             items = _items(lines, marks, letters)
             bullets = [{"type": "rich_text_list", "style": "bullet", "elements": items}] if items else []
             return [*_heading(title), *bullets]
-        case Source(title, text):
+        case Source(title, text) | Difference(title, text):
             return [*_heading(title), {"type": "rich_text_preformatted", "elements": [_source(text, letters)]}]
         case Table(title, columns, rows):
             cells = [list(columns), *([_line_as_read(cell).replace("\n", " ") for cell in row] for row in rows)]
@@ -368,7 +369,7 @@ def _text_part(part: Part) -> Iterator[str]:
                 yield f"{_escaped(title)}:"
             for number, line in enumerate(lines):
                 yield (f"{_escaped(marks[number])}: " if marks else "") + _text_line(line)
-        case Source(title, text):
+        case Source(title, text) | Difference(title, text):
             if title:
                 yield f"{_escaped(title)}:"
             yield _escaped(text, SOURCE_TEXT_LETTERS)

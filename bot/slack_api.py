@@ -80,9 +80,12 @@ class SlackApi:
         return self._run(method, ask)
 
     def upload(
-        self, channel: str, thread: str, name: str, content: str | bytes, comment: str, *, described: str = ""
+        self, channel: str, thread: str | None, name: str, content: str | bytes, comment: str, *, described: str = ""
     ) -> str:
-        """Put a file into a thread; the file's id once Slack shares it there. `described`: for those who do not see it."""
+        """Put a file into a thread, or into the channel where that is None; the file's id once Slack shares it there.
+
+        `described`: for those who do not see it.
+        """
 
         async def put() -> str:
             async with asyncio.timeout(60):

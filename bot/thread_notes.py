@@ -1,6 +1,7 @@
 """The thread below a card: one note for each thing that people want to find again."""
 
 from audit import Event
+from commands.adoption_parts import is_adoption
 from commands.page import Code
 from commands.page import Line
 from commands.page import Listing
@@ -22,11 +23,17 @@ def note_of(event: Event, request: Request) -> Page | None:
     data = event.data or {}
     match event.kind:
         case "approved":
-            return _short(f"Approved, {data['number']} of {data['needed']}", (Who(event.actor), " approved this plan."))
+            accepted = ", ".join(data["facts"].get("accepts", ()))
+            words = f" approved this plan and accepted {accepted}." if accepted else " approved this plan."
+            return _short(f"Approved, {data['number']} of {data['needed']}", (Who(event.actor), words))
         case "rejected":
             return _short(f"{request.id} is rejected", (Who(event.actor), f": {data['because']}"))
         case "backup_proven":
             return _backup_note(data["proof"])
+        case "adopted":
+            return _short(f"{request.target} is adopted", ("What it has now is the baseline that people approved.",))
+        case "succeeded" if is_adoption(request):
+            return None
         case "succeeded":
             count = len(data["applied"])
             words = f"{migrations(count)} {'is' if count == 1 else 'are'} on {request.target}."
@@ -44,6 +51,12 @@ def note_of(event: Event, request: Request) -> Page | None:
             return _short(f"{request.id} is settled, and {request.target} is free", line)
         case _:
             return None
+
+
+def diff_note(request: Request, sha256: str) -> Page:
+    """Where the schema's difference is when it may not be in Slack."""
+    line: Line = ("sha256 ", Code(sha256), "; ", Code(f"countersign show {request.id} --json"), " has it.")
+    return _short(f"What {request.id} changes in the schema", line)
 
 
 def _short(headline: str, line: Line) -> Page:

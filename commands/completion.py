@@ -60,11 +60,11 @@ class Typed:
 def completions(words: Sequence[str], parser_of: ParserOf, config: Callable[[str | None], Path]) -> list[Fit] | str:
     """What fits at the last of these words (which may be empty), or FILES. Reads only; raises whatever reading raises."""
     typed = _typed(words)
-    if typed.value_of == "config":
-        return FILES
-    path = config(_given(words, "config"))
     named = _positional(typed.before)
     word = named[0].lower() if named else ""
+    if typed.value_of == "config" or (word == "lint" and not typed.value_of and not typed.current.startswith("-")):
+        return FILES
+    path = config(_given(words, "config"))
     fits = _fits(typed, word, named[1:], parser_of, path)
     wanted = typed.current.casefold()
     return [
@@ -214,7 +214,7 @@ def _typed(words: Sequence[str]) -> Typed:
 def _stands_alone(name: str) -> bool:
     """Whether an option may be followed by something that is not its value."""
     loose = {name for word in declared_words().values() for name, option in word.options.items() if not option.needed}
-    return name in loose | {"json", "help", "version", "http", "play"}
+    return name in loose | {"json", "help", "version", "http", "play", "markdown"}
 
 
 def _given(words: Sequence[str], option: str) -> str | None:

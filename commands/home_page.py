@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from audit import Query
+from commands.adoption_parts import subject_of
 from commands.page import Button
 from commands.page import Code
 from commands.page import Command
@@ -22,7 +23,6 @@ from commands.page import Strong
 from commands.page import When
 from commands.page import Who
 from commands.page_words import hint_line
-from commands.page_words import migrations
 from commands.page_words import shortened
 from commands.plan_page import worst_hazard
 from commands.request_page import state_words
@@ -147,9 +147,7 @@ def _for_me(ops: Ops, seen: Overview, actor: Actor) -> tuple[list[Request], list
     for request in seen.waiting:
         earlier = (approval.by.user for approval in request.approvals)
         try:
-            directory = ops.directory(
-                tuple(request.plan["policy"]["approvers"]), users=(actor.user, *earlier), members=False
-            )
+            directory = ops.directory(request.deciders, users=(actor.user, *earlier), members=False)
         except OpsError:
             unknown.append(request)
             continue
@@ -190,7 +188,7 @@ def _of_more(requests: Sequence[Request]) -> str:
 def _waiting_line(request: Request) -> Line:
     return (
         Code(request.id),
-        f" · {request.target} · {migrations(len(request.files))} · {worst_hazard(request.hazards)} · by ",
+        f" · {request.target} · {subject_of(request)} · {worst_hazard(request.hazards)} · by ",
         Who(request.by.id),
         " · expires ",
         When(request.expires_at),

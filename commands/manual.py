@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import replace
 
 from commands.page import Code
 from commands.page import Command
@@ -17,6 +18,7 @@ from commands.page import Listing
 from commands.page import Page
 from commands.page import Paragraph
 from commands.page import Part
+from commands.page import Span
 from commands.page import Strong
 from commands.page import Table
 from commands.page_words import joined
@@ -60,12 +62,14 @@ class Manual:
     options: tuple[tuple[str, str], ...]
     examples: tuple[tuple[str, str], ...]
     see_also: tuple[str, ...]
+    is_for_slack_alone: bool = False
 
 
 def word_manual(word: Declared) -> Manual:
     """The manual of a word, from its module."""
     options = tuple((_flag(name, word.usage), _option_help(option)) for name, option in word.options.items())
-    return Manual(word.name, word.usage, word.summary, word.group, *_read(word.doc, options))
+    found = Manual(word.name, word.usage, word.summary, word.group, *_read(word.doc, options))
+    return replace(found, is_for_slack_alone=Front.TERMINAL not in word.fronts)
 
 
 def tool_manual(name: str, parser: argparse.ArgumentParser) -> Manual:
@@ -126,13 +130,18 @@ def manual_page(manual: Manual, front: Front) -> Page:
     if front is Front.SLACK:
         short = [Paragraph((Command(manual.usage),)), *_short(manual)]
         return Page(headline, body=short, next=("see also ", *also, "."))
-    body: list[Part] = [Listing("Synopsis", [(Command(manual.usage),)]), Paragraph((Strong("Description:"),))]
+    body: list[Part] = [Listing("Synopsis", [(_typed(manual, manual.usage),)]), Paragraph((Strong("Description:"),))]
     body += [Paragraph(_line(words)) for words in manual.paragraphs]
     body.append(_pairs("Options", "Option", "What it does", (*manual.options, *EVERYWHERE)))
     body.append(_pairs("Exit status", "Code", "Meaning", EXIT_STATUS))
-    examples = [((Command(command),), (words,)) for command, words in manual.examples]
+    examples = [((_typed(manual, command),), (words,)) for command, words in manual.examples]
     body += [Table("Examples", ("Type", "To"), examples), Paragraph((Strong("See also: "), *also))]
     return Page(headline, body=body)
+
+
+def _typed(manual: Manual, words: str) -> Span:
+    """Words to type, as the terminal shows them: with what goes before them where they are for Slack alone."""
+    return Code(f"/migrate {words}") if manual.is_for_slack_alone else Command(words)
 
 
 def _short(manual: Manual) -> Iterator[Part]:

@@ -67,6 +67,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """A unified diff, shown exactly. A front with colours may colour a line by the letter that it begins with."""
+
+    title: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Table:
     """Rows of the same facts about several things, newest or most urgent first; every row has one line per column."""
 
@@ -75,7 +83,7 @@ class Table:
     rows: Sequence[Sequence[Line]]
 
 
-Part = Paragraph | Listing | Source | Table
+Part = Paragraph | Listing | Source | Difference | Table
 
 Tone = Literal["plain", "good", "bad", "warning", "busy"]
 """How a page is meant, for a front that has colours; the words say it too."""
@@ -145,7 +153,7 @@ def _plain_part(part: Part) -> list[str]:
             words = [plain_line(line) for line in lines]
             marked = [f"[{mark}] {line}" for mark, line in zip(marks, words, strict=True)] if marks else words
             return [*([f"{title}:"] if title else []), *(f"  - {line}" for line in marked)]
-        case Source(title, text):
+        case Source(title, text) | Difference(title, text):
             return [*([f"{title}:"] if title else []), *(f"  | {line}" for line in text.splitlines())]
         case Table(title, columns, rows):
             return [*([f"{title}:"] if title else []), *aligned([list(columns), *map(_cells, rows)])]

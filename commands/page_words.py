@@ -43,6 +43,17 @@ def size_text(size: int) -> str:
     return f"{amount:.1f} GB"
 
 
+def about_rows(count: int) -> str:
+    """An estimate of rows for people, of two digits: `about 120 million rows`."""
+    if count < 100:
+        return f"about {plural(count, 'row')}"
+    rounded = float(f"{count:.1e}")
+    for size, word in ((1e9, " billion"), (1e6, " million")):
+        if rounded >= size:
+            return f"about {rounded / size:,.10g}{word} rows"
+    return f"about {rounded:,.0f} rows"
+
+
 def seconds_text(seconds: float) -> str:
     """A duration for people: `0.4 s`, `38 s`, `1 min 52 s`, `3 h 5 min`."""
     if seconds < 10:

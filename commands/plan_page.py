@@ -1,11 +1,14 @@
 """The page of a plan: what would run on a target, the worst first, and what stands in the way."""
 
 from collections import Counter
+from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from commands.changes_parts import CHANGES_SHOWN
+from commands.changes_parts import changes_parts
 from commands.page import Code
 from commands.page import Command
 from commands.page import Line
@@ -24,11 +27,17 @@ from commands.page_words import migrations
 from commands.page_words import person
 from commands.page_words import plural
 from commands.page_words import shortened
+from commands.rehearsal_parts import RULES_SAY_OFF
+from commands.rehearsal_parts import Room
+from commands.rehearsal_parts import rehearsal_parts
 from ops.approving import PREFIX_LENGTH
 from ops.errors import OpsError
+from ops.errors import Reason
 from ops.hazards import HazardClass
 from ops.masking import mask_sql
 from ops.plan import Plan
+from ops.rehearsal.report import Outcome
+from ops.requests import accepted_classes
 
 FILES_SHOWN = 10
 HAZARDS_SHOWN = 8
@@ -37,6 +46,9 @@ LINES_SHOWN = 20
 SQL_LETTERS = 110
 
 RULES_SHOWN = 5
+
+ROOM = Room(each=6, slowest=3, unseen=None)
+"""Of what a rehearsal showed: whoever asks for a plan has more room than a card, and no list of everything."""
 
 LEVELS = ("forbidden", "danger", "caution", "info")
 """The levels of hazards, the worst first."""
@@ -52,15 +64,35 @@ def plan_page(plan: Plan) -> Page:
     blocked = plan.blocks()
     hazards = [hazard.to_json() for hazard in plan.hazards]
     everything: Line = (Code(f"countersign plan {plan.target.environment} --json"), " lists all")
+    failed = plan.rehearsal is not None and plan.rehearsal.outcome is Outcome.FAILED
+    # What keeps a push out is said once: by the error with its excerpt, or by the sentence that there was no rehearsal.
+    reason = blocked.reason if blocked is not None else None
+    rehearsal = rehearsal_parts(plan.rehearsal, ROOM, why_none=_why_not_rehearsed(plan))
+    rehearsal = [] if reason is Reason.REHEARSAL_IMPOSSIBLE else rehearsal
     body: list[Part] = [
-        *_blocked_part(blocked),
+        *_blocked_part(None if reason is Reason.REHEARSAL_FAILED else blocked),
+        *(rehearsal if failed else []),
         *(hazards_part(hazards, HAZARDS_SHOWN, everything) if plan.pending else []),
+        *([] if failed else rehearsal),
+        *_changes_part(plan),
         *_problems_part(plan),
         *files_part([{"filename": one.filename} for one in plan.pending], FILES_SHOWN, everything),
         *_notes_part(plan),
         *_sql_part(plan),
     ]
     return Page(_headline(plan, blocked), _facts(plan, blocked), body, _next(plan, blocked), tone=_tone(plan, blocked))
+
+
+def _why_not_rehearsed(plan: Plan) -> str:
+    """Why nothing was tried where people decide; where nobody does, a plan without a rehearsal is what is expected."""
+    return RULES_SAY_OFF if plan.pending and plan.policy.get("rehearsal") == "off" and plan.policy["approvals"] else ""
+
+
+def _changes_part(plan: Plan) -> list[Part]:
+    if plan.rehearsal is None or plan.rehearsal.outcome is not Outcome.PASSED:
+        return []
+    everything: Line = (Command(f"diff {plan.target.environment}"), " shows all")
+    return changes_parts(plan.rehearsal.changes, CHANGES_SHOWN, everything, plan.rehearsal.changes_left_out)
 
 
 def _headline(plan: Plan, blocked: OpsError | None) -> str:
@@ -76,6 +108,8 @@ def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
         return "bad"
     if not plan.pending:
         return "good"
+    if plan.rehearsal is not None and plan.rehearsal.outcome is Outcome.FAILED:
+        return "bad"
     return "warning" if any(hazard.level.value in DANGERS for hazard in plan.hazards) else "plain"
 
 
@@ -85,6 +119,9 @@ def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
         facts.append(("Pending", (migrations(len(plan.pending)),)))
     if plan.pending:
         facts.append(("Needs", _needs(plan)))
+        classes = accepted_classes([hazard.to_json() for hazard in plan.hazards])
+        rules: Mapping[str, Any] = plan.policy.get("hazards", {})
+        facts += class_needs({name: rules[name] for name in classes if name in rules and rules[name] != "refused"})
     facts.append(("Already applied", (migrations(plan.applied),)))
     facts.append(("Plan", (Code(plan.digest[:PREFIX_LENGTH]),)))
     # The title last, since it is somebody's words and may run from right to left.
@@ -97,6 +134,21 @@ def _needs(plan: Plan) -> Line:
     if not rules.approvals:
         return ("no approval: it runs at once",)
     return (f"{plural(rules.approvals, 'approval')} by ", *joined(map(person, rules.approvers)))
+
+
+def class_needs(
+    rules: Mapping[str, Mapping[str, Any]], missing: Collection[str] | None = None
+) -> list[tuple[str, Line]]:
+    """What the policy asks for because of classes of hazards. `missing`: those that certain people must still agree to;
+    None where nobody was asked yet."""
+    facts: list[tuple[str, Line]] = []
+    for name, rule in rules.items():
+        words: list[Span] = [plural(rule["approvals"], "approval")] if rule["approvals"] else []
+        if rule["approvers"]:
+            words += [" and " if words else "", "a yes of ", *joined(map(person, rule["approvers"]), " or ")]
+            words += [] if missing is None else [", still missing" if name in missing else ", given"]
+        facts.append((f"{name} needs", tuple(word for word in words if word)))
+    return facts
 
 
 def _next(plan: Plan, blocked: OpsError | None) -> Line:

@@ -1,7 +1,8 @@
 """`push prod`: ask to run what is pending on a target; with `approvals = 0` it runs at once, in this process.
 
 Whoever is a requester of the environment may ask. The plan of this moment becomes a request with a number; its digest is
-what people approve. When enough of them have, the bot checks everything again under the target's lock, takes and proves
+what people approve. With `rehearsal = "required"` the plan runs on a throw-away copy first, and a migration that fails
+there cannot be asked for. When enough of them have, the bot checks everything again under the target's lock, takes and proves
 the backup that the policy names, applies each file, and looks at the health checks.
 
 A plan that has changed since is never run: that takes a new request, which supersedes the old one. A statement whose
@@ -15,7 +16,7 @@ Examples:
     push prod --wait 30m            ask, and wait half an hour for the end
     push prod --commit 4e1b2c9      ask for a commit of the branch that is not its newest
 
-See also: plan, approve, show, cancel
+See also: plan, diff, approve, show, cancel
 """
 
 from dataclasses import replace
@@ -44,7 +45,7 @@ from ops.status import Status
 from ops.targets import find_target
 from ops.waiting import EXIT_CODES
 
-USAGE = "push ENVIRONMENT [--commit SHA] [--wait [DURATION]]"
+USAGE = "push ENVIRONMENT [--commit SHA] [--with-data] [--wait [DURATION]]"
 SUMMARY = "ask to run what is pending; with approvals = 0 it runs at once"
 GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
@@ -55,6 +56,7 @@ OPTIONS = {
         takes="a commit: 7 to 40 of the letters 0-9 and a-f",
         help="a commit of the branch; its newest if not said",
     ),
+    "with-data": Option(help="rehearse on a copy with the target's rows, from a backup; takes as long as that"),
     "wait": Option(
         "[0-9]{1,5}(s|m|h|d)",
         takes="a duration such as 90s, 30m, 4h or 1d",
@@ -65,7 +67,15 @@ OPTIONS = {
 
 def run(ops: Ops, said: Said) -> Reply:
     target = find_target(ops.settings, _environment(said))
-    asked = request_push(ops, target, said.actor, said.act, commit=said.options.get("commit"), progress=said.progress)
+    asked = request_push(
+        ops,
+        target,
+        said.actor,
+        said.act,
+        commit=said.options.get("commit"),
+        with_data="with-data" in said.options,
+        progress=said.progress,
+    )
     if asked.request is None:
         applied = asked.plan.applied
         there = {0: "it has no migrations", 1: "its one migration is applied"}

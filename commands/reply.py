@@ -8,6 +8,8 @@ from typing import Any
 from commands.page import Line
 from commands.page import Page
 from commands.page import Paragraph
+from commands.page import Part
+from commands.page import Source
 from commands.page import Strong
 from commands.page import Tone
 from commands.page_words import hint_line
@@ -19,10 +21,19 @@ from ops.errors import Reason
 
 
 @dataclass(frozen=True)
+class PrivateFile:
+    """A text that is too long for a message, for the one who asked."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Reply:
     """`data` is the one JSON object of the contract (without `ok`); `request` names the card that shows the rest.
 
     `pictured` is a request whose timeline a front that has pictures shows as well; `data["timeline"]` is what it tells.
+    `file` is what Slack gives to the person directly; at the terminal the page has all of it.
     """
 
     page: Page
@@ -31,6 +42,7 @@ class Reply:
     exit_code: int = 0
     request: str | None = None
     pictured: str | None = None
+    file: PrivateFile | None = None
 
     def to_json(self) -> dict[str, Any]:
         return {"ok": self.ok, **self.data}
@@ -44,7 +56,9 @@ class Reply:
 
 def error_reply(error: OpsError, status: str | None = None) -> Reply:
     """A refusal or an error, as every front shows it."""
-    body = [Paragraph(_said(error))]
+    body: list[Part] = [Paragraph(_said(error))]
+    if (sql := error.details.get("sql")) and sql.get("caret"):
+        body.append(Source("Where", str(sql["caret"])))
     if error.hint:
         body.append(Paragraph((Strong("What to do: "), *hint_line(error.hint))))
     data: dict[str, Any] = {

@@ -1,8 +1,13 @@
 """The page of a request in each of its states: what people read before they decide, while it runs and afterwards."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
+from commands.adoption_parts import adoption_parts
+from commands.adoption_parts import adoption_question
+from commands.adoption_parts import is_adoption
+from commands.changes_parts import CHANGES_SHOWN
 from commands.page import Button
 from commands.page import Code
 from commands.page import Command
@@ -21,7 +26,12 @@ from commands.plan_page import HAZARDS_SHOWN
 from commands.plan_page import files_part
 from commands.plan_page import hazards_part
 from commands.plan_page import is_dangerous
+from commands.plan_page import ranked_hazards
 from commands.plan_page import worst_hazard
+from commands.rehearsal_parts import CARD
+from commands.rehearsal_parts import WHOLE
+from commands.rehearsal_parts import changed_parts
+from commands.rehearsal_parts import rehearsed_parts
 from commands.request_parts import LastBackup
 from commands.request_parts import ending_parts
 from commands.request_parts import facts_of
@@ -37,8 +47,9 @@ from ops.status import Status
 PEOPLE_NAMED = 4
 """So many of those who may approve are named; of more, their groups say enough."""
 
-CONFIRM_LETTERS = 140
-"""Of the worst hazard's sentence, so that all of the question fits into the 300 letters that Slack takes."""
+CONFIRM_LETTERS = 250
+LEAST_HAZARD_LETTERS = 20
+"""Of the 300 letters of a question that Slack takes, without the words around the worst hazard's sentence."""
 
 
 def request_page(
@@ -80,10 +91,16 @@ def _body(request: Request, status: Status) -> list[Part]:
     if status is not Status.WAITING:
         return [*ending_parts(request, status), *steps]
     everything: Line = (Code(f"countersign show {request.id}"), " lists all")
+    if is_adoption(request):
+        return [*adoption_parts(request), *steps]
     in_thread = request.shown is not None and request.shown["how"] == "file"
     named_only = [{"filename": one["filename"]} for one in request.files]
     return [
         *hazards_part(request.hazards, HAZARDS_SHOWN, everything),
+        *rehearsed_parts(request, CARD),
+        *changed_parts(
+            request, CHANGES_SHOWN, ("the whole diff is in the thread's file",) if in_thread else everything
+        ),
         *files_part(
             named_only if in_thread or request.shown is None else request.files,
             FILES_SHOWN,
@@ -95,10 +112,14 @@ def _body(request: Request, status: Status) -> list[Part]:
 
 def whole_body(request: Request, status: Status) -> list[Part]:
     """Everything about a request: how it went, all hazards, all files with their hashes."""
+    went = [*ending_parts(request, status), *(steps_part(request) if request.steps else [])]
+    if is_adoption(request):
+        return [*went, *adoption_parts(request, None)]
     return [
-        *ending_parts(request, status),
-        *(steps_part(request) if request.steps else []),
+        *went,
         *hazards_part(request.hazards, None, ()),
+        *rehearsed_parts(request, WHOLE),
+        *changed_parts(request, None, (Code(f"countersign show {request.id} --json"), " lists all")),
         *files_part(request.files, None, ()),
     ]
 
@@ -131,7 +152,7 @@ _TONES: dict[Status, Tone] = {
 
 def _headline(request: Request, status: Status, lock: Lock | None) -> str:
     words = state_words(request, status) if request.missing or not lock else "approved, waits for a lock to end"
-    return f"{request.id} · {request.target}: {words}"
+    return f"{request.id} · {'adopt ' if is_adoption(request) else ''}{request.target}: {words}"
 
 
 def state_words(request: Request, status: Status) -> str:
@@ -190,7 +211,7 @@ def _next_while_running(request: Request) -> Line:
 
 
 def _next_after(request: Request, status: Status) -> Line:
-    again = Command(f"push {request.environment}")
+    again = Command(f"{'adopt' if is_adoption(request) else 'push'} {request.environment}")
     match status:
         case Status.SUCCEEDED:
             return ("nothing to do.",)
@@ -221,7 +242,7 @@ def _next_after(request: Request, status: Status) -> Line:
 
 
 def _who_settles(request: Request) -> Line:
-    approvers = request.plan["policy"]["approvers"]
+    approvers = request.deciders
     return ("one of ", *joined(map(person, approvers))) if approvers else ("whoever has a terminal on the bot's host",)
 
 
@@ -230,10 +251,22 @@ def _next_while_waiting(request: Request) -> Line:
         what = Command(f"status {request.environment}")
         return ("it starts as soon as the target is free; ", what, " tells what is in the way.")
     if request.shown is None:
-        return ("the full SQL goes into the thread; then the Approve button appears.",)
+        about = "what it stands for" if is_adoption(request) else "the full SQL"
+        return (f"{about} goes into the thread; then the Approve button appears.",)
     needed = plural(request.missing, "more approval" if request.approvals else "approval")
     cancels = (Who(request.by.id), " can cancel.")
-    return (f"{needed} by ", *may_approve_line(request), "; one of them can also reject, and ", *cancels)
+    classes: Line = (", with ", *_coverers(request), f" for {_and(request.uncovered)}") if request.uncovered else ()
+    return (f"{needed} by ", *may_approve_line(request), *classes, "; one of them can also reject, and ", *cancels)
+
+
+def _coverers(request: Request) -> Line:
+    """Those whom the policy asks for because of the classes that nobody has agreed to yet."""
+    named = dict.fromkeys(who for name in request.uncovered for who in request.rules[name]["approvers"])
+    return joined(map(person, named))
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def may_approve_line(request: Request) -> Line:
@@ -245,7 +278,7 @@ def may_approve_line(request: Request) -> Line:
     people: list[Span] = [person(one) for one in left]
     if 0 < len(people) <= PEOPLE_NAMED:
         return joined(people)
-    return joined(map(person, request.plan["policy"]["approvers"]))
+    return joined(map(person, request.deciders))
 
 
 def _buttons(request: Request, status: Status) -> list[Button]:
@@ -257,9 +290,7 @@ def _buttons(request: Request, status: Status) -> list[Button]:
         return []
     buttons = []
     if request.shown is not None and request.missing:
-        count = migrations(len(request.files))
-        worst = f"Worst hazard, {worst_hazard(request.hazards, CONFIRM_LETTERS)}" if request.hazards else "No hazards"
-        confirm = f"Run {count} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}. {worst}."
+        confirm = _question(request)
         buttons.append(
             Button("approve", f"Approve for {request.environment}"[:60], f"approve {value}", "primary", confirm)
         )
@@ -267,3 +298,17 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     confirm = f"Take {request.id} back? Nothing will be run."
     buttons.append(Button("cancel", "Cancel request", f"cancel {value}", None, confirm))
     return buttons
+
+
+def _question(request: Request) -> str:
+    """What is asked before a yes counts. It names what a yes accepts before the words of others, which may be cut."""
+    if is_adoption(request):
+        return adoption_question(request)
+    plan = f"Run {migrations(len(request.files))} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
+    if not request.hazards:
+        return f"{plan} No hazards."
+    first = str(ranked_hazards(request.hazards)[0]["class"])
+    classes = sorted(request.classes, key=lambda name: name != first)
+    accepts = f" Approving accepts: {', '.join(classes)}." if classes else ""
+    letters = max(LEAST_HAZARD_LETTERS, CONFIRM_LETTERS - len(plan) - len(accepts))
+    return f"{plan}{accepts} Worst hazard, {worst_hazard(request.hazards, letters)}."

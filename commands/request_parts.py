@@ -7,6 +7,9 @@ from datetime import datetime
 from typing import Any
 from typing import Literal
 
+from commands.adoption_parts import adoption_facts
+from commands.adoption_parts import is_adoption
+from commands.adoption_parts import subject_of
 from commands.page import Code
 from commands.page import Line
 from commands.page import Listing
@@ -23,6 +26,7 @@ from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import sentence_line
 from commands.page_words import size_text
+from commands.plan_page import class_needs
 from commands.plan_page import hazards_text
 from commands.plan_page import is_dangerous
 from ops.blockers import Blocker
@@ -66,14 +70,17 @@ def facts_of(
             commit: Line = (Code(request.commit[:12]),)
             more = _for_approvers(request, last_backup)
             worth_knowing = [*_dangers(request), *([("Locked", lock_line(lock))] if lock else [])]
-            return [*worth_knowing, *_approvals(request), (REQUESTED_BY, asked), *more, ("Commit", commit)]
+            classes = _classes(request)
+            about = adoption_facts(request) if is_adoption(request) else []
+            asked_for = [*_approvals(request), *classes, (REQUESTED_BY, asked), *more, ("Commit", commit)]
+            return [*worth_knowing, *about, *asked_for]
         case Status.RUNNING:
             return [*_running(request), _people(request)]
         case Status.SUCCEEDED | Status.FAILED | Status.PARTIALLY_APPLIED | Status.INTERRUPTED:
             went = [*_took(request), *_attempts(request), *_proof(request), _people(request)]
             return [*_settled(request), _on_target(request, status), *went]
         case _:
-            return [*_ended_at(request, status), ("Plan", (migrations(len(request.files)),)), _people(request)]
+            return [*_ended_at(request, status), ("Plan", (subject_of(request),)), _people(request)]
 
 
 def _people(request: Request) -> tuple[str, Line]:
@@ -106,8 +113,16 @@ def _approvals(request: Request) -> Facts:
     line: list[Span] = [f"{request.needed - request.missing} of {request.needed}"]
     for approval in request.approvals:
         line += [" · ", Who(approval.by.id), " ", When(approval.at)]
+        line += [f", accepted {', '.join(approval.accepts)}"] if approval.accepts else []
         line += [] if approval.stands else [" (no longer counts)"]
     return [("Approvals", tuple(line))]
+
+
+def _classes(request: Request) -> Facts:
+    """What a yes accepts by name, and what the rules ask for because of it."""
+    if not request.needed or not request.classes:
+        return []
+    return [("A yes accepts", (", ".join(request.classes),)), *class_needs(request.rules, request.uncovered)]
 
 
 def _for_approvers(request: Request, last_backup: LastBackup | Literal["unasked"] | None) -> Facts:
@@ -157,6 +172,8 @@ def _on_target(request: Request, status: Status) -> tuple[str, Line]:
     """What a run left behind, the first thing that anybody wants to know."""
     count, all_of_it = len(request.applied), migrations(len(request.files))
     name = f"On {request.target} now"
+    if is_adoption(request):
+        return name, ("what was there before: an adoption changes nothing",)
     match status:
         case Status.SUCCEEDED:
             return name, (f"all of this plan, {all_of_it}",)

@@ -2,6 +2,8 @@
 
 Everybody who may speak to the bot may look, at any time: a request is never removed. It reads the log only.
 
+Of a rehearsal, it shows what the plan did on the copy and what changes in the schema; `--json` has the whole diff.
+
 Of a run, it shows the timeline: steps, files, statements and waits for locks.
 
 Examples:
@@ -38,6 +40,8 @@ from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.rehearsing import diff_text_of
+from ops.requests import Approval
 from ops.requests import Request
 from ops.requests import Settlement
 from ops.requests import find_request
@@ -89,7 +93,8 @@ def run(ops: Ops, said: Said) -> Reply:
         small=(),
     )
     told = timeline_json(request, timeline) if timeline else None
-    found = {"events": [event_json(event) for event in events], "timeline": told}
+    diff = diff_text_of(view, request)
+    found = {"diff": diff, "events": [event_json(event) for event in events], "timeline": told}
     return Reply(page, {**request_json(request, ops.now()), **found}, pictured=request.id if timeline else None)
 
 
@@ -104,7 +109,7 @@ def request_json(request: Request, now: datetime) -> dict[str, Any]:
         "digest": request.digest,
         "by": request.by.id,
         "expires_at": request.expires_at.isoformat(),
-        "approvals": [{"by": one.by.id, "at": one.at.isoformat(), "digest": one.digest} for one in request.approvals],
+        "approvals": [_approval_json(one) for one in request.approvals],
         "needed": request.needed,
         "applied": list(request.applied),
         "steps": [
@@ -112,9 +117,15 @@ def request_json(request: Request, now: datetime) -> dict[str, Any]:
             for one in request.steps
         ],
         "backup": dict(request.proof) if request.proof else None,
+        "accepts": list(request.classes),
+        "rehearsal": dict(request.rehearsal) if request.rehearsal else None,
         "ending": dict(request.ending),
         "settled": _settled_json(request.settlement),
     }
+
+
+def _approval_json(one: Approval) -> dict[str, Any]:
+    return {"by": one.by.id, "at": one.at.isoformat(), "digest": one.digest, "accepts": list(one.accepts)}
 
 
 def _settled_json(found: Settlement | None) -> dict[str, Any] | None:

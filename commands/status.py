@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from commands.adoption_parts import subject_of
 from commands.lock import lock_json
 from commands.page import Code
 from commands.page import Command
@@ -23,7 +24,6 @@ from commands.page import Page
 from commands.page import Tone
 from commands.page import When
 from commands.page import Who
-from commands.page_words import migrations
 from commands.page_words import plural
 from commands.reply import Reply
 from commands.request_page import state_words
@@ -96,7 +96,7 @@ def _lock_line(lock: Lock) -> Marked:
 def _request_line(request: Request, now: datetime) -> Marked:
     """How one open request stands, in the words of its card."""
     status = request.status_at(now)
-    what: Line = (Code(request.id), f" {state_words(request, status)} · {migrations(len(request.files))} · by ")
+    what: Line = (Code(request.id), f" {state_words(request, status)} · {subject_of(request)} · by ")
     line: Line = (*what, Who(request.by.id))
     if status is Status.WAITING and request.needed:
         counted = f" · {request.needed - request.missing} of {plural(request.needed, 'approval')} · expires "

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from datetime import UTC
 
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from commands.page import Code
 from commands.page import Command
+from commands.page import Difference
 from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
@@ -43,6 +45,10 @@ _MARKS = {
     "cyan": {"running", "waiting", "stopping"},
 }
 _STYLES = {mark: style for style, marks in _MARKS.items() for mark in marks}
+
+_UNCOLOURED: Mapping[str, str] = {}
+_CHANGES: Mapping[str, str] = {"+": "green", "-": "red", "@": "cyan"}
+"""A diff's lines by their first letter, which tells the same without colours."""
 
 
 def terminal_page(page: Page, screen: Screen) -> str:
@@ -113,6 +119,8 @@ class _Layout:
                     yield from self._hanging(first if marks else Text("  - "), self._line(line))
             case Source(title, text):
                 yield from self._source(title, text)
+            case Difference(title, text):
+                yield from self._source(title, text, _CHANGES)
             case Table(title, columns, rows):
                 yield from self._title(title)
                 narrow = len(columns) * COLUMN_LEAST > self._screen.width
@@ -122,9 +130,10 @@ class _Layout:
         if title:
             yield from self._hanging(Text(), _text(title, "bold"))
 
-    def _source(self, title: str, text: str) -> Iterator[Text]:
+    def _source(self, title: str, text: str, styles: Mapping[str, str] = _UNCOLOURED) -> Iterator[Text]:
         """Text letter by letter between two rules; what is too long goes on behind another mark. Its words get no
-        colours of their own: what only looks like a comment must not be made to look like one."""
+        colours of their own: what only looks like a comment must not be made to look like one. `styles`: of whole
+        lines, by the letter that they begin with."""
         corner, rule, gutter, goes_on, end = "┌─│┆└" if self._screen.has_lines else "+-|:+"
         wide = min(self._screen.width, 80)
         head = _text(corner + rule, "dim") + _text(f" {title} " if title else "", "bold")
@@ -132,8 +141,9 @@ class _Layout:
         yield from self._hanging(Text(), head)
         for line in printable(text).splitlines():
             pieces = chop_cells(line.expandtabs(8), self._screen.width - 2) or [""]
+            style = styles.get(line[:1], "")
             for number, piece in enumerate(pieces):
-                yield _text(f"{goes_on if number else gutter} ", "dim") + Text(piece)
+                yield _text(f"{goes_on if number else gutter} ", "dim") + _text(piece, style)
         yield _text(end + rule * (wide - 1), "dim")
 
     def _table(self, columns: Sequence[str], rows: Sequence[Sequence[Line]]) -> Iterator[Text]:

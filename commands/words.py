@@ -56,6 +56,7 @@ class Tool:
 
 
 TOOLS = {
+    "lint": Tool("lint FILES… [OPTIONS]", "show what is dangerous in migration files; needs no database", Group.ASK),
     "init": Tool("init [OPTIONS]", "write a first configuration and make an empty log"),
     "doctor": Tool("doctor", "say what is wrong with configuration, log, tokens, databases, tools"),
     "demo": Tool("demo [--play] [--port PORT]", "put a Slack, a Postgres and an example project on your desk"),

@@ -29,6 +29,8 @@ _SAME = (
     (re.compile(r"\b\d+(\.\d+)? (kB|MB|GB)\b"), "48.0 kB"),
     (re.compile(r"\bpid \d+"), "pid 4711"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:5432"),
+    (re.compile(r"\bisolation (none|partial|full)\b"), "isolation full"),
+    (re.compile(r"\bPostgreSQL \d+\.\d+\b"), "PostgreSQL 18.4"),
     (re.compile(r"/archives/(C\w+)/p\d+"), r"/archives/\1/p1"),
 )
 

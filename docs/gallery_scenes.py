@@ -23,6 +23,23 @@ alter table public.loyalty enable row level security;
 TWICE = "alter table public.orders add column currency text;\n"
 NO_SUCH_COLUMN = "update public.loyalty\n   set points = total\n where points = 0;\n"
 FORBIDDEN = "drop database shop;\n"
+CONTACTS = "20261205090000_name_contacts.sql"
+MISTYPED = """\
+create table public.contacts (
+  customer_id uuid primary key references public.customers (id),
+  phone text
+);
+alter table public.customers
+  drop column emial;
+"""
+MENDED = """\
+create table public.contacts (
+  customer_id uuid primary key references public.customers (id),
+  phone text
+);
+alter table public.loyalty
+  drop column tier;
+"""
 
 
 @dataclass(frozen=True)
@@ -163,6 +180,22 @@ def _expired(story: Story) -> Shown:
     return story.card(number, "expired")
 
 
+def _rehearsal_failed(story: Story) -> Shown:
+    story.migration(CONTACTS, MISTYPED)
+    return story.say(ANA, "/migrate plan preview")
+
+
+def _diff(story: Story) -> Shown:
+    story.migration(CONTACTS, MENDED)
+    return story.say(ANA, "/migrate diff preview")
+
+
+def _accepted(story: Story) -> Shown:
+    number = _newest(story)
+    story.press(BEN, "Approve", number)
+    return story.card(number, "accepted ")
+
+
 def _blocked(story: Story) -> Shown:
     story.migration("20261207090000_drop_shop.sql", FORBIDDEN)
     return story.say(ANA, "/migrate plan staging")
@@ -275,6 +308,30 @@ SCENES = (
     ),
     Scene("settled", "Settled", "A person looked and said what is there; the target is free again.", _settled),
     Scene("expired", "Expired", "Nobody decided in time.", _expired),
+    Scene(
+        "rehearsal-failed",
+        "A migration that failed on the copy",
+        "`plan preview`: the error as a compiler shows it, before anybody is asked. Nothing was sent to the target.",
+        _rehearsal_failed,
+    ),
+    Scene(
+        "diff",
+        "What changes in the schema",
+        "`diff preview`, in private; the whole difference comes as a file, directly to whoever asked.",
+        _diff,
+    ),
+    Scene(
+        "classes",
+        "A request that takes more",
+        "The rules ask for more people, and for certain people, because of what the plan does.",
+        lambda story: story.card(story.ask("preview"), "[Approve for preview]"),
+    ),
+    Scene(
+        "accepted",
+        "Accepted by name",
+        "Whoever says yes accepts the classes of hazards by name; the card says who accepted what, and who is missing.",
+        _accepted,
+    ),
     Scene("plan-blocked", "A plan that cannot be pushed", "What is in the way, and how to mend it.", _blocked),
     Scene(
         "status",

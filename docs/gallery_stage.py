@@ -21,6 +21,7 @@ from sandbox.slack_answer import Answer
 from sandbox.slack_answer import until
 from sandbox.slack_state import Message
 from sandbox.slack_state import View
+from sandbox.slack_workspace import UserGroup
 from sandbox.stage import Stage
 
 ANA, BEN, CHI, DEE, GUS = "U0ANA", "U0BEN", "U0CHI", "U0DEE", "U0GUS"
@@ -28,6 +29,8 @@ RULES = """\
 approvals = 2
 approvers = ["@database-owners"]
 backup = "restored"
+rehearsal = "required"
+drift_check = "off"
 
 [[projects.shop.environments.prod.health]]
 name = "orders can be read"
@@ -39,7 +42,20 @@ branch = "main"
 approvals = 1
 approvers = ["@database-owners"]
 backup = "none"
+rehearsal = "off"
+drift_check = "off"
+
+[projects.shop.environments.preview]
+database_url = "$SHOP_STAGING_DATABASE_URL"
+branch = "main"
+approvals = 1
+approvers = ["@database-owners"]
+backup = "none"
+rehearsal = "required"
+drift_check = "off"
+hazards = { data_loss = { approvals = 2 }, access = { approvers = ["@security"] } }
 """
+SECURITY = UserGroup("S0SECURITY", "security", ("U0DEE",))
 Seen = TypeVar("Seen")
 
 WAIT_SECONDS = 40.0
@@ -231,6 +247,7 @@ def story(postgres: LocalPostgres | None = None) -> Iterator[Story]:
         staging = f"staging_{secrets.token_hex(4)}"
         stage.sql("dev", f'CREATE DATABASE "{staging}" TEMPLATE "{stage.databases["prod"]}"')
         stage.environment["SHOP_STAGING_DATABASE_URL"] = stage.postgres.url(staging)
+        stage.slack.workspace.groups[SECURITY.id] = SECURITY
         try:
             told = Story(stage, staging)
             stage.start_bot()

@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from dataclasses import asdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import TypedDict
 
-import psycopg
-
 from ops.catalog import MANAGED_SCHEMAS
 from ops.catalog import catalog_hash
-from ops.database import Connection
 from ops.history import HistoryRow
 from ops.history import history_sha256
 from ops.history import read_history
+
+if TYPE_CHECKING:
+    from ops.database import Connection
 
 
 class Identity(TypedDict):
@@ -46,7 +47,7 @@ class Fingerprint:
 
 
 def read_fingerprint(
-    connection: Connection,
+    connection: "Connection",
     *,
     project_ref: str | None,
     schemas_left_out: Sequence[str] = MANAGED_SCHEMAS,
@@ -64,7 +65,7 @@ def read_fingerprint(
     )
 
 
-def identity_of(connection: Connection, *, project_ref: str | None) -> Identity:
+def identity_of(connection: "Connection", *, project_ref: str | None) -> Identity:
     """The identity alone; cheap. Raises psycopg.Error as `read_fingerprint` does."""
     return {
         "project_ref": project_ref,
@@ -74,10 +75,12 @@ def identity_of(connection: Connection, *, project_ref: str | None) -> Identity:
     }
 
 
-def _system_identifier(connection: Connection) -> str | None:
+def _system_identifier(connection: "Connection") -> str | None:
+    from psycopg.errors import InsufficientPrivilege
+
     try:
         with connection.transaction():
             row = connection.execute("SELECT system_identifier::text FROM pg_catalog.pg_control_system()").fetchone()
-    except psycopg.errors.InsufficientPrivilege:
+    except InsufficientPrivilege:
         return None
     return str(row[0]) if row else None

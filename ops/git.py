@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO
@@ -263,15 +264,22 @@ def read_tree(objects: Objects, sha: str, what: str) -> dict[bytes, tuple[str, s
     """Mode and object of each entry by its name, as the tree's bytes say. Raises OpsError(REPOSITORY_REFUSED)."""
     content = objects.read(sha, "tree", what=what, limit_bytes=FILE_LIMIT_BYTES)
     entries: dict[bytes, tuple[str, str]] = {}
-    at = 0
-    while at < len(content):
-        end = content.find(b"\0", at)
-        mode, _, name = content[at:end].partition(b" ")
-        at = end + 21
-        if end < 0 or at > len(content) or name in entries or name in {b"", b".", b".."} or b"/" in name:
-            raise OpsError(Reason.REPOSITORY_REFUSED, f"{what} is malformed: an entry's name cannot be.")
-        entries[name] = (mode.decode(errors="replace").lstrip("0"), content[end + 1 : at].hex())
+    found = _ENTRY.findall(content)
+    for mode, name, sha1 in found:
+        entries[name] = (_mode(mode), sha1.hex())
+    whole = sum(len(mode) + len(name) for mode, name, _ in found) + 22 * len(found) == len(content)
+    if not whole or len(entries) < len(found) or not entries.keys().isdisjoint(_ODD_NAMES):
+        raise OpsError(Reason.REPOSITORY_REFUSED, f"{what} is malformed: an entry's name cannot be.")
     return entries
+
+
+_ENTRY = re.compile(rb"([^ \0]*) ([^/\0]*)\0(.{20})", re.DOTALL)
+_ODD_NAMES = {b"", b".", b".."}
+
+
+@lru_cache(maxsize=64)
+def _mode(mode: bytes) -> str:
+    return mode.decode(errors="replace").lstrip("0")
 
 
 def _stream(stream: IO[bytes] | None) -> IO[bytes]:

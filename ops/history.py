@@ -7,25 +7,24 @@ from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
-from dataclasses import replace
+from operator import itemgetter
+from typing import TYPE_CHECKING
 from typing import Any
 from typing import LiteralString
+from typing import NamedTuple
 
-import pglast
-import psycopg
-from psycopg import errors
-
-from ops.database import Connection
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.migrations import Migration
+from ops.migration import Migration
+
+if TYPE_CHECKING:
+    from ops.database import Connection
 
 _MAX_CLI_VERSION = str(2**63 - 1)
 
 
-@dataclass(frozen=True)
-class HistoryRow:
-    """One applied migration. `sha256` and `count` are of the stored statements, None where none were stored.
+class HistoryRow(NamedTuple):
+    """One applied migration. `sha256` is of the stored statements, `stored` how many they are, None where none were.
 
     `statements` is there only when it was asked for (see `read_history`): histories are long, differences are rare.
     """
@@ -33,7 +32,7 @@ class HistoryRow:
     version: str
     name: str | None
     sha256: str | None
-    count: int | None
+    stored: int | None
     statements: tuple[str, ...] | None = None
 
 
@@ -65,15 +64,15 @@ class Comparison:
 _SHAPES: tuple[LiteralString, ...] = (
     """
     SELECT version, name, encode(sha256(convert_to(array_to_json(statements)::text, 'UTF8')), 'hex'),
-           cardinality(statements)
+           cardinality(statements), NULL
     FROM supabase_migrations.schema_migrations
     """,
     """
     SELECT version, NULL, encode(sha256(convert_to(array_to_json(statements)::text, 'UTF8')), 'hex'),
-           cardinality(statements)
+           cardinality(statements), NULL
     FROM supabase_migrations.schema_migrations
     """,
-    "SELECT version, NULL, NULL, NULL FROM supabase_migrations.schema_migrations",
+    "SELECT version, NULL, NULL, NULL, NULL FROM supabase_migrations.schema_migrations",
 )
 
 
@@ -83,27 +82,26 @@ def statements_sha256(statements: Iterable[str]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def read_history(connection: Connection, migrations: Sequence[Migration] = ()) -> tuple[HistoryRow, ...]:
+def read_history(connection: "Connection", migrations: Sequence[Migration] = ()) -> tuple[HistoryRow, ...]:
     """The applied versions in string order; empty when there is no history table. One query; writes nothing.
 
     For rows whose statements differ from those of the file in `migrations`, a second query fetches the statements.
     Any columns beside `version` may be missing. Raises psycopg.Error for what else the server refuses.
     """
-    rows = tuple(sorted(_read(connection), key=lambda row: row.version))
+    rows = tuple(sorted(_read(connection), key=itemgetter(0)))
     files = {migration.version: migration for migration in migrations}
     return with_statements(connection, rows, files)
 
 
 def with_statements(
-    connection: Connection, rows: tuple[HistoryRow, ...], files: Mapping[str, Migration]
+    connection: "Connection", rows: tuple[HistoryRow, ...], files: Mapping[str, Migration]
 ) -> tuple[HistoryRow, ...]:
     """The rows, with the stored statements of those that differ from their file (by version). At most one query."""
-    both = ((row, files[row.version]) for row in rows if row.version in files)
-    different = {row.version for row, migration in both if row.sha256 and row.sha256 != file_sha256(migration)}
+    different = {row.version for row, migration in _not_alike(rows, files) if row.sha256}
     if not different:
         return rows
     stored = _fetch_statements(connection, different)
-    return tuple(replace(row, statements=stored.get(row.version)) for row in rows)
+    return tuple(row._replace(statements=stored.get(row.version)) for row in rows)
 
 
 def history_sha256(rows: Sequence[HistoryRow]) -> str:
@@ -112,17 +110,19 @@ def history_sha256(rows: Sequence[HistoryRow]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
-def read_versions(connection: Connection) -> tuple[str, ...]:
+def read_versions(connection: "Connection") -> tuple[str, ...]:
     """The applied versions alone, in string order. The table must be there."""
     rows = connection.execute("SELECT version FROM supabase_migrations.schema_migrations").fetchall()
     return tuple(sorted(row[0] for row in rows))
 
 
-def ensure_history(connection: Connection) -> bool:
+def ensure_history(connection: "Connection") -> bool:
     """Make the history schema and table if they are missing or too old, as the CLI does. True if it did.
 
     Raises OpsError(LOCK_TIMEOUT) when the table is locked for more than 4 s.
     """
+    from psycopg import errors
+
     if has_history(connection):
         return False
     try:
@@ -148,7 +148,7 @@ _PROVISION: tuple[LiteralString, ...] = (
 )
 
 
-def insert_row(connection: Connection, migration: Migration) -> None:
+def insert_row(connection: "Connection", migration: Migration) -> None:
     """Write the row that says a file was applied, byte for byte as the CLI writes it."""
     connection.execute(
         "INSERT INTO supabase_migrations.schema_migrations(version, name, statements) VALUES(%s, %s, %s::text[])",
@@ -167,16 +167,16 @@ def compare(rows: Sequence[HistoryRow], migrations: Sequence[Migration]) -> Comp
     last = max(applied, default="")
     problems: list[HistoryProblem] = []
 
-    for version, count in Counter(migration.version for migration in migrations).items():
-        if count > 1:
+    if len(files) < len(migrations):
+        for version, count in Counter(migration.version for migration in migrations).items():
+            if count == 1:
+                continue
             problems.append(_duplicate(version, [one.filename for one in migrations if one.version == version]))
     problems += [_remote_only(row) for row in rows if row.version not in files]
     pending = tuple(migration for migration in migrations if migration.version not in applied)
     problems += [_out_of_order(migration, last) for migration in pending if migration.version < last]
     problems += [
-        problem
-        for row in rows
-        if row.version in files and (problem := _difference(row, files[row.version])) is not None
+        problem for row, migration in _not_alike(rows, files) if (problem := _difference(row, migration)) is not None
     ]
     problems += [_too_big(migration) for migration in migrations if _is_too_big(migration.version)]
 
@@ -184,10 +184,18 @@ def compare(rows: Sequence[HistoryRow], migrations: Sequence[Migration]) -> Comp
     return Comparison(pending, tuple(sorted(problems, key=lambda problem: not problem.blocks)), done)
 
 
-def _read(connection: Connection) -> list[HistoryRow]:
+def _not_alike(rows: Iterable[HistoryRow], files: Mapping[str, Migration]) -> list[tuple[HistoryRow, Migration]]:
+    """Rows with their files, of those whose stored statements are not the file's, or not known."""
+    both = [(row, files[row.version]) for row in rows if row.version in files]
+    return [(row, file) for row, file in both if row.sha256 is None or row.sha256 != file_sha256(file)]
+
+
+def _read(connection: "Connection") -> list[HistoryRow]:
+    from psycopg import errors  # here, as whoever has a connection has it: it takes long to load
+
     for shape in _SHAPES:
         try:
-            return [HistoryRow(*row) for row in _try(connection, shape)]
+            return list(map(HistoryRow._make, _try(connection, shape)))
         except errors.UndefinedColumn:
             continue
         except (errors.UndefinedTable, errors.InvalidSchemaName):
@@ -199,15 +207,17 @@ def _read(connection: Connection) -> list[HistoryRow]:
     )
 
 
-def _try(connection: Connection, query: LiteralString) -> list[tuple[Any, ...]]:
+def _try(connection: "Connection", query: LiteralString) -> list[tuple[Any, ...]]:
     """Run a query that may fail; inside a transaction it must not end that."""
-    if connection.info.transaction_status == psycopg.pq.TransactionStatus.IDLE:
+    from psycopg.pq import TransactionStatus
+
+    if connection.info.transaction_status == TransactionStatus.IDLE:
         return connection.execute(query).fetchall()
     with connection.transaction():
         return connection.execute(query).fetchall()
 
 
-def _fetch_statements(connection: Connection, versions: set[str]) -> dict[str, tuple[str, ...]]:
+def _fetch_statements(connection: "Connection", versions: set[str]) -> dict[str, tuple[str, ...]]:
     rows = connection.execute(
         "SELECT version, statements FROM supabase_migrations.schema_migrations WHERE version = ANY(%s)",
         (sorted(versions),),
@@ -215,7 +225,7 @@ def _fetch_statements(connection: Connection, versions: set[str]) -> dict[str, t
     return {version: tuple(text or "" for text in statements) for version, statements in rows if statements is not None}
 
 
-def has_history(connection: Connection) -> bool:
+def has_history(connection: "Connection") -> bool:
     """Whether the history table is there with all of its columns. Reads only."""
     row = connection.execute(
         """
@@ -233,12 +243,10 @@ def file_sha256(migration: Migration) -> str:
 
 
 def _difference(row: HistoryRow, migration: Migration) -> HistoryProblem | None:
-    """What the stored statements say about the file: None when they are its statements, or its whole text as one."""
+    """What stored statements that are not the file's say about it: None when they are its whole text as one."""
     if row.sha256 is None:
         return _unknown(migration, "its row holds no statements")
-    if row.sha256 == file_sha256(migration):
-        return None
-    if row.count == 1 and row.statements is None and len(migration.statements) > 1:
+    if row.stored == 1 and row.statements is None and len(migration.statements) > 1:
         return _unknown(migration, "its row holds one text")
     if row.statements is not None and len(row.statements) == 1:
         script = row.statements[0]
@@ -255,6 +263,8 @@ def _same_script(one: str, other: str) -> bool:
 
 def _is_script(text: str) -> bool:
     """Whether it is more than one statement: the CLI never stores that in one element, the API and MCP do."""
+    import pglast  # rarely needed, and long to load
+
     try:
         return len(pglast.parse_sql(text)) > 1
     except pglast.parser.ParseError:
@@ -262,7 +272,7 @@ def _is_script(text: str) -> bool:
 
 
 def _is_too_big(version: str) -> bool:
-    digits = version.lstrip("0")
+    digits = version.lstrip("0") if len(version) >= len(_MAX_CLI_VERSION) else ""
     return (len(digits), digits) > (len(_MAX_CLI_VERSION), _MAX_CLI_VERSION)
 
 

@@ -19,19 +19,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pglast
-
 from ops.hazards import Hazard
-from ops.hazards.linter import SquawkTool
 from ops.hazards.model import HazardClass
 from ops.hazards.model import Level
-from ops.migrations import Folder
-from ops.migrations import Migration
-from ops.migrations import Segment
-from ops.migrations import Skipped
-from ops.migrations import Statement
-from ops.migrations import unread_migrations
-from ops.refusing import Refusal
+from ops.hazards.squawk import SquawkTool
+from ops.known_files import grammar_sha256
+from ops.migration import Folder
+from ops.migration import Migration
+from ops.migration import Refusal
+from ops.migration import Segment
+from ops.migration import Skipped
+from ops.migration import Statement
+from ops.migration import unread_migrations
 
 SETS = 8
 """So many are kept, the newest; each environment of a project has its own."""
@@ -85,16 +84,19 @@ class KnownReadings:
                 old.unlink(missing_ok=True)
 
 
-def key_of(blobs: Mapping[str, str], unread: Mapping[str, str], pending: Sequence[str]) -> str:
-    """The name of a set: every file by its name and git's name of its content, those not read, those pending."""
-    text = json.dumps([_code_sha256(), _linter(), sorted(blobs.items()), sorted(unread.items()), sorted(pending)])
-    return hashlib.sha256(text.encode()).hexdigest()
+def key_of(blobs: Mapping[str, str], unread: Mapping[str, str], pending: Sequence[str], project_ref: str) -> str:
+    """The name of a set: every file by its name and git's name of its content, those not read, those pending, and the
+    Supabase project that they are for."""
+    found = hashlib.sha256(json.dumps([_code_sha256(), _linter(), project_ref, sorted(pending)]).encode())
+    for files in (blobs, unread):  # neither a file's name nor a hash holds a NUL
+        found.update("\0".join(["", *sorted(files), "", *map(files.__getitem__, sorted(files))]).encode())
+    return found.hexdigest()
 
 
 @cache
 def _code_sha256() -> str:
     """Of the code that reads and judges files: what it said before another version of it is forgotten."""
-    found = hashlib.sha256(f"readings 1, pglast {pglast.__version__}".encode())
+    found = hashlib.sha256(f"readings 1, pglast {grammar_sha256()}".encode())
     here = Path(__file__).parent
     for pattern in _CODE:
         for path in sorted(here.glob(pattern)):

@@ -19,84 +19,22 @@ from pglast import ast
 from ops import grammar
 from ops import refusing
 from ops import splitting
-from ops.refusing import Refusal
+from ops.migration import FILE_NAME
+from ops.migration import Folder
+from ops.migration import Migration
+from ops.migration import Refusal
+from ops.migration import Segment
+from ops.migration import Skipped
+from ops.migration import Statement
+from ops.migration import unread_migration
 
 __all__ = ["Folder", "Migration", "Refusal", "Segment", "Skipped", "Statement", "read_folder", "read_migration"]
 
-_FILE_NAME = re.compile(r"([0-9]+)_([^\n\r\u2028\u2029]*)\.sql")
 _OLD_INIT = re.compile(r"([0-9]{14})_init\.sql")
 _OLD_INIT_BEFORE = "20211209000000"
 _EVERY_STATEMENT_ALONE = "-- pg-delta: transaction=false"
 # How many pieces the CLI may have cut one statement into before it is given up as unreadable.
 _MOST_JOINED = 64
-
-
-@dataclass(frozen=True)
-class Statement:
-    """`text` as stored in the history row; `line` (from 1) and `offset` (characters) of its first character.
-
-    `tree` is Postgres' reading of it; its places count in the migration's text. None for comments alone, and for
-    what the grammar does not take (then `is_unread`).
-    """
-
-    text: str
-    line: int
-    offset: int
-    stands_alone: bool
-    tree: grammar.Tree | None = field(default=None, compare=False, repr=False)
-    is_unread: bool = field(default=False, compare=False, repr=False)
-
-    @property
-    def is_comment(self) -> bool:
-        """Nothing but comments."""
-        return self.tree is None and not self.is_unread
-
-
-@dataclass(frozen=True)
-class Segment:
-    """Statements (indexes into the migration's) that run in one transaction, or one by one in autocommit."""
-
-    statements: tuple[int, ...]
-    transactional: bool
-
-
-@dataclass(frozen=True)
-class Migration:
-    """One file. `text` is its content without a byte order mark; `refusals` are reasons why it cannot be run."""
-
-    version: str
-    name: str
-    filename: str
-    content: bytes
-    sha256: str
-    text: str
-    statements: tuple[Statement, ...]
-    segments: tuple[Segment, ...]
-    refusals: tuple[Refusal, ...]
-    notes: tuple[str, ...]
-    stored_sha256: str = ""
-    """Not empty: the file was not read, since it is known to hold the statements that have this hash in the history."""
-
-    @property
-    def is_one_transaction(self) -> bool:
-        """Whether all of it is done or nothing."""
-        return len(self.segments) == 1 and self.segments[0].transactional
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that the CLI does not take for a migration, and why."""
-
-    filename: str
-    why: str
-
-
-@dataclass(frozen=True)
-class Folder:
-    """The migrations in the order in which they run, and the files left out."""
-
-    migrations: tuple[Migration, ...]
-    skipped: tuple[Skipped, ...]
 
 
 def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingProxyType({})) -> Folder:
@@ -107,7 +45,7 @@ def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingP
     found: list[tuple[str, str, str]] = []
     skipped: list[Skipped] = []
     for position, filename in enumerate(sorted({*files, *unread})):
-        matched = _FILE_NAME.fullmatch(filename)
+        matched = FILE_NAME.fullmatch(filename)
         if position == 0 and _is_old_init(filename):
             skipped.append(Skipped(filename, 'an old "init" file in first place; rename it to have it run'))
         elif "/" in filename:
@@ -119,20 +57,10 @@ def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingP
     migrations = [
         read_migration(filename, version, name, files[filename])
         if filename in files
-        else _unread(filename, version, name, unread[filename])
+        else unread_migration(filename, version, name, unread[filename])
         for version, filename, name in sorted(found)
     ]
     return Folder(tuple(_judged_together(migrations)), tuple(skipped))
-
-
-def unread_migrations(unread: Mapping[str, str]) -> tuple[Migration, ...]:
-    """The files that are known by the hash of their statements alone, whatever else is in their folder."""
-    named = ((filename, _FILE_NAME.fullmatch(filename)) for filename in unread)
-    return tuple(_unread(filename, found[1], found[2], unread[filename]) for filename, found in named if found)
-
-
-def _unread(filename: str, version: str, name: str, stored_sha256: str) -> Migration:
-    return Migration(version, name, filename, b"", "", "", (), (), (), (), stored_sha256)
 
 
 def makes_procedures(migration: Migration) -> bool:

@@ -6,13 +6,13 @@ Every function here decides on values and returns refusals; none of them touches
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from pglast import ast
 from pglast.enums import TransactionStmtKind as Kind
 
 from ops import bodies
 from ops import grammar
+from ops.migration import Refusal
 
 _OPENS = (Kind.TRANS_STMT_BEGIN, Kind.TRANS_STMT_START)
 _EDGES = {
@@ -23,16 +23,6 @@ _EDGES = {
     Kind.TRANS_STMT_COMMIT_PREPARED,
     Kind.TRANS_STMT_ROLLBACK_PREPARED,
 }
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """One reason: a stable code, the line it stands on (from 1), one sentence, and what to do."""
-
-    code: str
-    line: int
-    message: str
-    hint: str
 
 
 def line_at(text: str, offset: int) -> int:

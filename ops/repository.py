@@ -29,6 +29,10 @@ from ops.git import printable
 from ops.git import read_tree
 from ops.git import run_git
 from ops.git import safe_words
+from ops.git_folder import FILES
+from ops.git_folder import TREE
+from ops.git_folder import migrations_in
+from ops.git_folder import odd_entry
 from ops.git_names import SHA
 from ops.git_names import check_ref
 from ops.git_names import checked_folder
@@ -40,9 +44,10 @@ _SHORT_SHA = re.compile(r"[0-9a-f]{7,40}")
 _PERSON = re.compile(rb"(?P<name>[^<>]*)<(?P<email>[^<>]*)> ?(?P<seconds>-?\d{1,12})?.*", re.DOTALL)
 _CO_AUTHOR = re.compile(r"^co-authored-by:\s*(?P<name>[^<>\n]*)<(?P<email>[^<>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _HEADS = "refs/heads/"
-_TREE = "40000"
-_FILES = {"100644", "100755"}
-_ODD = {"120000": "a symbolic link", "160000": "a submodule", _TREE: "a folder"}
+_LISTED: dict[tuple[str, str], Mapping[str, str]] = {}
+"""What trees hold, by folder and git's name of the tree, which says it all: the same is not taken apart twice."""
+
+_MOST_LISTED = 16
 
 
 @dataclass(frozen=True, order=True)
@@ -189,14 +194,20 @@ class Repository:
         with self._objects() as objects:
             raw = _read_commit(objects, checked_sha(commit))
             tree_sha = self._folder(objects, raw)
+            if (known := _LISTED.get((self.supabase, tree_sha))) is not None:
+                return Listing(raw.commit, known, tree_sha)
             entries = read_tree(objects, tree_sha, self.supabase or "the root folder")
             wanted = {"config.toml": entries[b"config.toml"]} if b"config.toml" in entries else {}
             if b"migrations" in entries:
-                wanted |= _migrations(objects, entries[b"migrations"], self._path("migrations"))
+                wanted |= migrations_in(objects, entries[b"migrations"], self._path("migrations"))
             for path, (mode, _) in wanted.items():
-                if mode not in _FILES:
-                    raise _odd(self._path(path), mode)
-        return Listing(raw.commit, MappingProxyType({path: sha for path, (_, sha) in wanted.items()}), tree_sha)
+                if mode not in FILES:
+                    raise odd_entry(self._path(path), mode)
+        blobs = MappingProxyType({path: sha for path, (_, sha) in wanted.items()})
+        if len(_LISTED) >= _MOST_LISTED:
+            _LISTED.clear()
+        _LISTED[self.supabase, tree_sha] = blobs
+        return Listing(raw.commit, blobs, tree_sha)
 
     def read(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
         """The content of these files of a listing. Raises OpsError as `snapshot` does."""
@@ -293,8 +304,8 @@ class Repository:
                     f"The commit {raw.commit.sha[:12]} has no folder {walked}.",
                     'Say where it is: `supabase = "…"` of the project, a path inside the repository.',
                 )
-            if entry[0] != _TREE:
-                raise _odd(walked, entry[0])
+            if entry[0] != TREE:
+                raise odd_entry(walked, entry[0])
             sha = entry[1]
         return sha
 
@@ -367,31 +378,3 @@ def _person(line: bytes) -> tuple[Author | None, datetime | None]:
 
 def _author(name: str, email: str) -> Author:
     return Author(printable(name, 100), printable(email, 200))
-
-
-def _migrations(objects: Objects, entry: tuple[str, str], what: str) -> dict[str, tuple[str, str]]:
-    """The entries of the migrations folder by `migrations/<name>`; its sub-folders are no migrations."""
-    mode, tree_sha = entry
-    if mode != _TREE:
-        raise _odd(what, mode)
-    found = {}
-    for raw_name, (kind, sha) in read_tree(objects, tree_sha, what).items():
-        name = raw_name.decode(errors="backslashreplace")
-        if not name.isprintable() or "\\" in name:
-            shown = name.encode("unicode_escape").decode()
-            raise OpsError(
-                Reason.REPOSITORY_REFUSED,
-                f"{what} holds a file whose name has characters that cannot be shown: {printable(shown, 120)}",
-                "Rename it with plain letters, digits and _.",
-            )
-        if kind != _TREE:
-            found[f"migrations/{name}"] = (kind, sha)
-    return found
-
-
-def _odd(path: str, mode: str) -> OpsError:
-    return OpsError(
-        Reason.REPOSITORY_REFUSED,
-        f"{path} is {_ODD.get(mode, 'a file' if mode in _FILES else f'of mode {mode}')}, which is not read here.",
-        "Commit plain files in plain folders.",
-    )

@@ -162,7 +162,7 @@ def test_the_connection_is_as_strict_as_it_must_be(path: Path) -> None:
         names = ("page_size", "journal_mode", "synchronous", "recursive_triggers", "secure_delete")
         names += ("trusted_schema", "foreign_keys", "cell_size_check")
         values = [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
-    assert values == [4096, "wal", 2, 1, 1, 0, 1, 1]
+    assert values == [1024, "wal", 2, 1, 1, 0, 1, 1]
 
 
 def test_readers_leave_no_transaction_open(path: Path) -> None:

@@ -218,8 +218,9 @@ def test_bytes_flipped_anywhere_never_make_verify_raise(path: Path) -> None:
     assert noticed >= 10
 
 
-@pytest.mark.parametrize("kept", [0, 50, 4096, 8192, 30_000, 60_000])
+@pytest.mark.parametrize("kept", [0, 50, 1024, 4096, 8192, 20_000])
 def test_a_file_cut_short_is_reported(path: Path, kept: int) -> None:
+    assert path.stat().st_size > kept
     with path.open("r+b") as file:
         file.truncate(kept)
     result = verify(path)

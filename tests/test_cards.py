@@ -115,9 +115,9 @@ def test_who_approves_reads_the_danger_before_all_else_and_once_more_when_pressi
     assert "danger" in counted
     assert shown.index("waiting for approval") < shown.index(counted) < shown.index("Approvals: 0 of 1")
     question = question_of(message)
-    assert question.startswith(
-        f"Run 2 migrations on shop/prod? Plan {request.digest[:16]}. Worst hazard, danger: Drops"
-    )
+    asked = f"Run 2 migrations on shop/prod? Plan {request.digest[:16]}. Approving accepts: data_loss"
+    assert question.startswith(asked)
+    assert "Worst hazard, danger: Drops" in question
     assert "public.customers" in question
     assert len(question) <= 300
     assert request_page(request, request.requested_at).tone == "warning"

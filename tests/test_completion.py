@@ -82,7 +82,7 @@ LINES = [
     ("push d", ["dev"]),
     ("push shop/p", ["shop/prod"]),
     ("push prod ", []),
-    ("push prod --w", ["--wait"]),
+    ("push prod --wa", ["--wait"]),
     ("push --wait p", ["prod"]),
     ("push --wait 30m ", []),
     ("push --commit ", []),
@@ -274,7 +274,7 @@ def in_path(shop: Stage) -> dict[str, str]:
 SHELL_LINES = [
     ("pu", ["push"]),
     ("push ", ["dev", "prod"]),
-    ("push --w", ["--wait"]),
+    ("push --wa", ["--wait"]),
     ("approve ", ["R-2"]),
     ("audit export --format ", ["csv", "jsonl"]),
     ("push $(touch${IFS}hacked)", []),

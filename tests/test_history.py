@@ -34,13 +34,13 @@ COLUMNS = (
 
 def _row(file, **changes) -> HistoryRow:
     texts = tuple(statement.text for statement in file.statements)
-    known = {"name": file.name, "sha256": statements_sha256(texts), "count": len(texts)}
+    known = {"name": file.name, "sha256": statements_sha256(texts), "stored": len(texts)}
     return HistoryRow(file.version, **(known | changes))
 
 
 def _stored(file, *texts: str) -> HistoryRow:
     """The row of a file with other statements in it, fetched as `read_history` does."""
-    return _row(file, sha256=statements_sha256(texts), count=len(texts), statements=texts)
+    return _row(file, sha256=statements_sha256(texts), stored=len(texts), statements=texts)
 
 
 # --- reading and making --------------------------------------------------------------------------------------------
@@ -208,11 +208,11 @@ UNKNOWN = ("unknown", A.version, False)
         (_stored(A, "create table a (i int)", "select 2"), [EDITED]),
         (_stored(A, "create table a (i int)"), [EDITED]),
         (_stored(A), [EDITED]),
-        (_row(A, sha256=None, count=None), [UNKNOWN]),
+        (_row(A, sha256=None, stored=None), [UNKNOWN]),
         (_stored(A, "create table a (i int);\nselect 1;\n"), []),
         (_stored(A, "create table a (i int); select 2;"), [UNKNOWN]),
-        (_row(A, sha256="0" * 64, count=1), [UNKNOWN]),
-        (_row(A, sha256="0" * 64, count=2), [EDITED]),
+        (_row(A, sha256="0" * 64, stored=1), [UNKNOWN]),
+        (_row(A, sha256="0" * 64, stored=2), [EDITED]),
     ],
     ids=[
         "the same",
@@ -245,5 +245,5 @@ def test_a_version_over_64_bits_is_told_but_does_not_block():
 
 
 def test_problems_that_block_come_first():
-    codes = [one[0] for one in _codes([_row(A, sha256=None, count=None), _row(C)], [A, B])]
+    codes = [one[0] for one in _codes([_row(A, sha256=None, stored=None), _row(C)], [A, B])]
     assert codes == ["remote_only", "out_of_order", "unknown"]

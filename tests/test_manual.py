@@ -8,6 +8,7 @@ import pytest
 
 import countersign
 from commands.words import TOOLS
+from commands.words import Front
 from commands.words import declared_words
 from sandbox.postgres import LocalPostgres
 from sandbox.stage import Stage
@@ -36,7 +37,8 @@ def test_page_of_a_word_needs_no_configuration(
 
     told = capsys.readouterr().out
     assert told.startswith(f"{word}: ")
-    assert f"countersign {word}" in told
+    is_for_slack = word in declared_words() and Front.TERMINAL not in declared_words()[word].fronts
+    assert f"{'/migrate' if is_for_slack else 'countersign'} {word}" in told
     places = [told.index(f"\n{section}") for section in SECTIONS]
     assert places == sorted(places)
 
@@ -50,7 +52,7 @@ def test_page_of_a_word_for_programs(capsys: pytest.CaptureFixture[str]) -> None
 
     [word] = json.loads(capsys.readouterr().out)["words"]
     assert word["usage"].startswith("push ENVIRONMENT")
-    assert {option["option"] for option in word["options"]} == {"--commit SHA", "--wait [DURATION]"}
+    assert {option["option"] for option in word["options"]} == {"--commit SHA", "--wait [DURATION]", "--with-data"}
 
 
 def test_overview_is_grouped_by_what_somebody_has_in_mind(capsys: pytest.CaptureFixture[str]) -> None:

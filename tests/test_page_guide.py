@@ -59,7 +59,7 @@ def test_guide_leads_a_visitor_to_its_end(local_postgres: LocalPostgres) -> None
     """Each step is undone until its words are followed; they name who does it, where, and what to type."""
     with open_page(local_postgres) as visitor:
         steps = visitor.state("U0ANA")["guide"]
-        assert len(steps) == len({step["id"] for step in steps}) == 15
+        assert len(steps) == len({step["id"] for step in steps}) == 16
 
         for step in steps:
             assert step["id"] == "run" or not visitor.step(step["id"])  # a run may be faster than we are

@@ -13,6 +13,7 @@ from commands import page as pages
 from commands.page import Button
 from commands.page import Code
 from commands.page import Command
+from commands.page import Difference
 from commands.page import Listing
 from commands.page import Page
 from commands.page import Paragraph
@@ -40,6 +41,7 @@ PAGE = Page(
         Paragraph(LINE),
         Listing("l", (LINE, ()), ("done", "failed")),
         Source("s", "a\nb\x00"),
+        Difference("d", "-a\n+b"),
         Table("t", ("a",), ((LINE,),)),
     ),
     LINE,
@@ -72,6 +74,7 @@ SHAPE = {
     "Button": ["verb", "label", "value", "style", "confirm"],
     "Code": ["text"],
     "Command": ["text"],
+    "Difference": ["title", "text"],
     "Listing": ["title", "lines", "marks"],
     "Paragraph": ["line"],
     "Source": ["title", "text"],
@@ -86,7 +89,7 @@ def test_format_is_another_when_the_shape_is() -> None:
     """Whoever changes the fields raises FORMAT and writes the new shape here."""
     kinds = [Page, Button, *(kind for kind in get_args(pages.Span) + get_args(pages.Part) if kind is not str)]
 
-    assert (FORMAT, {kind.__name__: [field.name for field in fields(kind)] for kind in kinds}) == (1, SHAPE)
+    assert (FORMAT, {kind.__name__: [field.name for field in fields(kind)] for kind in kinds}) == (2, SHAPE)
 
 
 def broken(**other: Any) -> Any:

@@ -1,0 +1,108 @@
+"""A migration file once it is read, as values. `ops.migrations` makes them; who only looks at one needs no grammar."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from dataclasses import field
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ops.grammar import Tree
+
+FILE_NAME = re.compile(r"([0-9]+)_([^\n\r\u2028\u2029]*)\.sql")
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One reason: a stable code, the line it stands on (from 1), one sentence, and what to do."""
+
+    code: str
+    line: int
+    message: str
+    hint: str
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`text` as stored in the history row; `line` (from 1) and `offset` (characters) of its first character.
+
+    `tree` is Postgres' reading of it; its places count in the migration's text. None for comments alone, and for
+    what the grammar does not take (then `is_unread`).
+    """
+
+    text: str
+    line: int
+    offset: int
+    stands_alone: bool
+    tree: "Tree | None" = field(default=None, compare=False, repr=False)
+    is_unread: bool = field(default=False, compare=False, repr=False)
+
+    @property
+    def is_comment(self) -> bool:
+        """Nothing but comments."""
+        return self.tree is None and not self.is_unread
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Statements (indexes into the migration's) that run in one transaction, or one by one in autocommit."""
+
+    statements: tuple[int, ...]
+    transactional: bool
+
+
+@dataclass(frozen=True)
+class Migration:
+    """One file. `text` is its content without a byte order mark; `refusals` are reasons why it cannot be run."""
+
+    version: str
+    name: str
+    filename: str
+    content: bytes
+    sha256: str
+    text: str
+    statements: tuple[Statement, ...]
+    segments: tuple[Segment, ...]
+    refusals: tuple[Refusal, ...]
+    notes: tuple[str, ...]
+    stored_sha256: str = ""
+    """Not empty: the file was not read, since it is known to hold the statements that have this hash in the history."""
+
+    @property
+    def is_one_transaction(self) -> bool:
+        """Whether all of it is done or nothing."""
+        return len(self.segments) == 1 and self.segments[0].transactional
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that the CLI does not take for a migration, and why."""
+
+    filename: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Folder:
+    """The migrations in the order in which they run, and the files left out."""
+
+    migrations: tuple[Migration, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@lru_cache(maxsize=20_000)
+def unread_migration(filename: str, version: str, name: str, stored_sha256: str) -> Migration:
+    """A file that is known by the hash of its statements alone."""
+    found = object.__new__(Migration)  # a call of its own for each field takes long where there are ten thousand
+    found.__dict__.update(_UNREAD, version=version, name=name, filename=filename, stored_sha256=stored_sha256)
+    return found
+
+
+_UNREAD = vars(Migration("", "", "", b"", "", "", (), (), (), ()))
+
+
+def unread_migrations(unread: Mapping[str, str]) -> tuple[Migration, ...]:
+    """Such files, whatever else is in their folder."""
+    named = ((filename, FILE_NAME.fullmatch(filename)) for filename in unread)
+    return tuple(unread_migration(filename, found[1], found[2], unread[filename]) for filename, found in named if found)
