@@ -54,10 +54,13 @@ class Store:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._path = path
         self._lock = threading.Lock()
+        self.is_new = not path.exists()
+        """What was told before is not known."""
         try:
             self._lay_out()
         except sqlite3.DatabaseError as error:
             logger.warning("card_store_rebuilt path=%s error=%s", path, error)  # all of it can be made again
+            self.is_new = True
             for part in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
                 part.unlink(missing_ok=True)
             self._lay_out()

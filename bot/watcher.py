@@ -25,11 +25,14 @@ from ops.targets import all_targets
 
 logger = logging.getLogger("countersign.watcher")
 
-TELL_FOR = timedelta(days=1)
-"""What is older is not told any more: the store that knows what was told may have been lost."""
+TELL_FOR = timedelta(days=30)
+TELL_AGAIN_FOR = timedelta(days=1)
+"""What is older is not told where the store was lost that knows what was told already."""
 
 FIRST_LOOK_SECONDS = 3.0
 TICK_SECONDS = 15.0
+AGAIN_SECONDS = 60.0
+"""So long a change that could not be told waits for the next try."""
 
 
 class Watcher:
@@ -44,6 +47,7 @@ class Watcher:
             for target in all_targets(ops.settings)
             if target.settings.drift_every is not None
         }
+        self._again: dict[str, float] = {}
         self._woken = threading.Event()
         self._over = threading.Event()
         self._unsubscribe = ops.log.subscribe(self._on_events)
@@ -66,14 +70,12 @@ class Watcher:
     def _work(self) -> None:
         while not self._over.is_set():
             try:
-                self._tell()
                 for target in all_targets(self._ops.settings):
                     if time.monotonic() >= self._due.get(target.name, float("inf")) and not self._over.is_set():
                         self._look(target)
+                self._tell()
             except AuditError as error:
                 logger.error("watcher_cannot_use_the_log error=%s", error.message)
-            except SlackUnavailableError as error:
-                logger.warning("change_not_told error=%s", error)
             except Exception:
                 logger.exception("watcher_failed_unexpectedly")  # and goes on: nobody else would notice changes
             self._woken.wait(self._pause())
@@ -96,25 +98,30 @@ class Watcher:
             return
         if event is not None:
             logger.info("target_looked_at target=%s noted=%s", target.name, event.kind)
-            self._tell()
 
     def _tell(self) -> None:
-        """Post every change of the last day that was not told yet. Raises SlackUnavailableError; then later again."""
-        query = Query(kinds=("changed_outside",), since=self._ops.now() - TELL_FOR)
-        for event in self._ops.view.find(query):
-            if self._store.was_told(event.id):
+        """Post every change that was not told yet. One that cannot be told keeps no other back, and is tried again."""
+        since = self._ops.now() - (TELL_AGAIN_FOR if self._store.is_new else TELL_FOR)
+        for event in self._ops.view.find(Query(kinds=("changed_outside",), since=since)):
+            if self._store.was_told(event.id) or time.monotonic() < self._again.get(event.id, 0.0):
                 continue
-            channel = self._channel(event)
-            page = outside_page(event)
-            self._api.call(
-                "chat.postMessage",
-                channel=channel,
-                text=text_of(page),
-                blocks=blocks_of(page),
-                unfurl_links=False,
-                unfurl_media=False,
-            )
-            self._store.tell(event.id)
+            try:
+                self._post(event)
+            except SlackUnavailableError as error:
+                self._again[event.id] = time.monotonic() + AGAIN_SECONDS
+                logger.warning("change_not_told event=%s error=%s", event.id, error)
+
+    def _post(self, event: Event) -> None:
+        page = outside_page(event)
+        self._api.call(
+            "chat.postMessage",
+            channel=self._channel(event),
+            text=text_of(page),
+            blocks=blocks_of(page),
+            unfurl_links=False,
+            unfurl_media=False,
+        )
+        self._store.tell(event.id)
 
     def _channel(self, event: Event) -> str:
         slack = self._ops.settings.slack

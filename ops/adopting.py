@@ -119,6 +119,10 @@ def request_adoption(
     """
     may_override_now(ops, target, actor)
     check_unlocked(ops.view, target, ops.now())
+    # Here for the same reason as in `_with_drift`. What came from outside is noted before it becomes the baseline.
+    from ops.outside import look
+
+    look(ops, target, remember=False)
     found = _with_drift(ops, look_at(target, ops.repository(target), progress=progress), actor, progress)
     draft = Draft(
         kind="requested",

@@ -5,36 +5,31 @@ import time
 import uuid
 from collections.abc import Callable
 from collections.abc import Iterator
-from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 
-import psycopg
-
 from ops.catalog import MANAGED_SCHEMAS
-from ops.database import Connection
+from ops.drift_proof import NOT_COMPARED
+from ops.drift_proof import Name
+from ops.drift_proof import Proof
+from ops.drift_proof import Sides
+from ops.drift_proof import name_of
+from ops.drift_proof import pairs
+from ops.drift_proof import prove
 from ops.drift_replay import read_applied
 from ops.drift_replay import replay
-from ops.drift_replay import schema_of
-from ops.errors import OpsError
-from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import may_request_now
 from ops.masking import mask_sql
 from ops.people import Actor
 from ops.progress import Told
-from ops.rehearsal.copy import open_copy
 from ops.rehearsal.report import ChangedObject
-from ops.schema.comparing import LEFT_OUT_KINDS
 from ops.schema.comparing import Pair
 from ops.schema.comparing import change_of
 from ops.schema.comparing import compare
-from ops.schema.comparing import different
-from ops.schema.deriving import SESSION
 from ops.schema.deriving import Derived
 from ops.schema.deriving import derive
 from ops.schema.model import Schema
@@ -44,13 +39,10 @@ from ops.tools import find_tools
 
 Progress = Callable[[str], None]
 
-NOT_COMPARED = LEFT_OUT_KINDS - {"invalid index"} | {"database properties"}
-"""What belongs to a server, and not to a project's schema."""
-
-_STATEMENT_SECONDS = 120
-
-Name = tuple[str, str, str]
-"""Kind, schema and name of an object: what it is called in both schemas."""
+_WITHOUT_ROWS = (
+    "The copy on which the statements were proven has no rows: what rows forbid (NOT NULL, UNIQUE, CHECK, another type) was "
+    "not seen, and what a dropped column or table holds is lost."
+)
 
 
 @dataclass(frozen=True)
@@ -111,7 +103,7 @@ def drift_of(ops: Ops, target: Target, actor: Actor, progress: Progress = lambda
         words,
         history.commit,
         count,
-        tuple(replace(one, adopted_by=adopted.get((_name(one.object), one.sha256))) for one in found.differences),
+        tuple(replace(one, adopted_by=adopted.get((name_of(one.object), one.sha256))) for one in found.differences),
         found.statements,
         found.diff_text,
         (*history.notes, *made.unlike, *found.notes),
@@ -152,107 +144,25 @@ def _compared(ops: Ops, target: Target, wanted: Schema, tell: Progress) -> _Foun
         return _Found((), (), "", tuple(notes))
     tell("looking for statements that even it out")
     derived = derive(there, wanted, schemas_left_out=MANAGED_SCHEMAS, kinds_left_out=NOT_COMPARED)
-    try:
-        proof = _prove(ops, target, there, wanted, derived, tell)
-    except OpsError as error:
-        if error.reason is Reason.STOPPED:
-            raise
-        proof = _Proof(frozenset(), {}, f"Nothing is proven: {error.message}")
-    if proof.note:
-        notes.append(proof.note)
-    told = {_name(one.object): one for one in _told(difference.changes, derived, proof)}
-    statements = [
-        mask_sql(statement) for one in derived if told[_name(one.object)].is_proven for statement in one.statements
-    ]
-    marks = {_name(change_of(pair)): _sha256(pair) for pair in _pairs(wanted, there)}
-    differences = tuple(replace(told[_name(one)], sha256=marks.get(_name(one), "")) for one in difference.changes)
-    return _Found(differences, tuple(statements), difference.text, tuple(notes))
+    proof = prove(Sides(target, there, wanted), derived, cache=_cache(ops), tell=tell, stop=ops.rehearsals.is_over)
+    notes += [proof.note] if proof.note else []
+    if proof.statements:
+        notes.append(_WITHOUT_ROWS)
+    marks = {name_of(change_of(pair)): _sha256(pair) for pair in pairs(wanted, there)}
+    told = _told(difference.changes, derived, proof)
+    differences = tuple(replace(one, sha256=marks.get(name_of(one.object), "")) for one in told)
+    return _Found(differences, proof.statements, difference.text, tuple(notes))
 
 
-@dataclass(frozen=True)
-class _Proof:
-    """What was still not as wanted after all statements had run on a copy; `failed`: those that did not run, by place.
-
-    With a `note`, which says why, nothing is proven.
-    """
-
-    left: frozenset[Name]
-    failed: Mapping[int, str]
-    note: str = ""
-
-
-def _prove(
-    ops: Ops, target: Target, there: Schema, wanted: Schema, derived: Sequence[Derived], tell: Progress
-) -> _Proof:
-    """Run the statements on a copy of the target, and compare again."""
-    with open_copy(
-        target.database_url(),
-        tools_bin=target.all_settings.postgres.bin,
-        cache=_cache(ops),
-        demand=target.settings.isolation,
-        progress=tell,
-        stop=ops.rehearsals.is_over,
-    ) as copy:
-        unlike = _names(there, schema_of(copy))  # says nothing about the statements
-        tell("proving the statements on a copy")
-        with closing(copy.connect()) as connection:
-            failed = dict(_run(connection, derived))
-        left = _names(wanted, schema_of(copy)) - unlike
-    broken = left - _names(wanted, there)
-    if broken:
-        names = ", ".join(sorted(".".join(part for part in name[1:] if part) for name in broken)[:5])
-        return _Proof(left, failed, f"Nothing is proven: on a copy the statements also changed {names}.")
-    return _Proof(left, failed)
-
-
-def _run(connection: Connection, derived: Sequence[Derived]) -> Iterator[tuple[int, str]]:
-    """Run what was derived; which of it fails, and why."""
-    connection.execute(f"SET statement_timeout = '{_STATEMENT_SECONDS}s'")
-    for statement in SESSION:
-        connection.execute(statement.encode())
-    for number, one in enumerate(derived):
-        try:
-            for statement in one.statements:
-                connection.execute(statement.encode())
-        except psycopg.Error as error:
-            yield number, f"on a copy it failed (SQLSTATE {error.sqlstate or 'unknown'})"
-
-
-def _told(changes: Sequence[ChangedObject], derived: Sequence[Derived], proof: _Proof) -> tuple[Difference, ...]:
-    """Every object that differs or is made anew, with its statements."""
-    objects = {_name(one): one for one in changes}
-    told: dict[Name, Difference] = {}
-    for number, one in enumerate(derived):
-        name = _name(one.object)
-        earlier = told.get(name) or Difference(objects.get(name, one.object), (), False, "")
-        statements = (*earlier.statements, *map(mask_sql, one.statements))
-        reason = one.reason or proof.failed.get(number, "") or earlier.reason
-        told[name] = replace(earlier, statements=statements, reason=reason)
-    for name, change in objects.items():
-        told.setdefault(name, Difference(change, (), False, "" if name not in proof.left else "nothing was derived"))
-    return tuple(_judged(one, proof) for one in told.values())
-
-
-def _judged(found: Difference, proof: _Proof) -> Difference:
-    if found.reason:
-        return found
-    if proof.note:
-        return replace(found, reason="not proven")
-    if _name(found.object) in proof.left:
-        return replace(found, reason="on a copy it did not even the difference out")
-    return replace(found, is_proven=True)
-
-
-def _name(one: ChangedObject) -> Name:
-    return (one.kind, one.schema, one.name)
-
-
-def _pairs(before: Schema, after: Schema) -> list[Pair]:
-    return different(before, after, schemas_left_out=MANAGED_SCHEMAS, kinds_left_out=NOT_COMPARED)
-
-
-def _names(before: Schema, after: Schema) -> frozenset[Name]:
-    return frozenset(_name(change_of(pair)) for pair in _pairs(before, after))
+def _told(changes: Sequence[ChangedObject], derived: Sequence[Derived], proof: Proof) -> Iterator[Difference]:
+    """Every object that differs, with its statements and whether they are proven."""
+    statements: dict[Name, tuple[str, ...]] = {}
+    for one in derived:
+        statements[name_of(one.object)] = (*statements.get(name_of(one.object), ()), *map(mask_sql, one.statements))
+    for change in changes:
+        name = name_of(change)
+        reason = proof.reasons.get(name, "")
+        yield Difference(change, statements.get(name, ()), not reason, reason)
 
 
 def _sha256(pair: Pair) -> str:

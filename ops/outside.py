@@ -102,12 +102,12 @@ def look(ops: Ops, target: Target, *, remember: bool = True) -> Event | None:
     return _written(ops, target, draft, place) if draft is not None else None
 
 
-def look_if_strange(ops: Ops, target: Target, now: Fingerprint) -> Event | None:
+def look_if_strange(ops: Ops, target: Target, now: Fingerprint, place: int) -> Event | None:
     """The same when a plan has just read the target: looks closer only when this is not the schema, or with no runs
-    since not the history, that the log accounts for. What is new to the log is noted as it is."""
+    since not the history, that the log accounts for. What is new to the log is noted as it is, unless something
+    happened to the target since its stream was at `place`, which was before the plan read it."""
     before = accounted_state(ops.view, target)
     if before is None:
-        place = ops.view.last_place(target.stream)
         is_free = occupant_of(ops.view, target.stream) is None
         return _written(ops, target, _noted(target, now, _FIRST_LOOK), place) if is_free else None
     is_same_history = bool(before.applied_since) or before.history_sha256 == now.history_sha256

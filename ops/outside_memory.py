@@ -5,13 +5,18 @@ import logging
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import closing
 from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psycopg
+
 from ops.catalog import MANAGED_SCHEMAS
+from ops.catalog import catalog_hash
+from ops.database import connect
 from ops.errors import OpsError
 from ops.fingerprint import Fingerprint
 from ops.history import HistoryRow
@@ -73,6 +78,8 @@ class Memory:
             self._write("rows", json.dumps([[row.version, row.name, row.sha256] for row in rows]))
             if self._schema(now.schema_sha256) is None:
                 schema = [asdict(entry) for entry in self._read(now).entries.values()]
+                if not self._is_still(now):
+                    return  # it would be kept as what it is not; the next look keeps it
                 self._write("schema", json.dumps({"format": FORMAT, "sha256": now.schema_sha256, "entries": schema}))
         except (OpsError, OSError) as error:
             logger.warning("state_not_remembered target=%s error=%s", self._target.name, type(error).__name__)
@@ -80,6 +87,14 @@ class Memory:
     def _read(self, now: Fingerprint) -> Schema:
         tools = find_tools(now.server_version // 10_000, self._tools_bin)
         return read_schema(self._target.database_url(), tools=tools, folder=self._folder)
+
+    def _is_still(self, now: Fingerprint) -> bool:
+        """Whether the target's schema is the same behind the dump as it was before."""
+        with closing(connect(self._target.database_url(), purpose=f"watch {self._target.name}")) as connection:
+            try:
+                return catalog_hash(connection) == now.schema_sha256
+            except psycopg.Error:
+                return False
 
     def _rows(self, history: str) -> tuple[HistoryRow, ...] | None:
         with suppress(OSError, ValueError, TypeError):

@@ -69,13 +69,14 @@ def plan_target(
         raise OpsError(
             Reason.BAD_USAGE, f"{commit!r} is not a commit.", "Give 7 to 40 hex digits, or leave it out for the head."
         )
+    place = ops.view.last_place(target.stream)
     plan = make_plan(target, ops.repository(target), commit=commit, progress=progress)
     if target.settings.drift_every is not None:
         # Here because it reads whole schemas, which takes 50 ms to import: an environment that is not watched goes without.
         from ops.outside import look_if_strange
 
         with suppress(OpsError):  # a look beside the plan, which was read already
-            look_if_strange(ops, target, plan.fingerprint)
+            look_if_strange(ops, target, plan.fingerprint, place)
     plan = rehearse_plan(ops, plan, actor, rehearse=rehearse, with_data=with_data, progress=progress)
     ops.log.append([_planned(plan, actor)], id=f"{act}:planned")
     return plan
@@ -247,7 +248,7 @@ def _requested(ops: Ops, plan: Plan, actor: Actor) -> Draft:
             "authors": sorted({who for who in known.values() if who}),
             "unknown_authors": sorted({one.name or one.email for one in plan.authors if not known[one.email]}),
             "expires_at": (ops.now() + plan.target.settings.expires).isoformat(),
-            "rehearsal": summary(plan.rehearsal) if plan.rehearsal is not None else None,
+            "rehearsal": summary(plan),
         },
     )
 

@@ -49,6 +49,11 @@ def test_many_lines_of_one_job_are_told_shortly() -> None:
     assert found[-1].found == "and more lines like these"
 
 
+def test_a_hostile_line_is_not_looked_through_to_its_end() -> None:
+    """Half a megabyte of this took hours."""
+    assert list(signs_in_jobs({"ci.yml": b"supabase " + b"--supabase " * 50_000})) == []
+
+
 def test_jobs_are_read_at_the_commit_without_links_and_folders(tmp_path: Path) -> None:
     origin = make_origin(tmp_path)
     folder = origin.folder / ".github/workflows"

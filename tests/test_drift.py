@@ -9,6 +9,7 @@ from people_talk import GUS
 from people_talk import rules
 from people_talk import small
 from people_talk import told
+from postgres_fixtures import run_sql
 
 from sandbox.stage import Stage
 
@@ -92,6 +93,39 @@ def test_what_no_statement_can_bring_about_is_not_said_to_be_proven(shop: Stage)
     if not mood["proven"]:
         assert mood["reason"]
         assert not any("mood" in one for one in found["statements"])
+
+
+def test_a_definition_with_a_secret_is_never_printed_with_the_secret_cut_out_of_it(shop: Stage) -> None:
+    """Running that would put the mask into a working function."""
+    body = "create function public.send() returns text language sql set search_path = '' as "
+    shop.sql("prod", body + "$$ select 'postgres://app:tr0ub4dor-and-3@db.example/x' $$")
+    shop.sql("dev", body + "$$ select 'postgres://app:correct-horse-9@db.example/x' $$")
+
+    found = drift(shop, "dev", "prod")
+
+    send = next(one for one in found["differences"] if one["name"] == "send()")
+    assert (send["proven"], send["reason"]) == (False, "its definition holds a secret, which is not shown")
+    assert not any("public.send" in one for one in found["statements"])
+    assert "tr0ub4dor" not in str(found)
+    assert "correct-horse" not in str(found)
+
+
+def test_what_is_proven_does_not_need_what_is_not(shop: Stage) -> None:
+    """The table would have to belong to a role that the migrating one may not give things to."""
+    run_sql(shop.postgres, shop.databases["dev"], "create table public.theirs (id int primary key, note text)")
+    run_sql(shop.postgres, shop.databases["dev"], "create index theirs_note on public.theirs (note)")
+    shop.sql("dev", "create table public.ours (id int primary key)")
+
+    found = drift(shop, "dev", "prod")
+
+    proven = {
+        one["name"]: one["proven"] for one in found["differences"] if one["kind"] in {"table", "index", "constraint"}
+    }
+    assert proven["ours"]
+    assert not proven["theirs"]
+    assert not any("theirs" in one for one in found["statements"])
+    even_out(shop, "prod", found)  # as printed, and nothing else
+    assert "ours" not in {one["name"] for one in drift(shop, "dev", "prod")["differences"]}
 
 
 def test_check_ends_with_one_when_something_differs(shop: Stage) -> None:

@@ -30,10 +30,10 @@ MOST_LINES = 400
 DATABASE_MODULES = {
     "adopting", "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction",
     "apply_watch", "backup", "backup_catalog", "backup_restore", "catalog", "database", "direct_way", "drift",
-    "drift_replay", "fingerprint", "guard", "health", "history", "outside", "plan", "rehearsal/copy",
+    "drift_replay", "fingerprint", "guard", "health", "history", "outside", "rehearsal/copy",
     "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files", "rehearsal/rehearse",
     "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes", "rehearsal/target_state", "rehearsal/trace",
-    "running", "schema/reading", "scratch", "settling", "sql_errors", "standins", "steps",
+    "running", "schema/reading", "scratch", "settling", "sql_errors", "standins", "steps", "target_reading",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""
 

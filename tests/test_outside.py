@@ -232,3 +232,18 @@ def test_a_channel_that_became_shared_is_told_nothing(make_stage: Make) -> None:
     wait_for(lambda: stage.events("changed_outside"))
     settled(stage, 1.5)
     assert not [one for one in cards(stage) if "changed outside" in stage.slack.render(one)]
+
+
+def test_a_change_that_cannot_be_told_does_not_end_the_watching(make_stage: Make) -> None:
+    stage = small(make_stage, prod=rules(1, 'drift_check = "1h"'))
+    wait_for(lambda: stage.events("state_noted"), 20)
+    stage.slack.workspace.share_channel("deploys", "Otto")
+    stage.sql("prod", "create table public.by_hand (id int primary key)")
+    told(stage.slack.say(ANA, "/migrate plan prod"))
+    wait_for(lambda: stage.events("changed_outside"))
+    stage.stop_bot()
+    stage.sql("prod", "create table public.more_by_hand (id int primary key)")
+    stage.start_bot()
+    wait_for(lambda: len(stage.events("changed_outside")) == 2, 20)
+    settled(stage, 1.0)
+    assert stage.bot_log.read_text().count("change_not_told") <= 6  # and not ten times a second
