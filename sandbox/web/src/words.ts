@@ -4,6 +4,8 @@ export type Word = { typed: string; does: string };
 
 export const WORDS: readonly Word[] = [
   { typed: "/migrate plan prod", does: "Show what a push would run" },
+  { typed: "/migrate diff prod", does: "Show what a push would change in the schema" },
+  { typed: "/migrate drift prod", does: "Show what was changed past the migrations" },
   { typed: "/migrate push prod", does: "Ask for a deploy to prod" },
   { typed: "/migrate push dev", does: "Deploy to dev; nobody is asked" },
   { typed: "/migrate approve R-1", does: "Say yes; shows the plan first" },
@@ -15,6 +17,7 @@ export const WORDS: readonly Word[] = [
   { typed: "/migrate unlock prod", does: "End your lock" },
   { typed: "/migrate status", does: "What waits and what runs" },
   { typed: "/migrate history prod", does: "Requests, newest first" },
+  { typed: "/migrate adopt prod", does: "Make what prod has now the baseline" },
   { typed: "/migrate help", does: "What you may do here" },
 ];
 
