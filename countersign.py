@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger("countersign")
 
 _HELP = {"-h", "--help"}
+_LOOKING = {"plan", "diff", "drift", "status", "show", "history", "help", "lint", "doctor"}
+"""Words that ask for nothing."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,9 +83,7 @@ def _told(given: list[str]) -> dict[str, Any]:
     except OpsError as error:
         return reply_json(error_reply(error))
     except KeyboardInterrupt:
-        message = "Stopped. What was asked for stands in the log."
-        stopped = OpsError(Reason.STOPPED, message, "See `countersign status`.", exit_code=130)
-        return reply_json(error_reply(stopped, "stopped"))
+        return reply_json(error_reply(_stopped(given), "stopped"))
     except BrokenPipeError:
         raise
     except Exception:
@@ -91,6 +91,16 @@ def _told(given: list[str]) -> dict[str, Any]:
         logger.exception("unexpected_error reference=%s", reference)
         message = f"Something went wrong that nobody foresaw (reference {reference})."
         return reply_json(error_reply(OpsError(Reason.UNEXPECTED, message, "See `countersign status`.", exit_code=1)))
+
+
+def _stopped(given: list[str]) -> OpsError:
+    """What Ctrl-C leaves behind: nothing that was asked for, where the word only looks."""
+    _, rest = _split_options(given)
+    if rest and rest[0].lower() in _LOOKING:
+        message = "Stopped. Nothing was asked for, and every target is as it was."
+        return OpsError(Reason.STOPPED, message, "Say it again whenever you like.", exit_code=130)
+    message = "Stopped. What was asked for stands in the log."
+    return OpsError(Reason.STOPPED, message, "See `countersign status`.", exit_code=130)
 
 
 def _answer(given: list[str]) -> dict[str, Any]:
@@ -109,6 +119,8 @@ def _answer(given: list[str]) -> dict[str, Any]:
     try:
         settings = load_settings(config_path(options.config))
     except OpsError:
+        if word == "help" and rest[1:]:
+            return reply_json(_manual(rest[1].lower()))
         parse([word], Front.TERMINAL)  # where there is no such word, that is the nearer mistake
         raise
     return _run_word(settings, rest or ["help"], is_quiet=options.json)

@@ -68,18 +68,24 @@ class RehearsalStarted(Data):
 
 
 class Rehearsed(Data):
-    """What running a plan on a copy showed. `digest` is the plan's with this rehearsal; `diff` is the schema's."""
+    """What running a plan on a copy showed. `digest` is the plan's with this rehearsal; `diff` is the schema's.
+
+    `report` is within bounds; `hazards` were judged by the whole of it. `sizes` are the bytes of relations on the target,
+    None where there were too many.
+    """
 
     basis: str
     digest: str
     report: dict[str, Any]
     diff: str
+    hazards: list[dict[str, Any]] = Field(default_factory=list)
+    sizes: dict[str, int] | None = None
 
 
 class Requested(Data):
     """Somebody asks to run a plan. `plan` is the canonical plan whose SHA-256 is `digest`.
 
-    `rehearsal` is what it showed on a copy, within bounds; all of it is in the `rehearsed` event of its `basis`.
+    `rehearsal` is what it showed on a copy, within bounds; all of it is in the `rehearsed` event that its `event` names.
     """
 
     kind: str

@@ -42,12 +42,13 @@ class ApprovalCarried(Data):
 class Adopted(Data):
     """An existing target's history and schema became the approved baseline. `versions`: those whose file is known,
     with its SHA-256; `unknown`: sentences about what nobody can say; `differences`: objects that are not what the history
-    makes, with the SHA-256 of their definition."""
+    makes, with the SHA-256 of their definition; `rows`: all versions of the history."""
 
     digest: str
     unknown: list[str]
     versions: list[dict[str, str]]
     differences: list[dict[str, str]]
+    rows: list[str]
     fingerprint: dict[str, Any]
 
 

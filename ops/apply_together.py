@@ -19,8 +19,8 @@ from psycopg.pq.abc import PGresult
 from ops.apply_history import LOCKED
 from ops.apply_history import KnownHistory
 from ops.apply_plain import Relation
+from ops.catalog import REMAINS
 from ops.catalog import KnownCatalog
-from ops.catalog import remains_of_a_session
 from ops.migrations import Migration
 
 _BETWEEN = "\n;\n"  # a part may end in a comment
@@ -95,7 +95,7 @@ def compose(
             parts += [_CLOCK, migration.statements[index].text]
     parts += [_CLOCK, "SET CONSTRAINTS ALL IMMEDIATE", _row(migration, pgconn)]
     remains = len(parts)
-    parts.append(remains_of_a_session())
+    parts.append(REMAINS)
     parts += catalog.questions([(relation.schema, relation.name) for relation in touched], pgconn)
     return Message(tuple(parts), places, len(LOCKED), remains)
 

@@ -4,9 +4,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from typing import Any
 
-from ops.database import Connection
+if TYPE_CHECKING:
+    from ops.database import Connection
 
 _SHAPE_LETTERS = 200
 
@@ -38,7 +40,7 @@ class Blocker:
         return asdict(self)
 
 
-def read_blockers(connection: Connection, pid: int) -> tuple[Blocker, ...]:
+def read_blockers(connection: "Connection", pid: int) -> tuple[Blocker, ...]:
     """Those whom the backend `pid` waits for at this moment, the oldest transaction first; none if it does not wait."""
     rows = connection.execute(
         """

@@ -129,7 +129,7 @@ class KnownCatalog:
             found = [_NUMBERS.replace("NAMES", names)]
             numbers = "pg_catalog.current_setting('countersign.touched')::oid[]"
         asked = f"EXECUTE countersign_touched({numbers}, {self._newest + 1}, {_LAST_NUMBER})"
-        return [*found, _WORDING_PLANNED_ONCE, asked]
+        return [*found, "EXECUTE countersign_wording", asked]
 
     def learn(self, rows: Iterable[tuple[Any, ...]]) -> tuple[str, str]:
         """The hash with these lines (see `questions`), and the number of the transaction."""
@@ -163,10 +163,17 @@ class KnownCatalog:
 
 
 def prepare_to_look_again(connection: "Connection") -> None:
-    """Have the server know the question of `KnownCatalog.sha256_after` for as long as this session lasts."""
+    """Have the server know what every further file is asked about, `KnownCatalog.questions` and `REMAINS`, for as long
+    as this session lasts: it reads and plans each once."""
     patterns = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
     question = TOUCHED.replace("MANAGED", f"ARRAY[{patterns}]")
     connection.execute(f"PREPARE countersign_touched(oid[], oid, oid) AS {question}".encode())
+    connection.execute(f"PREPARE countersign_wording AS {_WORDING_PLANNED_ONCE}".encode())
+    connection.execute(f"PREPARE countersign_remains AS {remains_of_a_session()}".encode())
+
+
+REMAINS = "EXECUTE countersign_remains"
+"""`remains_of_a_session`, where the server knows it."""
 
 
 def remains_of_a_session() -> str:

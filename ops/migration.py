@@ -39,6 +39,13 @@ class Statement:
     is_unread: bool = field(default=False, compare=False, repr=False)
 
     @property
+    def word_line(self) -> int:
+        """The line of its first word, behind the comments that stand before it."""
+        if self.tree is None:
+            return self.line
+        return self.line + self.text.count("\n", 0, self.tree.start - self.offset)
+
+    @property
     def is_comment(self) -> bool:
         """Nothing but comments."""
         return self.tree is None and not self.is_unread

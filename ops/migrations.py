@@ -102,6 +102,8 @@ def read_migration(filename: str, version: str, name: str, content: bytes) -> Mi
     trees = [statement.tree for statement in reading.statements if statement.tree]
     refused += refusing.statements_that_need_psql(trees, () if unreadable else taken.backslashes, text)
     refused += refusing.blocks_that_commit(trees, text)
+    if not unreadable and all(statement.is_comment for statement in reading.statements):
+        reading.notes.append("there is nothing in it but comments" if text.strip() else "it is empty")
     return Migration(
         version=version,
         name=name,

@@ -14,13 +14,10 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
-import psycopg
-
 from audit import AuditError
 from audit import Draft
 from audit import Event
 from audit import LogBusy
-from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -166,6 +163,10 @@ class Recorder:
         )
 
     def _in_our_words(self, caught: Exception) -> OpsError:
+        import psycopg  # here, as most who know of steps (cards, pages) carry none out
+
+        from ops.database import target_failed
+
         if isinstance(caught, psycopg.Error):
             return target_failed(self.request.target, caught)
         reference = uuid.uuid4().hex[:8]

@@ -1,0 +1,46 @@
+"""What a target says of itself when a plan is made."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import psycopg
+
+from ops.database import Connection
+from ops.database import connect
+from ops.database import target_failed
+from ops.fingerprint import Fingerprint
+from ops.fingerprint import read_fingerprint
+from ops.history import HistoryRow
+from ops.history import read_history
+from ops.history import with_statements
+from ops.migration import Migration
+from ops.targets import Target
+
+
+@dataclass(frozen=True)
+class State:
+    """Its history and fingerprint, and the session that it was asked in, which is the caller's to close."""
+
+    target: str
+    connection: Connection
+    rows: tuple[HistoryRow, ...]
+    fingerprint: Fingerprint
+
+    def rows_with_statements(self, files: Mapping[str, Migration]) -> tuple[HistoryRow, ...]:
+        """The history with the stored statements of what differs from its file. Raises OpsError."""
+        try:
+            return with_statements(self.connection, self.rows, files)
+        except psycopg.Error as error:
+            raise target_failed(self.target, error) from error
+
+
+def read_target(target: Target) -> State:
+    """The target as it is now. Reads only. Raises OpsError when it cannot be read."""
+    connection = connect(target.database_url(), purpose=f"plan {target.name}")
+    try:
+        rows = read_history(connection)
+        fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
+    except psycopg.Error as error:
+        connection.close()
+        raise target_failed(target.name, error) from error
+    return State(target.name, connection, rows, fingerprint)
