@@ -8,6 +8,15 @@ from ops.hazards.model import Level
 MAY = "\0"
 """Stands in a finding's words for what may be done; no name in Postgres holds it."""
 
+PLATFORM_SCHEMAS = frozenset(
+    {
+        *("auth", "storage", "vault", "realtime", "extensions", "graphql", "graphql_public", "pgbouncer"),
+        *("pgsodium", "pgsodium_masks", "supabase_functions", "supabase_migrations", "net", "cron", "_realtime"),
+        *("_analytics", "_supavisor"),
+    }
+)
+"""Schemas that the platform makes, changes and restores by itself."""
+
 
 class Kind(StrEnum):
     """What a finding's coming and going means.

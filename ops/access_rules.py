@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from ops.access_finding import MAY
+from ops.access_finding import PLATFORM_SCHEMAS
 from ops.access_finding import Finding
 from ops.access_finding import Kind
 from ops.access_finding import there
@@ -306,12 +307,14 @@ def views(rows: Iterable[Row], world: World) -> Iterator[Finding]:
 
 
 def platform(rows: Iterable[Row]) -> Iterator[Finding]:
-    """What the platform's schemas are made of; a policy on a table of its own is everyday."""
-    for kind, name, whole, definition in rows:
+    """What the platform's schemas are made of. `may` is the kind; a trigger by which users get what the project keeps of
+    them is a `callback`."""
+    for kind, name, whole, calls, definition in rows:
         level = Level.CAUTION if kind in ("trigger", "policy") else Level.DANGER
         words, key = f"{kind} {_shown(name)}", f"platform-schema:{kind}:{name}"
+        may = "callback" if kind == "trigger" and whole == "auth.users" and calls not in PLATFORM_SCHEMAS else kind
         yield Finding(
-            "platform-schema", level, name, words, key, may=kind, kind=Kind.PLATFORM, on=whole, definition=definition
+            "platform-schema", level, name, words, key, may=may, kind=Kind.PLATFORM, on=whole, definition=definition
         )
 
 

@@ -159,16 +159,16 @@ PLATFORM: LiteralString = """
       FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
       WHERE n.nspname IN ('auth', 'storage', 'vault') AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
     )
-    SELECT kind, name, whole,
+    SELECT kind, name, whole, calls,
       pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(definition, 'UTF8')), 'hex')
     FROM (
       SELECT CASE relkind WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' ELSE 'table' END AS kind,
-        held.name, held.name AS whole,
+        held.name, held.name AS whole, '' AS calls,
         ROW(relkind, relrowsecurity, relowner,
             CASE WHEN relkind IN ('v', 'm') THEN pg_catalog.pg_get_viewdef(oid) END)::text AS definition
       FROM held
       UNION ALL
-      SELECT 'column', pg_catalog.format('%s.%I', held.name, a.attname), held.name,
+      SELECT 'column', pg_catalog.format('%s.%I', held.name, a.attname), held.name, '',
         ROW(pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attgenerated, a.attidentity,
             pg_catalog.pg_get_expr(d.adbin, d.adrelid))::text
       FROM held
@@ -176,28 +176,31 @@ PLATFORM: LiteralString = """
       LEFT JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
       WHERE held.relkind IN ('r', 'p', 'f')
       UNION ALL
-      SELECT 'constraint', pg_catalog.format('%I on %s', x.conname, held.name), held.name,
+      SELECT 'constraint', pg_catalog.format('%I on %s', x.conname, held.name), held.name, '',
         ROW(pg_catalog.pg_get_constraintdef(x.oid), x.convalidated)::text
       FROM held JOIN pg_catalog.pg_constraint AS x ON x.conrelid = held.oid WHERE x.contype <> 'n'
       UNION ALL
-      SELECT 'trigger', pg_catalog.format('%I on %s', t.tgname, held.name), held.name,
+      SELECT 'trigger', pg_catalog.format('%I on %s', t.tgname, held.name), held.name, called.nspname::text,
         ROW(pg_catalog.pg_get_triggerdef(t.oid), t.tgenabled)::text
-      FROM held JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = held.oid WHERE NOT t.tgisinternal
+      FROM held JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = held.oid
+      JOIN pg_catalog.pg_proc AS f ON f.oid = t.tgfoid JOIN pg_catalog.pg_namespace AS called ON called.oid = f.pronamespace
+      WHERE NOT t.tgisinternal
       UNION ALL
-      SELECT 'policy', pg_catalog.format('%I on %s', p.polname, held.name), held.name,
+      SELECT 'policy', pg_catalog.format('%I on %s', p.polname, held.name), held.name, '',
         ROW(p.polcmd, p.polpermissive, p.polroles, pg_catalog.pg_get_expr(p.polqual, p.polrelid),
             pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid))::text
       FROM held JOIN pg_catalog.pg_policy AS p ON p.polrelid = held.oid
       UNION ALL
       SELECT 'function', pg_catalog.format('%I.%I(%s)', n.nspname, f.proname,
-               pg_catalog.pg_get_function_identity_arguments(f.oid)), '',
+               pg_catalog.pg_get_function_identity_arguments(f.oid)), '', '',
         ROW(f.proowner, f.prolang, f.prosrc, f.prosecdef, f.proconfig, f.provolatile, f.proisstrict,
             pg_catalog.pg_get_function_sqlbody(f.oid), pg_catalog.pg_get_function_result(f.oid))::text
       FROM pg_catalog.pg_proc AS f JOIN pg_catalog.pg_namespace AS n ON n.oid = f.pronamespace
       WHERE n.nspname IN ('auth', 'storage', 'vault')
     ) AS part
 """
-"""What the platform's schemas are made of: kind, name, the table that it belongs to (or empty), a hash of what it is."""
+"""What the platform's schemas are made of: kind, name, the table that it belongs to (or empty), the
+schema of the function that a trigger calls (or empty), a hash of what it is."""
 
 ROLES: LiteralString = """
     SELECT rolname::text, rolsuper, rolbypassrls, rolcreaterole FROM pg_catalog.pg_roles WHERE rolname NOT LIKE 'pg\\_%'

@@ -99,7 +99,8 @@ def _platform_changes(was: Mapping[str, Finding], now: Mapping[str, Finding]) ->
             continue
         is_part = bool(one.on) and one.on != one.object
         tables = [found for found in (was, now) if f"there:{one.on}" in found]
-        is_everyday = one.may == "policy" and one.on in _OPEN_TABLES and old is None
+        is_mine = one.may == "callback" or (one.may == "policy" and one.on in _OPEN_TABLES)
+        is_everyday = is_mine and new is not None and (old is None or old.may == new.may)
         if is_everyday or (is_part and len(tables) < 2):
             continue
         verb = "Changes" if old and new else "Adds" if new else "Drops"

@@ -41,6 +41,13 @@ def opened(target: Connection) -> Opened:
     return run
 
 
+WELCOME = (
+    "create function public.welcome() returns trigger language plpgsql security definer set search_path = ''"
+    " as 'begin return new; end';"
+)
+ON_SIGN_UP = (
+    "create trigger on_auth_user_created after insert on auth.users for each row execute function public.welcome()"
+)
 NO_POLICY = ("rls-without-policy", "info", "public.orders")
 
 
@@ -216,6 +223,18 @@ def test_subtle_change_is_caught(opened: Opened, given: str, sql: str, expected:
         ),
         pytest.param(
             "create policy mine on storage.objects for select using (owner = auth.uid())", [], id="policy on storage"
+        ),
+        pytest.param(f"{WELCOME} {ON_SIGN_UP}", [], id="profile on sign up"),
+        pytest.param(
+            "create function auth.f() returns trigger language plpgsql as 'begin return new; end';"
+            " create trigger t after insert on auth.users for each row execute function auth.f()",
+            [("platform-schema", "danger", "auth.f()"), ("platform-schema", "caution", "t on auth.users")],
+            id="trigger that calls a function among the platform's",
+        ),
+        pytest.param(
+            f"{WELCOME} create trigger t after insert on storage.objects for each row execute function public.welcome()",
+            [("platform-schema", "caution", "t on storage.objects")],
+            id="trigger on another table of the platform",
         ),
         pytest.param(
             "create policy all_files on storage.objects for select using (true)",

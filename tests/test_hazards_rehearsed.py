@@ -1,18 +1,24 @@
 """What a rehearsal shows overrules what was only read; what nobody read becomes a hazard of its own."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hazards_support import GB
+from hazards_support import KB
+from hazards_support import MB
+from hazards_support import after
+from hazards_support import files
+from hazards_support import rehearsal
+from hazards_support import saw
 from postgres_fixtures import run_sql
 
+from ops.amounts import size_text
 from ops.hazards import Hazard
 from ops.hazards import HazardClass
 from ops.hazards import Level
 from ops.hazards import find_hazards
 from ops.hazards.rehearsed import hazards_after
-from ops.hazards.rehearsed import size_text
 from ops.hazards.rehearsed_rules import ACCESS_OPENED
 from ops.hazards.rehearsed_rules import DEPENDENT_DROP_SEEN
 from ops.hazards.rehearsed_rules import DROP_SEEN
@@ -22,12 +28,9 @@ from ops.hazards.rehearsed_rules import REWRITE_SEEN
 from ops.hazards.rehearsed_rules import ROWS_DELETED_SEEN
 from ops.hazards.rehearsed_rules import ROWS_UPDATED_SEEN
 from ops.hazards.rehearsed_rules import SEEN
-from ops.migrations import Migration
-from ops.migrations import read_folder
 from ops.rehearsal.rehearse import rehearse_files
 from ops.rehearsal.report import AccessChange
 from ops.rehearsal.report import Dropped
-from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import HeldLock
 from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import Rehearsal
@@ -36,41 +39,7 @@ from ops.rehearsal.report import StatementFacts
 from ops.rehearsal.report import TouchedRows
 from sandbox.postgres import LocalPostgres
 
-GB, MB, KB = 2**30, 2**20, 2**10
 DO = "do $$ begin execute format('select %s', 1); end $$;"
-
-
-def files(*texts: str) -> tuple[Migration, ...]:
-    return read_folder({f"{number}_file.sql": text.encode() for number, text in enumerate(texts, 1)}).migrations
-
-
-def rehearsal(pending: Sequence[Migration], *facts: StatementFacts, with_data: bool = False) -> Rehearsal:
-    """All files passed; the facts belong to the first."""
-    told = [
-        FileFacts(one.version, one.filename, "passed", 0.1, "0" * 64, facts if one is pending[0] else (), ran=9)
-        for one in pending
-    ]
-    return Rehearsal(Outcome.PASSED, files=tuple(told), with_data=with_data, is_exact=True)
-
-
-def after(text: str, *facts: StatementFacts, with_data: bool = False) -> tuple[Hazard, ...]:
-    """The hazards of one file after a rehearsal that showed these facts."""
-    pending = files(text)
-    hazards = find_hazards(pending, squawk=None)
-    found = hazards_after(hazards, pending, rehearsal(pending, *facts, with_data=with_data))
-    return tuple(one for one in found if one.rule not in ("linter-failed", "cannot-be-read"))
-
-
-def saw(
-    index: int = 0,
-    *,
-    locks: Sequence[HeldLock] = (),
-    rewrites: Sequence[Rewrite] = (),
-    rows: Sequence[TouchedRows] = (),
-    drops: Sequence[Dropped] = (),
-    more: int = 0,
-) -> StatementFacts:
-    return StatementFacts(index, index + 1, 0.1, tuple(locks), tuple(rewrites), tuple(rows), tuple(drops), more)
 
 
 LOCKED = HeldLock("public.orders", "AccessExclusiveLock", 41 * GB, 1_200_000)
@@ -90,20 +59,22 @@ def test_varchar_to_text_rewrites_nothing() -> None:
 def test_a_rewrite_that_happened_is_told_with_the_size_on_the_target() -> None:
     (hazard,) = after("alter table orders alter column id type bigint;", saw(locks=[LOCKED], rewrites=[REWRITTEN]))
     assert (hazard.rule, hazard.level) == ("changing-column-type", Level.DANGER)
-    assert hazard.message.endswith("In the rehearsal it rewrote public.orders (41 GB, about 1,200,000 rows there).")
+    assert hazard.message.endswith(
+        "In the rehearsal it rewrote public.orders (41 GB, about 1.2 million rows on the target)."
+    )
 
 
 def test_an_index_that_alone_is_built_anew_makes_a_caution() -> None:
     index = Rewrite("public.orders_note", "index", 2 * GB, None)
     (hazard,) = after("alter table orders alter column note type uuid;", saw(locks=[LOCKED], rewrites=[index]))
     assert hazard.level is Level.CAUTION
-    assert "only built anew public.orders_note (2.0 GB there)" in hazard.message
+    assert "only built anew public.orders_note (2.0 GB on the target)" in hazard.message
 
 
 @pytest.mark.parametrize(
     ("text", "facts", "level"),
     [
-        ("alter table orders alter column id type bigint;", saw(more=3), Level.DANGER),
+        ("alter table orders alter column note type text;", saw(more=3), Level.CAUTION),
         ("do $$ begin alter table orders alter column id type bigint; end $$;", saw(), Level.DANGER),
         ("vacuum full orders;", saw(), Level.DANGER),
         ("alter table orders alter column id type bigint;", saw(locks=[SMALL]), Level.INFO),
@@ -118,7 +89,7 @@ def test_an_index_that_alone_is_built_anew_makes_a_caution() -> None:
 def test_silence_about_a_rewrite_counts_only_where_it_is_evidence(
     text: str, facts: StatementFacts, level: Level
 ) -> None:
-    assert [one.level for one in after(text, facts)] == [level]
+    assert [one.level for one in after(text, facts) if one.rule != "more-than-listed"] == [level]
 
 
 def test_a_statement_that_did_not_run_is_judged_as_it_was_read() -> None:
@@ -136,7 +107,7 @@ def test_a_rewrite_that_nobody_read_is_a_hazard_of_its_own() -> None:
     (hazard,) = after(DO, saw(locks=[LOCKED], rewrites=[REWRITTEN]))
     assert (hazard.rule, hazard.hazard_class, hazard.level) == ("rewrite-seen", HazardClass.REWRITE, Level.DANGER)
     assert (hazard.version, hazard.line, hazard.relation) == ("1", 1, "public.orders")
-    assert hazard.message == "In the rehearsal it rewrote public.orders (41 GB, about 1,200,000 rows there)."
+    assert hazard.message == "In the rehearsal it rewrote public.orders (41 GB, about 1.2 million rows on the target)."
 
 
 @pytest.mark.parametrize(
@@ -178,7 +149,7 @@ def test_a_lock_out_of_a_do_block_is_a_hazard_once_for_each_table() -> None:
     found = after(DO, saw(locks=[LOCKED, HeldLock("public.people", "RowExclusiveLock", GB, 1), LOCKED]))
     assert [(one.rule, one.level) for one in found] == [("lock-seen", Level.CAUTION)]
     assert found[0].message == (
-        "In the rehearsal it locked public.orders (AccessExclusiveLock): 41 GB, about 1,200,000 rows there."
+        "In the rehearsal it locked public.orders (AccessExclusiveLock): 41 GB, about 1.2 million rows on the target."
     )
     assert [one.level for one in after(DO, saw(locks=[SMALL]))] == [Level.INFO]
 
@@ -204,7 +175,10 @@ def test_what_a_drop_takes_along_is_told_by_kind() -> None:
         ("dependent-drop-seen", HazardClass.COMPATIBILITY, Level.CAUTION),
         ("policy-drop-seen", HazardClass.ACCESS, Level.CAUTION),
     ]
-    assert found[0].message == "In the rehearsal it dropped column public.orders.mood (about 1,200,000 rows there)."
+    assert (
+        found[0].message
+        == "In the rehearsal it dropped column public.orders.mood (about 1.2 million rows on the target)."
+    )
 
 
 def test_a_drop_that_was_read_is_told_once_with_its_size_and_company() -> None:
@@ -216,8 +190,8 @@ def test_a_drop_that_was_read_is_told_once_with_its_size_and_company() -> None:
     assert (hazard.rule, hazard.level) == ("drop-table", Level.DANGER)
     assert hazard.message == (
         "Drops table public.orders with its rows and all that depends on it. "
-        "It holds 41 GB, about 1,200,000 rows on the target. "
-        "In the rehearsal it took along materialized view public.sales (3.0 MB there)."
+        "It holds 41 GB, about 1.2 million rows on the target. "
+        "In the rehearsal it took along materialized view public.sales (3.0 MB on the target)."
     )
 
 
@@ -229,20 +203,21 @@ def test_a_table_dropped_by_built_sql_is_a_loss_and_not_also_a_lock() -> None:
 
 def test_a_loss_of_data_is_never_made_milder() -> None:
     """The copy has no rows, and the table may be small today."""
-    for text in (
-        "truncate orders;",
-        "delete from orders;",
-        "drop table orders;",
-        "alter table orders drop column note;",
+    emptied = [Rewrite("public.orders", "truncated", 48 * KB, 210)]
+    for text, lock, rewrites in (
+        ("truncate orders;", "AccessExclusiveLock", emptied),
+        ("delete from orders;", "RowExclusiveLock", []),
+        ("drop table orders;", "AccessExclusiveLock", []),
+        ("alter table orders drop column note;", "AccessExclusiveLock", []),
     ):
-        (hazard,) = after(text, saw(locks=[SMALL], rewrites=[Rewrite("public.orders", "truncated", 48 * KB, 210)]))
+        (hazard,) = after(text, saw(locks=[replace(SMALL, mode=lock)], rewrites=rewrites))
         assert (hazard.hazard_class, hazard.level) == (HazardClass.DATA_LOSS, Level.DANGER), text
 
 
 def test_a_table_emptied_by_built_sql_is_a_loss() -> None:
     (hazard,) = after(DO, saw(rewrites=[Rewrite("public.orders", "truncated", 41 * GB, 5)]))
     assert (hazard.rule, hazard.hazard_class) == ("drop-seen", HazardClass.DATA_LOSS)
-    assert "emptied public.orders (41 GB, about 5 rows there)" in hazard.message
+    assert "emptied public.orders (41 GB, about 5 rows on the target)" in hazard.message
 
 
 # --- rows
@@ -309,7 +284,7 @@ def test_access_that_nobody_read_is_told_where_the_object_is_named() -> None:
         (None, None, ""),
         (0, 0, "0 bytes, about 0 rows"),
         (1536, None, "1.5 kB"),
-        (41 * GB, 1_200_000, "41 GB, about 1,200,000 rows"),
+        (41 * GB, 1_200_000, "41 GB, about 1.2 million rows"),
         (5 * 2**50, -1, "5120 TB"),
     ],
 )

@@ -14,7 +14,7 @@ from ops import grammar
 from ops.grammar import names
 from ops.hazards.acts import constant
 from ops.hazards.acts import created_relation
-from ops.hazards.acts import is_always_true
+from ops.hazards.conditions import is_always_true
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass

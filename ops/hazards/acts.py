@@ -8,7 +8,6 @@ from pglast import ast
 
 from ops import bodies
 from ops import grammar
-from ops.grammar import names
 from ops.hazards.model import Act
 from ops.migrations import Migration
 
@@ -107,13 +106,3 @@ def constant(node: object) -> str | None:
         if hasattr(node.val, attribute):
             return str(getattr(node.val, attribute))
     return None
-
-
-def is_always_true(node: object) -> bool:
-    """A condition that holds for every row: none at all, true, or two equal constants."""
-    if node is None:
-        return True
-    if isinstance(node, ast.A_Expr) and names(node.name) == ["="]:
-        left = constant(node.lexpr)
-        return left is not None and left == constant(node.rexpr)
-    return (constant(node) or "").lower() in ("true", "t", "on", "yes", "1")

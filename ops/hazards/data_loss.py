@@ -4,12 +4,16 @@ from collections.abc import Iterator
 
 from pglast import ast
 from pglast.enums import AlterTableType
+from pglast.enums import CmdType
 from pglast.enums import DropBehavior
+from pglast.enums import MergeMatchKind
 from pglast.enums import ObjectType
 
 from ops.grammar import names
 from ops.hazards.acts import constant
-from ops.hazards.acts import is_always_true
+from ops.hazards.conditions import all_rows
+from ops.hazards.conditions import is_always_true
+from ops.hazards.conditions import may_name
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -187,33 +191,67 @@ def truncate(act: Act, pending: Pending) -> Iterator[str | Found]:
     "delete-without-where",
     HazardClass.DATA_LOSS,
     Level.DANGER,
-    on=(ast.DeleteStmt,),
+    on=(ast.DeleteStmt, ast.MergeStmt),
     caught="with gone as (delete from orders returning id) select count(*) from gone;",
     left_alone="delete from orders where state = 'draft';",
     safe_way="Say with WHERE which rows must go, and copy them aside first.",
 )
 def delete_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """Also with a condition that is always true."""
+    """Also with a condition that is always true, or that no row of the table has a part in. A caution where it asks for
+    no more than a value in what looks like the primary key, and where MERGE deletes all that it meets."""
     name = pending.name(act.node.relation)
-    if is_always_true(act.node.whereClause) and not pending.is_fresh(name):
-        yield f"Deletes all rows of {name}."
+    if pending.is_fresh(name):
+        return
+    if isinstance(act.node, ast.MergeStmt):
+        yield from _merged(act.node, CmdType.CMD_DELETE, f"Deletes all rows of {name}")
+        return
+    level = all_rows(act.node, name)
+    if level is not None:
+        yield Found(f"Deletes all rows of {name}{_unless(level)}.", level=level)
+
+
+def _unless(level: Level) -> str:
+    return "" if level is Level.DANGER else " that have a value in one column, as all do in a primary key"
+
+
+def _merged(node: ast.MergeStmt, command: CmdType, words: str) -> Iterator[Found]:
+    """What MERGE does without a condition of its own to rows that are there already; what it updates where it meets a row
+    is how rows are kept up to date."""
+    to_all = is_always_true(node.joinCondition) or not may_name(
+        node.joinCondition, node.relation, (node.sourceRelation,)
+    )
+    for clause in node.mergeWhenClauses or ():
+        if clause.commandType != command or not is_always_true(clause.condition):
+            continue
+        if clause.matchKind == MergeMatchKind.MERGE_WHEN_NOT_MATCHED_BY_SOURCE:
+            yield Found(f"{words} that the source does not list.")
+        elif to_all:
+            yield Found(f"{words}.")
+        elif command == CmdType.CMD_DELETE:
+            yield Found(f"{words} that the source lists.", level=Level.CAUTION)
 
 
 @rule(
     "update-without-where",
     HazardClass.DATA_LOSS,
     Level.DANGER,
-    on=(ast.UpdateStmt,),
+    on=(ast.UpdateStmt, ast.MergeStmt),
     caught="update orders set state = 'new' where true;",
     left_alone="update orders set state = 'new' where state is null;",
     safe_way="Say with WHERE which rows change; fill a new column in batches.",
 )
 def update_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """Also with a condition that is always true."""
+    """As `delete-without-where`, for values that are overwritten."""
     name = pending.name(act.node.relation)
-    if is_always_true(act.node.whereClause) and not pending.is_fresh(name):
+    if pending.is_fresh(name):
+        return
+    if isinstance(act.node, ast.MergeStmt):
+        yield from _merged(act.node, CmdType.CMD_UPDATE, f"Overwrites columns in all rows of {name}")
+        return
+    level = all_rows(act.node, name)
+    if level is not None:
         columns = ", ".join(printable(target.name or "") for target in (act.node.targetList or ())[:5])
-        yield f"Overwrites {columns} in all rows of {name}."
+        yield Found(f"Overwrites {columns} in all rows of {name}{_unless(level)}.", level=level)
 
 
 _NARROW = {

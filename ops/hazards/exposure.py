@@ -7,11 +7,12 @@ from pglast.enums import AlterTableType
 from pglast.enums import ObjectType
 
 from ops import grammar
+from ops.access_finding import PLATFORM_SCHEMAS
 from ops.grammar import names
 from ops.hazards.access import EXPOSED
 from ops.hazards.acts import constant
 from ops.hazards.acts import created_relation
-from ops.hazards.acts import is_always_true
+from ops.hazards.conditions import is_always_true
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -23,11 +24,6 @@ from ops.hazards.pending import fixes_search_path
 from ops.hazards.pending import part_of
 from ops.masking import printable
 
-# Schemas that the platform makes, changes and restores by itself.
-_PLATFORM = {"auth", "storage", "vault", "realtime", "extensions", "graphql", "graphql_public", "pgbouncer"} | {
-    *("pgsodium", "pgsodium_masks", "supabase_functions", "supabase_migrations", "net", "cron", "_realtime"),
-    *("_analytics", "_supavisor"),
-}
 # Tables of the platform that projects are meant to put policies and triggers on.
 _OPEN_TABLES = {
     Name("storage", "objects"),
@@ -201,7 +197,7 @@ def platform_schema(act: Act, pending: Pending) -> Iterator[str | Found]:
     changes_rows = isinstance(node, ast.InsertStmt | ast.UpdateStmt | ast.DeleteStmt | ast.MergeStmt | ast.TruncateStmt)
     is_usual = isinstance(node, ast.CreatePolicyStmt | ast.AlterPolicyStmt | ast.CreateTrigStmt | ast.AlterTableStmt)
     for name in _touched(node, pending):
-        if name.schema not in (_KEEPS_ROWS if changes_rows else _PLATFORM):
+        if name.schema not in (_KEEPS_ROWS if changes_rows else PLATFORM_SCHEMAS):
             continue
         on_open_table = name in _OPEN_TABLES and not changes_rows
         if on_open_table and isinstance(node, ast.CreatePolicyStmt) and name.schema != "auth":
@@ -228,7 +224,7 @@ def _is_callback(node: ast.Node, name: Name, pending: Pending) -> bool:
     """A trigger on auth.users that calls a function of the project's own, which is how profiles are made."""
     if not isinstance(node, ast.CreateTrigStmt) or name != Name("auth", "users"):
         return False
-    return pending.name_of_parts(names(node.funcname)).schema not in _PLATFORM
+    return pending.name_of_parts(names(node.funcname)).schema not in PLATFORM_SCHEMAS
 
 
 def _is_made_anew(node: ast.Node, pending: Pending) -> bool:

@@ -39,6 +39,7 @@ from ops.hazards.model import HazardClass
 from ops.hazards.model import Level
 from ops.hazards.model import Rule
 from ops.hazards.pending import Pending
+from ops.hazards.rehearsed_rules import MORE_THAN_LISTED
 from ops.hazards.rehearsed_rules import SEEN
 from ops.hazards.squawk import SquawkTool
 from ops.masking import printable
@@ -69,7 +70,7 @@ def all_rules() -> tuple[Rule, ...]:
     """Every rule that can fire, ours, the linter's and those of a rehearsal, by class and name."""
     linted = [entry.rule for entry in LINTED.values()]
     order = list(HazardClass)
-    rules = [*RULES.values(), *linted, *SEEN, LINTER_FAILED]
+    rules = [*RULES.values(), *linted, *SEEN, MORE_THAN_LISTED, LINTER_FAILED]
     return tuple(sorted(rules, key=lambda each: (order.index(each.hazard_class), each.id)))
 
 

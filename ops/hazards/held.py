@@ -10,6 +10,7 @@ from pglast.enums import AlterTableType
 from pglast.enums import ObjectType
 
 from ops.hazards.acts import created_relation
+from ops.hazards.locks import SHARE_LOCK
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -29,24 +30,22 @@ _GENTLE = {
 _MANY_ALTERS = 4
 
 
-def _locked(node: Any, pending: Pending) -> Name | None:
-    """The used table that a statement keeps others from writing to, until its transaction ends."""
-    relation = None
+def _locked(node: Any, pending: Pending) -> Iterator[Name]:
+    """The used tables that a statement keeps others from writing to, until its transaction ends."""
+    relations: tuple[Any, ...] = ()
     if isinstance(node, ast.AlterTableStmt):
         if node.objtype == ObjectType.OBJECT_TABLE and any(c.subtype not in _GENTLE for c in node.cmds or ()):
-            relation = node.relation
+            relations = (node.relation,)
     elif isinstance(node, ast.IndexStmt):
-        relation = None if node.concurrent else node.relation
+        relations = () if node.concurrent else (node.relation,)
     elif isinstance(node, ast.CreateTrigStmt | ast.RenameStmt):
-        relation = node.relation
+        relations = (node.relation,)
     elif isinstance(node, ast.CreatePolicyStmt | ast.AlterPolicyStmt):
-        relation = node.table
-    elif isinstance(node, ast.TruncateStmt):
-        relation = (node.relations or (None,))[0]
-    if not isinstance(relation, ast.RangeVar):
-        return None
-    name = pending.name(relation)
-    return None if pending.is_fresh(name) else name
+        relations = (node.table,)
+    elif isinstance(node, ast.TruncateStmt) or (isinstance(node, ast.LockStmt) and (node.mode or 0) >= SHARE_LOCK):
+        relations = node.relations or ()
+    names = (pending.name(relation) for relation in relations if isinstance(relation, ast.RangeVar))
+    yield from (name for name in names if not pending.is_fresh(name))
 
 
 def _work(node: Any, pending: Pending) -> tuple[str, Name] | None:
@@ -99,10 +98,10 @@ class _Transaction:
             )
             if locked is not None and not is_second_index and (locked, work[0]) not in self.said:
                 self.said.add((locked, work[0]))
-                is_backfill = isinstance(act.node, ast.UpdateStmt) and locked == work[1]
+                alters = locked == work[1] and self.held[locked] is not ast.LockStmt
+                is_backfill = isinstance(act.node, ast.UpdateStmt) and alters
                 found = _Held(locked, *work, is_backfill)
-        mine = _locked(act.node, pending)
-        if mine is not None:
+        for mine in _locked(act.node, pending):
             self.held.setdefault(mine, type(act.node))
         return found
 
@@ -155,7 +154,7 @@ class _HeldLocks:
 _WORKING = (
     *(ast.AlterTableStmt, ast.IndexStmt, ast.CreateTrigStmt, ast.RenameStmt, ast.CreatePolicyStmt),
     *(ast.AlterPolicyStmt, ast.TruncateStmt, ast.UpdateStmt, ast.DeleteStmt, ast.RefreshMatViewStmt),
-    *(ast.InsertStmt, ast.CreateTableAsStmt),
+    *(ast.InsertStmt, ast.CreateTableAsStmt, ast.LockStmt),
 )
 
 

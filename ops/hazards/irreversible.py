@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 
 from pglast import ast
+from pglast.enums import CmdType
 from pglast.enums import DropBehavior
 from pglast.enums import ObjectType
 
 from ops import grammar
 from ops.grammar import names
-from ops.hazards.acts import is_always_true
+from ops.hazards.conditions import all_rows
+from ops.hazards.conditions import is_always_true
+from ops.hazards.conditions import is_never_true
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -186,14 +189,18 @@ def vault_secret_replaced(act: Act, pending: Pending) -> Iterator[str | Found]:
     "rows-deleted",
     _CLASS,
     Level.INFO,
-    on=(ast.DeleteStmt,),
+    on=(ast.DeleteStmt, ast.MergeStmt),
     caught="delete from orders where state = 'draft';",
     left_alone="delete from scratch.rows_of_today where false;",
     safe_way="Copy the rows aside first.",
 )
 def rows_deleted(act: Act, pending: Pending) -> Iterator[str | Found]:
     """With a condition; without one, `delete-without-where` says it."""
-    name, condition = pending.name(act.node.relation), act.node.whereClause
-    is_none = isinstance(condition, ast.A_Const) and getattr(condition.val, "boolval", None) is False
-    if not is_always_true(condition) and not is_none and not pending.is_fresh(name):
+    name = pending.name(act.node.relation)
+    if isinstance(act.node, ast.MergeStmt):
+        deletes = (each for each in act.node.mergeWhenClauses or () if each.commandType == CmdType.CMD_DELETE)
+        is_some = any(not is_always_true(each.condition) for each in deletes)
+    else:
+        is_some = all_rows(act.node, name) is None and not is_never_true(act.node.whereClause)
+    if is_some and not pending.is_fresh(name):
         yield f"Deletes rows of {name}; a later migration cannot bring them back."

@@ -20,7 +20,9 @@ from ops.hazards.pending import Name
 from ops.hazards.pending import Pending
 from ops.masking import printable
 
-_SHARE_LOCK = 5  # in Postgres' lockdefs.h; from here on, writers wait
+SHARE_LOCK = 5
+"""In Postgres' lockdefs.h; from here on, writers wait."""
+
 _TWO_STEPS = "Add the constraint NOT VALID, and VALIDATE it in the next migration."
 
 
@@ -311,7 +313,7 @@ def lock_table(act: Act, pending: Pending) -> Iterator[str | Found]:
     """A lock that makes writers wait until the file ends."""
     for relation in act.node.relations or ():
         name = pending.name(relation)
-        if act.node.mode >= _SHARE_LOCK and not pending.is_fresh(name):
+        if act.node.mode >= SHARE_LOCK and not pending.is_fresh(name):
             yield Found(f"Locks {name} until the file has run.", relation=str(name))
 
 

@@ -68,6 +68,16 @@ DEPENDENT_DROP_SEEN = Rule(
     left_alone="drop function order_total(int);",
     safe_way="Drop without CASCADE, and name what must go with it.",
 )
+MORE_THAN_LISTED = Rule(
+    "more-than-listed",
+    HazardClass.DATA_LOSS,
+    Level.DANGER,
+    caught="",
+    left_alone="",
+    safe_way="Split the file or the statement, so that all that it does can be looked at.",
+)
+"""Of a report that was too much to be kept whole; no example is short enough to stand here."""
+
 SEEN = (
     *(DROP_SEEN, ROWS_DELETED_SEEN, POLICY_DROP_SEEN, ACCESS_OPENED, LOCK_SEEN, REWRITE_SEEN, ROWS_UPDATED_SEEN),
     DEPENDENT_DROP_SEEN,

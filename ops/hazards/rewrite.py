@@ -62,6 +62,8 @@ _CHANGING = {
     *("gen_random_uuid", "uuid_generate_v4", "uuid_generate_v1", "uuidv4", "uuidv7", "random", "random_normal"),
     *("clock_timestamp", "timeofday", "nextval", "gen_random_bytes", "gen_salt", "txid_current"),
 }
+KNOWN_FUNCTIONS = _STEADY | _CHANGING
+"""Functions that compute a value and do nothing else."""
 
 
 @rule(

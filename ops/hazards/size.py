@@ -59,4 +59,4 @@ def many_inserts(act: Act, pending: Pending) -> Iterator[str | Found]:
             values = node.selectStmt.valuesLists if isinstance(node.selectStmt, ast.SelectStmt) else None
             rows += len(values or ())
     if statements > _MANY_INSERTS or rows > _MANY_ROWS:
-        yield f"Inserts {rows:,} rows by {statements:,} statements, into {table} first."
+        yield f"Inserts {rows:,} rows by {statements:,} statement{'' if statements == 1 else 's'}, into {table} first."

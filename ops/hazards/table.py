@@ -1,5 +1,6 @@
-"""The page docs/hazards.md, printed from the rules themselves."""
+"""The page docs/hazards.md and the module safe_ways.py, printed from the rules themselves."""
 
+import json
 import unicodedata
 
 from ops.hazards.finding import all_rules
@@ -33,11 +34,19 @@ EXISTS it may be older, so it is told as info. Statements inside DO blocks are j
 out. `-- squawk-ignore` comments silence nothing.
 
 Where a rehearsal has run, it knows better: what it shows stands in the message, a rewrite that did not happen and a
-table that is small on the target become info, and what no rule saw becomes a hazard whose rule ends in `-seen`. Loss of
-data is never made milder, since it depends on rows that a copy may not have.
+table that is small on the target become info, unless what takes long is something else. What a statement did and does
+not say itself (by a function, a trigger, SQL that it builds) becomes a hazard whose rule ends in `-seen`, even if the
+rehearsal failed later. Loss of data is never made milder, since it depends on rows that a copy may not have.
 
 This page is printed from the rules; do not edit it.
 """
+_SAFE_WAYS_BEGIN = '''"""The safe way of each rule, printed from the rules themselves; do not edit it."""
+
+_RULES_AND_WAYS = ('''
+_SAFE_WAYS_END = ''')
+
+SAFE_WAYS = dict(zip(_RULES_AND_WAYS[::2], _RULES_AND_WAYS[1::2], strict=True))
+"""By the id of the rule."""'''
 _MOST_SHOWN = 200
 
 
@@ -50,6 +59,13 @@ def rules_page() -> str:
         parts.append("\n| rule | level | caught | left alone | instead |\n| --- | --- | --- | --- | --- |\n")
         parts += [_row(each) for each in rules]
     return "".join(parts)
+
+
+def safe_ways_module() -> str:
+    """The module safe_ways.py: what cards say beside a hazard, for processes that find none and so load no grammar."""
+    pairs = sorted((each.id, each.safe_way) for each in all_rules())
+    lines = [f"    {json.dumps(text, ensure_ascii=False)}," for pair in pairs for text in pair]
+    return "\n".join([_SAFE_WAYS_BEGIN, *lines, _SAFE_WAYS_END, ""])
 
 
 def _row(rule: Rule) -> str:
