@@ -59,6 +59,9 @@ from ops.targets import all_targets
 logger = logging.getLogger("countersign.bot")
 
 WORKERS = 8
+HEAVY = 4
+"""Threads for what rehearses and compares: more than find a place at once, so that plans of known files go on."""
+
 RUNS = 4
 DRAIN_SECONDS = 20.0
 SLACK_URL = "https://slack.com/api/"
@@ -134,6 +137,7 @@ class _Bot:
         self.now = now
         self.sockets: Sockets | None = None
         self.work = ThreadPoolExecutor(WORKERS, thread_name_prefix="work")
+        self.heavy = ThreadPoolExecutor(HEAVY, thread_name_prefix="heavy")
         self.runs = ThreadPoolExecutor(RUNS, thread_name_prefix="run")
         self.active: set[str] = set()
 
@@ -162,7 +166,7 @@ class _Bot:
         ops = Ops(self.settings, self.log, people=SlackPeople(api, team), now=self.now, active=self.active)
         store = Store(self.settings.path(self.settings.state.path))
         home = Home(ops, api, store)
-        desk = Desk(ops, api, store, self.work, home.opened)
+        desk = Desk(ops, api, store, self.work, self.heavy, home.opened)
         announcer = Announcer(ops, api, store)
         foreman = Foreman(ops, self.runs)
         watcher = Watcher(ops, api, store)
@@ -268,6 +272,7 @@ class _Bot:
 
     def _finish_work(self) -> None:
         """Finish what was taken in, unless that is a run that goes on: it was given its time already."""
+        self.heavy.shutdown(wait=not self.active)
         self.work.shutdown(wait=not self.active)
 
     def _say_goodbye(self) -> None:

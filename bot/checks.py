@@ -12,6 +12,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot.app import SLACK_URL
 from bot.slack_api import error_word
 from commands.doctor import Check
+from ops.settings import Environment
 from ops.settings import Settings
 from ops.targets import all_targets
 
@@ -90,12 +91,7 @@ async def _channels(settings: Settings, client: AsyncWebClient) -> list[Check]:
 
 
 async def _groups(settings: Settings, client: AsyncWebClient) -> list[Check]:
-    handles = {
-        entry
-        for target in all_targets(settings)
-        for entry in (*target.settings.approvers, *target.settings.requesters)
-        if entry.startswith("@")
-    }
+    handles = {entry for target in all_targets(settings) for entry in _named(target.settings) if entry.startswith("@")}
     if not handles:
         return []
     try:
@@ -109,6 +105,13 @@ async def _groups(settings: Settings, client: AsyncWebClient) -> list[Check]:
         else Check("problem", f"group {handle}", "Slack has no such user group, or it is disabled")
         for handle in sorted(handles)
     ]
+
+
+def _named(rules: Environment) -> Iterator[str]:
+    """Everybody whom the rules of an environment name, group or person."""
+    yield from (*rules.approvers, *rules.requesters, *rules.overriders)
+    for rule in rules.hazards.values():
+        yield from rule.approvers
 
 
 def _word(error: Exception) -> str:

@@ -15,6 +15,7 @@ from audit import AuditError
 from audit import Event
 from audit import Query
 from bot.announcer import refuse_shared
+from bot.heavy import HeavyLine
 from bot.intake import LOG_DOWN
 from bot.intake import Act
 from bot.intake import act_of
@@ -31,7 +32,9 @@ from bot.slack_api import SlackUnavailableError
 from bot.store import Store
 from commands.approve import approved_reply
 from commands.dispatch import answer
+from commands.dispatch import crowded
 from commands.dispatch import guarded
+from commands.dispatch import is_heavy
 from commands.home_page import REFRESH
 from commands.page import Button
 from commands.page import Code
@@ -84,21 +87,40 @@ class Desk:
     """Takes acts from the intake, does them in the pool and answers in private."""
 
     def __init__(
-        self, ops: Ops, api: SlackApi, store: Store, pool: Executor, refresh_home: Callable[[Actor], None]
+        self,
+        ops: Ops,
+        api: SlackApi,
+        store: Store,
+        pool: Executor,
+        heavy: Executor,
+        refresh_home: Callable[[Actor], None],
     ) -> None:
+        """`heavy` has the threads for what rehearses and compares, so that `pool` is free for who decides and looks."""
         self._ops = ops
         self._api = api
         self._store = store
         self._pool = pool
+        self._heavy = HeavyLine(heavy)
         self._refresh_home = refresh_home
         self._waiting = threading.BoundedSemaphore(WAITING_MOST)
 
     def take(self, act: Act) -> None:
-        """Hand an act to the pool; never blocks. What does not fit is not answered now but after a restart."""
-        if self._waiting.acquire(blocking=False):
-            self._pool.submit(self._work, act)
-        else:
+        """Hand an act to the pool; never blocks. What does not fit is not answered now but after a restart.
+
+        What is heavy waits in a line of its own, and is told that it is busy where that is too long.
+        """
+        if not self._waiting.acquire(blocking=False):
             logger.error("desk_full act=%s", act.id)
+        elif act.kind != "commanded":
+            self._pool.submit(self._work, act, None)
+        else:
+            progress = _Progress(lambda words: self._say_progress(act, words))
+            if not is_heavy(act.text):
+                self._pool.submit(self._work, act, progress)
+            elif self._heavy.put(act.actor.id, lambda: self._work(act, progress)):
+                progress.follow("waits for its turn")
+            else:
+                self._pool.submit(self._work, replace(act, kind="crowded"), None)
 
     def what_was_left(self) -> list[Act]:
         """What an earlier process acked and did not answer. To be asked before anything new can come in."""
@@ -118,9 +140,9 @@ class Desk:
         young = self._ops.now() - event.at < REDO_WITHIN and "«" not in act.text
         return act if young else replace(act, kind="too_late")
 
-    def _work(self, act: Act) -> None:
+    def _work(self, act: Act, progress: "_Progress | None") -> None:
         try:
-            reply = self._reply_to(act)
+            reply = self._reply_to(act, progress)
             if reply is not None:
                 self._respond(act, reply)
         except SlackUnavailableError as error:
@@ -130,13 +152,15 @@ class Desk:
         finally:
             self._waiting.release()
 
-    def _reply_to(self, act: Act) -> Reply | None:
+    def _reply_to(self, act: Act, progress: "_Progress | None") -> Reply | None:
         if act.kind == "log_down":
             return Reply(Page("The log is unavailable: nothing was done", body=[Paragraph((LOG_DOWN,))]), ok=False)
         if act.kind == "too_late":
             return guarded(self._ops, _too_late, actor=act.actor, act=act.id, word=act.verb)
-        if act.kind == "commanded":
-            with _Progress(lambda words: self._say_progress(act, words)) as progress:
+        if act.kind == "crowded":
+            return crowded(self._ops, act.text, actor=act.actor, act=act.id)
+        if progress is not None:
+            with progress:
                 return answer(
                     self._ops, act.text, actor=act.actor, front=Front.SLACK, act=act.id, progress=progress.note
                 )
@@ -305,17 +329,28 @@ class _Progress:
 
     def __init__(self, tell: Callable[[str], None]) -> None:
         self._tell = tell
-        self._words = "starting"
+        self._words = ""
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+        self._mutex = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def follow(self, words: str) -> None:
+        """Begin to tell, unless that has begun."""
+        with self._mutex:
+            if self._thread is None:
+                self._words = words
+                self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
+                self._thread.start()
 
     def __enter__(self) -> "_Progress":
-        self._thread.start()
+        self.follow("")
+        self._words = "starting"
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join()  # what is being told is told before the answer, not after it
+        if self._thread is not None:
+            self._thread.join()  # what is being told is told before the answer, not after it
 
     def note(self, words: str) -> None:
         self._words = words

@@ -25,7 +25,7 @@ def note_of(event: Event, request: Request) -> Page | None:
         case "approved":
             accepted = ", ".join(data["facts"].get("accepts", ()))
             words = f" approved this plan and accepted {accepted}." if accepted else " approved this plan."
-            return _short(f"Approved, {data['number']} of {data['needed']}", (Who(event.actor), words))
+            return _short(f"Approved, {_counted(event, request)}", (Who(event.actor), words))
         case "rejected":
             return _short(f"{request.id} is rejected", (Who(event.actor), f": {data['because']}"))
         case "backup_proven":
@@ -51,6 +51,17 @@ def note_of(event: Event, request: Request) -> Page | None:
             return _short(f"{request.id} is settled, and {request.target} is free", line)
         case _:
             return None
+
+
+def _counted(event: Event, request: Request) -> str:
+    """How many approvals there were with this one, of how many: as the card counted them then."""
+    data = event.data or {}
+    covered = {name for one in request.approvals if one.at <= event.at for name in one.covers}
+    missing = [name for name, rule in request.rules.items() if rule["approvers"] and name not in covered]
+    given = int(data["number"])
+    if not missing:
+        return f"{given} of {max(given, request.needed)}"
+    return f"{given} of {max(given + 1, request.needed)}, {' and '.join(missing)} still missing"
 
 
 def diff_note(request: Request, sha256: str) -> Page:

@@ -31,6 +31,11 @@ TELL_AGAIN_FOR = timedelta(days=1)
 
 FIRST_LOOK_SECONDS = 3.0
 TICK_SECONDS = 15.0
+AFTER_RUN_SECONDS = 2.0
+"""So soon after a run its schema is remembered, to name what changes next."""
+
+ENDED = frozenset({"succeeded", "partially_applied", "failed", "adopted", "recorded"})
+
 AGAIN_SECONDS = 60.0
 """So long a change that could not be told waits for the next try."""
 
@@ -64,7 +69,11 @@ class Watcher:
         self._thread.join(seconds)
 
     def _on_events(self, events: Sequence[Event]) -> None:
-        if any(event.kind == "changed_outside" for event in events):
+        for event in events:
+            name = f"{event.project}/{event.environment}"
+            if event.kind in ENDED and event.stream.startswith("target:") and name in self._due:
+                self._due[name] = time.monotonic() + AFTER_RUN_SECONDS
+        if any(event.kind in {"changed_outside", *ENDED} for event in events):
             self._woken.set()
 
     def _work(self) -> None:

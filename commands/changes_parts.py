@@ -12,8 +12,11 @@ from commands.page import Listing
 from commands.page import Paragraph
 from commands.page import Part
 from commands.page import Strong
+from commands.page_words import plural
 from commands.page_words import shortened
 from ops.rehearsal.report import ChangedObject
+from ops.schema.naming import kind_words
+from ops.schema.naming import name_words
 
 CHANGES_SHOWN = 8
 NAMED_TOGETHER = 3
@@ -24,21 +27,6 @@ WORDS_LETTERS = 120
 
 _VERBS = {"dropped": "drops", "changed": "changes", "created": "creates"}
 """The kinds of change, the worst first, as they stand before what is changed."""
-
-_KINDS = {
-    "acl": "privileges of",
-    "comment": "comment on",
-    "default": "default of",
-    "default acl": "default privileges",
-    "fk constraint": "foreign key",
-    "row security": "row level security of",
-    "security label": "security label on",
-    "table attach": "partition",
-}
-"""Kinds of pg_dump that people call otherwise."""
-
-_OF_ANOTHER = frozenset({"acl", "comment", "security label"})
-"""Kinds whose names begin with the kind of what they belong to: `table orders`."""
 
 _FIRST = ("schema", "table", "view", "materialized view", "foreign table", "type", "domain", "function", "policy")
 """Kinds that people look for, in this order; the others follow by name."""
@@ -66,8 +54,8 @@ def changes_parts(
     lines, marks = [line for _, line, _ in shown], [mark for mark, _, _ in shown]
     more = sum(count for _, _, count in marked[len(shown) :]) + left_out
     if more:
-        lines.append((f"{more:,} objects; ", *everything) if everything else (f"{more:,} objects",))
-        marks.append("and more:")
+        lines.append((plural(more, "object"), *(("; ", *everything) if everything else ())))
+        marks.append("more")
     return [Listing(f"Schema changes: {changes_text(changes, left_out)}", lines, marks)]
 
 
@@ -102,25 +90,14 @@ def _together(ranked: Sequence[ChangedObject]) -> Iterator[tuple[str, Line, int]
             continue
         names = ", ".join(_named(one) for one in group[:NAMED_TOGETHER])
         more = f" and {len(group) - NAMED_TOGETHER:,} more" if len(group) > NAMED_TOGETHER else ""
-        yield _VERBS.get(change, change), (f"{len(group):,} × {_KINDS.get(kind, kind)} {names}{more}",), len(group)
+        yield _VERBS.get(change, change), (f"{len(group):,} × {kind_words(kind)} {names}{more}",), len(group)
 
 
 def _alone(one: ChangedObject) -> tuple[str, Line, int]:
-    return _VERBS.get(one.change, one.change), (f"{_KINDS.get(one.kind, one.kind)} {_named(one)}",), 1
+    return _VERBS.get(one.change, one.change), (f"{kind_words(one.kind)} {_named(one)}",), 1
 
 
 def _named(one: ChangedObject) -> str:
     """The object's name and how it changes, each as long as there is room for."""
-    name = shortened(_with_schema(one), NAME_LETTERS)
+    name = shortened(name_words(one), NAME_LETTERS)
     return f"{name} ({shortened(one.words, WORDS_LETTERS)})" if one.words else name
-
-
-def _with_schema(one: ChangedObject) -> str:
-    """`public.orders`, `read on public.orders`, `table public.orders`: the schema stands where the relation is named."""
-    if not one.schema:
-        return one.name
-    if one.kind in _OF_ANOTHER:
-        first, space, name = one.name.partition(" ")
-        return f"{first}{space}{one.schema}.{name}"
-    own, on, relation = one.name.rpartition(" on ")
-    return f"{own}{on}{one.schema}.{relation}"

@@ -29,6 +29,35 @@ TEXT_KEPT = 2000
 """So many characters of a typed line are kept; nobody types more on purpose."""
 
 
+HEAVY = frozenset({"adopt", "diff", "drift", "plan", "push"})
+"""The words that may have a throw-away server at work for minutes. Whoever decides or looks never waits behind them."""
+
+
+def is_heavy(text: str) -> bool:
+    """Whether a typed line is such a word, read as `answer` reads it."""
+    if len(text) > TEXT_KEPT:
+        return False  # refused as it is
+    try:
+        words = split_line(text)
+    except OpsError:
+        return False
+    return bool(words) and words[0].lower().lstrip("/") in HEAVY
+
+
+def crowded(ops: Ops, text: str, *, actor: Actor, act: str) -> Reply:
+    """The answer to such a word where too many wait already; nothing was begun."""
+
+    def refuse() -> Reply:
+        raise OpsError(
+            Reason.TARGET_BUSY,
+            "Too many plans and comparisons wait already, so this one was not begun.",
+            "Ask again in a few minutes; to approve, reject, stop and look takes no place among them.",
+            exit_code=5,
+        )
+
+    return guarded(ops, refuse, actor=actor, act=act, word=_word_of(text))
+
+
 def commanded(text: str, actor: Actor, front: Front, channel: str | None = None) -> Draft:
     """The event of a typed line: the word if it is one, its arguments, and the text, all masked before anything is stored."""
     kept = text[:TEXT_KEPT].replace("\x00", "")
@@ -53,13 +82,25 @@ def commanded(text: str, actor: Actor, front: Front, channel: str | None = None)
 
 
 def say(
-    ops: Ops, text: str, *, actor: Actor, front: Front, act: str, progress: Callable[[str], None] = lambda _: None
+    ops: Ops,
+    text: str,
+    *,
+    actor: Actor,
+    front: Front,
+    act: str,
+    progress: Callable[[str], None] = lambda _: None,
+    is_crowded: bool = False,
 ) -> Reply:
-    """Write a typed line down, then answer it. For the terminal; Slack's intake writes it down before it acks."""
+    """Write a typed line down, then answer it. For the terminal; Slack's intake writes it down before it acks.
+
+    `is_crowded`: there is no place for it, and that is the answer.
+    """
     try:
         ops.log.append([commanded(text, actor, front)], id=act)
     except AuditError as error:
         return unrecorded(error)
+    if is_crowded:
+        return crowded(ops, text, actor=actor, act=act)
     return answer(ops, text, actor=actor, front=front, act=act, progress=progress)
 
 

@@ -18,9 +18,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+from commands.dispatch import is_heavy
 from commands.dispatch import say
 from commands.knock import HELLO_SECONDS
 from commands.knock import LINE_BYTES
@@ -41,6 +43,10 @@ logger = logging.getLogger("countersign.door")
 GUESTS = 48
 GUESTS_OF_ONE = 16
 """So many at once, and of one user: nobody's silent guests keep the others out."""
+
+HEAVY_GUESTS = 24
+HEAVY_GUESTS_OF_ONE = 8
+"""So many of them have plans made or schemas compared; the other places are for who decides, stops or looks."""
 
 
 def terminal_actor(uid: int) -> Actor:
@@ -71,6 +77,8 @@ class Door:
         self._path = socket_path(ops.log.path)
         self._server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._guests: dict[threading.Thread, int] = {}
+        self._heavy: list[int] = []
+        self._mutex = threading.Lock()
         self._closing = threading.Event()
         self._path.unlink(missing_ok=True)  # we hold the log's lock, so a socket that stands here is a dead process's
         with short_path(self._path) as name:
@@ -114,18 +122,37 @@ class Door:
                 connection.settimeout(HELLO_SECONDS)
                 _send(connection, {"hello": self.ops.log.log_id, "format": FORMAT})
                 line = line_of(_words(_read_line(connection)))
-                reply = say(
-                    self.ops,
-                    line,
-                    actor=terminal_actor(uid),
-                    front=Front.TERMINAL,
-                    act=f"door:{uuid.uuid4()}",
-                    progress=lambda words: _tell(connection, progress_json(words)),
-                )
+                with self._place_for(uid, line) as has_place:
+                    reply = say(
+                        self.ops,
+                        line,
+                        actor=terminal_actor(uid),
+                        front=Front.TERMINAL,
+                        act=f"door:{uuid.uuid4()}",
+                        progress=lambda words: _tell(connection, progress_json(words)),
+                        is_crowded=not has_place,
+                    )
                 self.ready(reply)
                 _send(connection, reply_json(reply))
             except (OSError, ValueError) as error:
                 logger.info("door_guest_left error=%s", type(error).__name__)
+
+    @contextlib.contextmanager
+    def _place_for(self, uid: int, line: str) -> Iterator[bool]:
+        """Whether this user's line may be done now; what is heavy keeps its place while this lasts."""
+        if not is_heavy(line):
+            yield True
+            return
+        with self._mutex:
+            has_place = len(self._heavy) < HEAVY_GUESTS and self._heavy.count(uid) < HEAVY_GUESTS_OF_ONE
+            if has_place:
+                self._heavy.append(uid)
+        try:
+            yield has_place
+        finally:
+            if has_place:
+                with self._mutex:
+                    self._heavy.remove(uid)
 
 
 def _uid_of(connection: socket.socket) -> int:

@@ -261,7 +261,7 @@ def _request_line(request: Request, now: datetime, *, by: bool) -> Line:
     # How far a run is, its card tells: Home is published for many people, and not for every step.
     line.append(Strong("running" if status is Status.RUNNING else state_words(request, status)))
     if status is Status.WAITING and request.needed:
-        given = f", {request.needed - request.missing} of {request.needed}"
+        given = f", {request.given} of {request.given + request.missing}"
         line += [given, ", expires ", When(request.expires_at)]
     elif status is Status.EXPIRED:
         line += [" ", When(request.expires_at)]

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -94,8 +95,9 @@ def lint(paths: Sequence[Path], project_ref: str = "") -> Linted:
                 contents[path.name] = content
     folder = read_folder(contents)
     skipped = {one.filename: one.why for one in folder.skipped}
-    asked = {path.name for path in paths} & skipped.keys()  # named one by one, so it is meant, whatever it is called
-    drafts = [read_migration(name, Path(name).stem, "", contents[name]) for name in sorted(asked)]
+    # SQL that is named one by one is meant, whatever it is called; what else a shell's * names is not.
+    asked = {path.name for path in paths if path.suffix == ".sql"} & skipped.keys()
+    drafts = [_draft(name, contents[name], skipped.pop(name)) for name in sorted(asked)]
     migrations = tuple(sorted([*folder.migrations, *drafts], key=lambda one: (one.version, one.filename)))
     if not migrations:
         raise _unfit(paths[0], "holds no migration", "Name files, a migrations folder, or a project's folder.")
@@ -106,6 +108,12 @@ def lint(paths: Sequence[Path], project_ref: str = "") -> Linted:
         {**skipped, **links},
         find_hazards(migrations, project_ref=project_ref),
     )
+
+
+def _draft(name: str, content: bytes, why_skipped: str) -> Migration:
+    """A file that a push would not take for a migration, read as one."""
+    read = read_migration(name, Path(name).stem, "", content)
+    return replace(read, notes=(f"a push would skip it: {why_skipped}", *read.notes))
 
 
 def _files(paths: Sequence[Path]) -> Iterator[tuple[Path, bool]]:
@@ -180,7 +188,12 @@ def lint_json(linted: Linted) -> dict[str, Any]:
             for migration, refusal in linted.refusals()
         ],
         "files": [
-            {"file": linted.paths[one.filename], "version": one.version, "sha256": one.sha256}
+            {
+                "file": linted.paths[one.filename],
+                "version": one.version,
+                "sha256": one.sha256,
+                "notes": [printable(note, PATH_LETTERS) for note in one.notes],
+            }
             for one in linted.migrations
         ],
         "skipped": {linted.paths[name]: why for name, why in linted.skipped.items()},

@@ -11,12 +11,20 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from commands.page import plain_line
 from commands.page_words import migrations
 from commands.page_words import plural
 from commands.plan_page import LEVELS
 from commands.plan_page import hazards_text
 from commands.plan_page import ranked_hazards
+from commands.rehearsal_parts import Room
+from commands.rehearsal_parts import done_lines
 from ops.hazards import Hazard
+from ops.rehearsal.report import Outcome
+from ops.rehearsal.report import from_json
+
+DONE = Room(each=12, slowest=5, unseen=None)
+"""Of what the statements did; the report as JSON has all of it."""
 
 MOST_LETTERS = 65_536
 """So long may a comment on GitHub be."""
@@ -100,6 +108,8 @@ def _plan_headline(told: Mapping[str, Any]) -> str:
         return f"Plan for {target}: a push would be refused"
     if not told["pending"]:
         return f"{target}: nothing to do"
+    if told["rehearsal"] and told["rehearsal"]["outcome"] == Outcome.FAILED:
+        return f"Plan for {target}: fails on a copy, {migrations(len(told['pending']))} pending"
     return f"Plan for {target}: {migrations(len(told['pending']))} pending"
 
 
@@ -136,11 +146,13 @@ def _rehearsal(told: Mapping[str, Any] | None) -> list[str]:
     parts += [f"Because: {words(str(told['because']))}"] if told["because"] else []
     parts += [f"{'; '.join(facts)}."] if told["outcome"] != "impossible" else []
     parts += [_error(one) for one in told["files"] if one["error"]]
+    found = from_json(told)
+    did = [f"**{mark}** {words(plain_line(line))}" for mark, line in done_lines(found, DONE)]
+    parts += [_bullets(did, "What the statements did")]
     parts += [_bullets(map(code, told["stand_ins"]), "Extensions of which only the outside was there")]
     parts += [_bullets(map(words, told["unseen"]), "What a copy cannot show")]
     opened = (f"**{one['level']}** {words(one['message'])}" for one in told["access_opened"])
     parts += [_bullets(opened, "Access that it opens")]
-    parts += [_bullets((words(one["message"]) for one in told["access_mended"]), "Access that it mends")]
     changed = told["changes"]
     total = len(changed) + told["changes_left_out"]
     parts += [_bullets(map(_changed, changed), f"Schema: {plural(total, 'object')} changed")]
@@ -151,7 +163,9 @@ def _error(file: Mapping[str, Any]) -> str:
     error = file["error"]
     where = f"{file['filename']}:{error.get('line') or '?'}"
     told = "\n".join(str(error[part]).expandtabs(8)[:_ERROR_LETTERS] for part in _ERROR_PARTS if error.get(part))
-    return f"{code(where)} failed, SQLSTATE {code(str(error.get('sqlstate') or '?'))}:\n\n{fenced(told)}"
+    parts = [f"{code(where)} failed, SQLSTATE {code(str(error.get('sqlstate') or '?'))}:", fenced(told)]
+    ours = (("About the copy", "about_copy"), ("To mend it", "to_mend"))
+    return "\n\n".join([*parts, *(f"{title}: {words(str(error[key]))}" for title, key in ours if error.get(key))])
 
 
 _ERROR_PARTS, _ERROR_LETTERS = ("message", "detail", "hint", "caret"), 800

@@ -11,6 +11,8 @@ from commands.page import Listing
 from commands.page import Page
 from commands.page import Part
 from commands.page import When
+from ops.rehearsal.report import ChangedObject
+from ops.schema.naming import words_of
 
 OBJECTS_SHOWN = 10
 SENTENCES_SHOWN = 10
@@ -45,9 +47,8 @@ def outside_line(event: Event) -> Line:
 
 def object_line(found: Mapping[str, Any]) -> Line:
     """One changed object: `changed table public.orders: adds column note text`."""
-    name = ".".join(part for part in (str(found["schema"]), str(found["name"])) if part)
-    words = f": {found['words']}" if found["words"] else ""
-    return (f"{found['change']} {found['kind']} {name}{words}",)
+    one = ChangedObject(found["change"], found["kind"], found["schema"], found["name"], found["words"])
+    return (f"{one.change} {words_of(one)}{f': {one.words}' if one.words else ''}",)
 
 
 def outside_json(event: Event) -> dict[str, Any]:

@@ -33,27 +33,6 @@ def shortened(sentence: str, letters: int = SENTENCE_LETTERS) -> str:
     return cut.rstrip(".")
 
 
-def size_text(size: int) -> str:
-    """A number of bytes for people."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if amount < 1000 or unit == "GB":
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"
-
-
-def about_rows(count: int) -> str:
-    """An estimate of rows for people, of two digits: `about 120 million rows`."""
-    if count < 100:
-        return f"about {plural(count, 'row')}"
-    rounded = float(f"{count:.1e}")
-    for size, word in ((1e9, " billion"), (1e6, " million")):
-        if rounded >= size:
-            return f"about {rounded / size:,.10g}{word} rows"
-    return f"about {rounded:,.0f} rows"
-
-
 def seconds_text(seconds: float) -> str:
     """A duration for people: `0.4 s`, `38 s`, `1 min 52 s`, `3 h 5 min`."""
     if seconds < 10:

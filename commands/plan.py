@@ -43,7 +43,7 @@ OPTIONS = {
         takes="a commit: 7 to 40 of the letters 0-9 and a-f",
         help="a commit of the branch; its newest if not said",
     ),
-    "with-data": Option(help="rehearse on a copy with the target's rows, from a backup; takes as long as that"),
+    "with-data": Option(help="rehearse on a copy with the target's rows, dumped for it; takes as long as a backup"),
     "markdown": Option(help="print it for a comment on a pull request (terminal only)"),
 }
 

@@ -34,13 +34,18 @@ from ops.approving import PREFIX_LENGTH
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.hazards import HazardClass
+from ops.hazards.safe_ways import SAFE_WAYS
 from ops.masking import mask_sql
 from ops.plan import Plan
 from ops.rehearsal.report import Outcome
-from ops.requests import accepted_classes
+from ops.requests import approvals_of
+from ops.requests import class_rules
 
 FILES_SHOWN = 10
 HAZARDS_SHOWN = 8
+WAYS_SHOWN = 3
+"""So many safe ways stand on a card, each once: a list of more lines would lose some of them in Slack."""
+
 NOTES_SHOWN = 5
 LINES_SHOWN = 20
 SQL_LETTERS = 110
@@ -64,7 +69,7 @@ def plan_page(plan: Plan) -> Page:
     blocked = plan.blocks()
     hazards = [hazard.to_json() for hazard in plan.hazards]
     everything: Line = (Code(f"countersign plan {plan.target.environment} --json"), " lists all")
-    failed = plan.rehearsal is not None and plan.rehearsal.outcome is Outcome.FAILED
+    failed = _fails(plan)
     # What keeps a push out is said once: by the error with its excerpt, or by the sentence that there was no rehearsal.
     reason = blocked.reason if blocked is not None else None
     rehearsal = rehearsal_parts(plan.rehearsal, ROOM, why_none=_why_not_rehearsed(plan))
@@ -100,7 +105,12 @@ def _headline(plan: Plan, blocked: OpsError | None) -> str:
         return f"Plan for {plan.target.name}: a push would be refused"
     if not plan.pending:
         return f"{plan.target.name}: nothing to do"
-    return f"Plan for {plan.target.name}: {migrations(len(plan.pending))} pending"
+    fails = "fails on a copy, " if _fails(plan) else ""
+    return f"Plan for {plan.target.name}: {fails}{migrations(len(plan.pending))} pending"
+
+
+def _fails(plan: Plan) -> bool:
+    return plan.rehearsal is not None and plan.rehearsal.outcome is Outcome.FAILED
 
 
 def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
@@ -108,7 +118,7 @@ def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
         return "bad"
     if not plan.pending:
         return "good"
-    if plan.rehearsal is not None and plan.rehearsal.outcome is Outcome.FAILED:
+    if _fails(plan):
         return "bad"
     return "warning" if any(hazard.level.value in DANGERS for hazard in plan.hazards) else "plain"
 
@@ -118,10 +128,9 @@ def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
     if blocked is not None:
         facts.append(("Pending", (migrations(len(plan.pending)),)))
     if plan.pending:
-        facts.append(("Needs", _needs(plan)))
-        classes = accepted_classes([hazard.to_json() for hazard in plan.hazards])
-        rules: Mapping[str, Any] = plan.policy.get("hazards", {})
-        facts += class_needs({name: rules[name] for name in classes if name in rules and rules[name] != "refused"})
+        rules = class_rules(plan.policy, [hazard.to_json() for hazard in plan.hazards])
+        facts.append(("Needs", _needs(plan, rules)))
+        facts += class_needs(rules)
     facts.append(("Already applied", (migrations(plan.applied),)))
     facts.append(("Plan", (Code(plan.digest[:PREFIX_LENGTH]),)))
     # The title last, since it is somebody's words and may run from right to left.
@@ -129,11 +138,14 @@ def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
     return facts
 
 
-def _needs(plan: Plan) -> Line:
-    rules = plan.target.settings
-    if not rules.approvals:
+def _needs(plan: Plan, rules: Mapping[str, Mapping[str, Any]]) -> Line:
+    """All that it takes, what classes of hazards ask for with it; by whom those want a yes stands below."""
+    environment = plan.target.settings
+    needed = approvals_of(environment.approvals, rules)
+    if not needed:
         return ("no approval: it runs at once",)
-    return (f"{plural(rules.approvals, 'approval')} by ", *joined(map(person, rules.approvers)))
+    named = [*environment.approvers, *(who for rule in rules.values() for who in rule["approvers"])]
+    return (f"{plural(needed, 'approval')} by ", *joined(map(person, dict.fromkeys(named))))
 
 
 def class_needs(
@@ -157,7 +169,15 @@ def _next(plan: Plan, blocked: OpsError | None) -> Line:
         return ("mend that, then look again with ", Command(f"plan {environment}"), ".")
     if not plan.pending:
         return ()
-    return ("ask for it with ", Command(f"push {environment}"), "; the whole SQL is then in the thread of its card.")
+    if _fails(plan):
+        asks = (Command(f"push {environment}"), " asks for it all the same, and it will probably fail.")
+        return ("mend the file, then look again with ", Command(f"plan {environment}"), ". ", *asks)
+    slack = plan.target.all_settings.slack
+    where = "; the terminal shows the whole SQL." if slack and slack.sql == "hash" else _IN_THE_THREAD
+    return ("ask for it with ", Command(f"push {environment}"), where)
+
+
+_IN_THE_THREAD = "; the whole SQL is then in the thread of its card."
 
 
 def _blocked_part(blocked: OpsError | None) -> list[Part]:
@@ -197,12 +217,21 @@ def hazards_part(hazards: Sequence[Mapping[str, Any]], most: int | None, everyth
         return [Paragraph((Strong("Hazards: "), "none found"))]
     ranked = ranked_hazards(hazards)
     shown, rest = ranked[:most], ranked[len(ranked[:most]) :]
-    # The message last, since it names what others named, and that may run from right to left.
-    lines: list[Line] = [(f"{one['rule']} at {one['version']}:{one['line']}: {one['message']}",) for one in shown]
-    marks = [str(one["level"]) for one in shown]
+    lines: list[Line] = []
+    marks: list[str] = []
+    ways: set[str] = set()
+    for one in shown:
+        # The message last, since it names what others named, and that may run from right to left.
+        lines.append((f"{one['rule']} at {one['version']}:{one['line']}: {one['message']}",))
+        marks.append(str(one["level"]))
+        way = SAFE_WAYS.get(str(one["rule"]), "") if one["level"] in DANGERS else ""
+        if way and way not in ways and (most is None or len(ways) < WAYS_SHOWN):
+            ways.add(way)
+            lines.append((way,))
+            marks.append("safe way")
     if rest:
         lines.append((f"{rules_text(rest)}; ", *everything))
-        marks.append("and more:")
+        marks.append("more")
     return [Listing(f"Hazards: {hazards_text(hazards)}", lines, marks)]
 
 

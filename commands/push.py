@@ -19,8 +19,10 @@ Examples:
 See also: plan, diff, approve, show, cancel
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
+from importlib import import_module
 
 from commands.page import Command
 from commands.page import Line
@@ -40,7 +42,6 @@ from ops.errors import Reason
 from ops.layer import Ops
 from ops.requesting import request_push
 from ops.requests import Request
-from ops.running import carry_out
 from ops.status import Status
 from ops.targets import find_target
 from ops.waiting import EXIT_CODES
@@ -56,7 +57,7 @@ OPTIONS = {
         takes="a commit: 7 to 40 of the letters 0-9 and a-f",
         help="a commit of the branch; its newest if not said",
     ),
-    "with-data": Option(help="rehearse on a copy with the target's rows, from a backup; takes as long as that"),
+    "with-data": Option(help="rehearse on a copy with the target's rows, dumped for it; takes as long as a backup"),
     "wait": Option(
         "[0-9]{1,5}(s|m|h|d)",
         takes="a duration such as 90s, 30m, 4h or 1d",
@@ -67,15 +68,18 @@ OPTIONS = {
 
 def run(ops: Ops, said: Said) -> Reply:
     target = find_target(ops.settings, _environment(said))
-    asked = request_push(
-        ops,
-        target,
-        said.actor,
-        said.act,
-        commit=said.options.get("commit"),
-        with_data="with-data" in said.options,
-        progress=said.progress,
-    )
+    with ThreadPoolExecutor(1, "loading") as beside:
+        if target.settings.approvals == 0:  # what carries it out takes as long to load as a plan takes to make
+            beside.submit(import_module, "ops.running")
+        asked = request_push(
+            ops,
+            target,
+            said.actor,
+            said.act,
+            commit=said.options.get("commit"),
+            with_data="with-data" in said.options,
+            progress=said.progress,
+        )
     if asked.request is None:
         applied = asked.plan.applied
         there = {0: "it has no migrations", 1: "its one migration is applied"}
@@ -84,6 +88,8 @@ def run(ops: Ops, said: Said) -> Reply:
         return Reply(page, {**plan_json(asked.plan), "request": None, "status": "nothing_to_do", "steps": []})
     request = asked.request
     if not request.needed and request.status is Status.WAITING:
+        from ops.running import carry_out
+
         request = carry_out(ops, request.id, said.progress)
     reply = push_reply(request, ops.now())
     if said.front is Front.SLACK and request.status_at(ops.now()) is Status.WAITING:

@@ -14,10 +14,12 @@ from commands.page import Paragraph
 from commands.page import Part
 from commands.page import Source
 from commands.page import Strong
-from commands.page_words import about_rows
+from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import shortened
-from commands.page_words import size_text
+from ops.amounts import size_text
+from ops.hazards.model import Level
+from ops.rehearsal.report import AccessChange
 from ops.rehearsal.report import Dropped
 from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import HeldLock
@@ -60,7 +62,7 @@ class Room:
 CARD = Room(each=4, slowest=2, unseen=3)
 WHOLE = Room(each=None, slowest=10, unseen=None)
 
-_BESIDE = "basis"
+_BESIDE = "event"
 """What the log keeps of a rehearsal beside what it showed."""
 
 Marked = tuple[str, Line]
@@ -80,7 +82,7 @@ def rehearsal_parts(found: Rehearsal | None, room: Room = CARD, *, why_none: str
         return [Paragraph((Strong("Not rehearsed: "), why_none))] if why_none else []
     if found.outcome is Outcome.IMPOSSIBLE:
         return [Paragraph((Strong("Not rehearsed: "), found.because))]
-    did = list(_did(found, room))
+    did = list(done_lines(found, room))
     title = rehearsal_point(found)
     parts: list[Part] = list(_failure(found)) if found.outcome is Outcome.FAILED else []
     if did:
@@ -96,6 +98,11 @@ def rehearsed_parts(request: Request, room: Room) -> list[Part]:
     is_off = request.plan["policy"].get("rehearsal") == "off" and request.needed > 0
     why = RULES_SAY_OFF if is_off else ""
     return rehearsal_parts(rehearsal_of(request), room, why_none=why)
+
+
+def has_failed(request: Request) -> bool:
+    """Whether the plan failed on a copy, where the rules let it be asked for all the same."""
+    return request.rehearsal is not None and request.rehearsal.get("outcome") == Outcome.FAILED
 
 
 def changed_parts(request: Request, most: int | None, everything: Line) -> list[Part]:
@@ -143,17 +150,25 @@ def _failure(found: Rehearsal) -> Iterator[Part]:
         place = ":".join(str(one) for one in (error.get("line"), error.get("column")) if one)
         state = f", SQLSTATE {error['sqlstate']}" if error.get("sqlstate") else ""
         yield Source(f"{shortened(failed.filename, NAME_LETTERS)}{':' if place else ''}{place}{state}", error["caret"])
-    for title, key in (("Detail: ", "detail"), ("Hint of the database: ", "hint")):
+    for title, key in _SAID_OF_AN_ERROR:
         if error.get(key):
             yield Paragraph((Strong(title), str(error[key])))
     ran = sum(1 for one in found.files if one.outcome == "passed")
     left = sum(1 for one in found.files if one.outcome == "not_run")
     not_tried = f"; {left:,} not tried" if left else ""
-    yield Paragraph((f"{ran:,} of {len(found.files):,} files ran before it{not_tried}.",))
+    before = f"{ran:,} of {plural(len(found.files), 'file')} ran before it" if ran else "Nothing ran before it"
+    yield Paragraph((f"{before}{not_tried}.",))
 
 
-def _did(found: Rehearsal, room: Room) -> Iterator[Marked]:
-    """What the statements did, the worst first."""
+_SAID_OF_AN_ERROR = (
+    *(("Detail: ", "detail"), ("Hint of the database: ", "hint")),
+    *(("About the copy: ", "about_copy"), ("To mend it: ", "to_mend")),
+)
+"""What is told of an error beside its message: the server's words, and apart from them our own."""
+
+
+def done_lines(found: Rehearsal, room: Room) -> Iterator[Marked]:
+    """What the statements did, the worst first: marks and lines."""
     done = [(file, statement) for file in found.files for statement in file.statements]
     drops = [one for _, statement in done for one in statement.drops]
     yield from _capped("drops", [_dropped(one) for one in drops if not one.cascaded], room.each)
@@ -163,16 +178,25 @@ def _did(found: Rehearsal, room: Room) -> Iterator[Marked]:
     yield from _capped("rewrites", list(_sized(one for one in rewrites if one.kind != "truncated")), room.each)
     yield from _capped("locks", list(_locked(done)), room.each)
     yield from _capped("writes", list(_written(statement for _, statement in done)), room.each)
-    yield from _capped(
-        "access", [(shortened(one.message, SENTENCE_LETTERS),) for one in found.access_mended], room.each
-    )
+    yield from _capped("mends", [(no_longer(one),) for one in mended(found)], room.each)
     left_out = sum(file.left_out for file in found.files) + sum(statement.more for _, statement in done)
     if left_out:
-        yield "and more:", (f"{left_out:,} lesser findings, which were too many to be kept",)
+        yield "more", (f"{plural(left_out, 'lesser finding')}, too many to be kept",)
     slowest = sorted(done, key=lambda one: -one[1].seconds)[: room.slowest]
     for file, statement in slowest:
         if statement.seconds >= SLOW_SECONDS:
             yield "slow", (f"{seconds_text(statement.seconds)} for {_place(file, statement)}",)
+
+
+def mended(found: Rehearsal) -> list[AccessChange]:
+    """What was open before the plan and is not afterwards. Notes of no danger are left out: what ends there may as well
+    be that nobody saw anything."""
+    return [one for one in found.access_mended if one.level != Level.INFO]
+
+
+def no_longer(one: AccessChange) -> str:
+    """A state that the plan ends, told as such."""
+    return f"no longer: {shortened(one.message, SENTENCE_LETTERS)}"
 
 
 def _capped(mark: str, lines: Sequence[Line], most: int | None) -> Iterator[Marked]:
@@ -191,10 +215,9 @@ def _dropped(one: Dropped) -> Line:
 def _size(bytes_there: int | None, rows: int | None) -> str:
     """How large something is on the target, as far as that is known."""
     if bytes_there == 0:
-        return "empty there"
-    known = [] if bytes_there is None else [size_text(bytes_there)]
-    known += [] if rows is None else [about_rows(rows)]
-    return f"{', '.join(known)} there" if known else ""
+        return "empty on the target"
+    known = size_text(bytes_there, rows)
+    return f"{known} on the target" if known else ""
 
 
 def _sized(rewrites: Iterable[Rewrite]) -> Iterator[Line]:
@@ -219,7 +242,7 @@ def _locked(done: Iterable[tuple[FileFacts, StatementFacts]]) -> Iterator[Line]:
         strongest.values(), key=lambda one: (one[0], -(one[1].bytes or 0), one[1].relation)
     ):
         size = f" ({_size(lock.bytes, lock.rows)})" if _size(lock.bytes, lock.rows) else ""
-        words = f"{lock.mode.removesuffix('Lock')} from {place} until the file ends: {KEPT_OUT[order[rank]]} "
+        words = f"{lock.mode} from {place} until the file ends: {KEPT_OUT[order[rank]]} "
         yield (words, f"{shortened(lock.relation, NAME_LETTERS)}{size}")
 
 
@@ -265,7 +288,7 @@ def _unseen(found: Rehearsal, room: Room) -> Iterator[Part]:
 def _how(found: Rehearsal) -> str:
     """On which server, with what, how walled off, and whether the run is compared with it."""
     words = [_servers(found)]
-    words.append("with the rows of a backup" if found.with_data else "without rows")
+    words.append("with the rows of the target" if found.with_data else "without rows")
     if found.isolation:
         words.append(f"isolation {found.isolation}")
     if found.stand_ins:

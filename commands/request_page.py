@@ -31,6 +31,7 @@ from commands.plan_page import worst_hazard
 from commands.rehearsal_parts import CARD
 from commands.rehearsal_parts import WHOLE
 from commands.rehearsal_parts import changed_parts
+from commands.rehearsal_parts import has_failed
 from commands.rehearsal_parts import rehearsed_parts
 from commands.request_parts import LastBackup
 from commands.request_parts import ending_parts
@@ -95,9 +96,10 @@ def _body(request: Request, status: Status) -> list[Part]:
         return [*adoption_parts(request), *steps]
     in_thread = request.shown is not None and request.shown["how"] == "file"
     named_only = [{"filename": one["filename"]} for one in request.files]
+    hazards = hazards_part(request.hazards, HAZARDS_SHOWN, everything)
+    rehearsed = rehearsed_parts(request, CARD)
     return [
-        *hazards_part(request.hazards, HAZARDS_SHOWN, everything),
-        *rehearsed_parts(request, CARD),
+        *([*rehearsed, *hazards] if has_failed(request) else [*hazards, *rehearsed]),
         *changed_parts(
             request, CHANGES_SHOWN, ("the whole diff is in the thread's file",) if in_thread else everything
         ),
@@ -152,6 +154,7 @@ _TONES: dict[Status, Tone] = {
 
 def _headline(request: Request, status: Status, lock: Lock | None) -> str:
     words = state_words(request, status) if request.missing or not lock else "approved, waits for a lock to end"
+    words += ", failed on a copy" if status is Status.WAITING and has_failed(request) else ""
     return f"{request.id} · {'adopt ' if is_adoption(request) else ''}{request.target}: {words}"
 
 
@@ -305,6 +308,7 @@ def _question(request: Request) -> str:
     if is_adoption(request):
         return adoption_question(request)
     plan = f"Run {migrations(len(request.files))} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
+    plan += " It failed on a copy." if has_failed(request) else ""
     if not request.hazards:
         return f"{plan} No hazards."
     first = str(ranked_hazards(request.hazards)[0]["class"])

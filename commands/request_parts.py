@@ -25,10 +25,10 @@ from commands.page_words import migrations
 from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import sentence_line
-from commands.page_words import size_text
 from commands.plan_page import class_needs
 from commands.plan_page import hazards_text
 from commands.plan_page import is_dangerous
+from ops.amounts import bytes_text
 from ops.blockers import Blocker
 from ops.locking import Lock
 from ops.requests import Request
@@ -110,7 +110,7 @@ def _approvals(request: Request) -> Facts:
     """Who said yes, and how many that are of those needed; nothing where nobody is asked."""
     if not request.needed:
         return []
-    line: list[Span] = [f"{request.needed - request.missing} of {request.needed}"]
+    line: list[Span] = [f"{request.given} of {request.given + request.missing}"]
     for approval in request.approvals:
         line += [" · ", Who(approval.by.id), " ", When(approval.at)]
         line += [f", accepted {', '.join(approval.accepts)}"] if approval.accepts else []
@@ -237,7 +237,7 @@ def _proof(request: Request) -> Facts:
 
 def _ended_at(request: Request, status: Status) -> Facts:
     if status is Status.EXPIRED:
-        given = f"{request.needed - request.missing} of {plural(request.needed, 'approval')}"
+        given = f"{request.given} of {plural(request.given + request.missing, 'approval')}"
         return [("Expired", (When(request.expires_at), f", with {given}"))]
     if request.ended_at is None:
         return []
@@ -249,7 +249,7 @@ def _ended_at(request: Request, status: Status) -> Facts:
 def proof_line(proof: Mapping[str, Any]) -> Line:
     """A backup's proof in one line: how far it is proven, size, time, hash."""
     return (
-        f"{proof['level']} and proven: {size_text(proof['bytes'])}, {plural(proof['tables'], 'table')}, "
+        f"{proof['level']} and proven: {bytes_text(proof['bytes'])}, {plural(proof['tables'], 'table')}, "
         f"{plural(proof['rows'], 'row')}, {seconds_text(proof['seconds'])}, sha256 ",
         Code(str(proof["sha256"])[:16]),
     )

@@ -99,7 +99,7 @@ def _request_line(request: Request, now: datetime) -> Marked:
     what: Line = (Code(request.id), f" {state_words(request, status)} · {subject_of(request)} · by ")
     line: Line = (*what, Who(request.by.id))
     if status is Status.WAITING and request.needed:
-        counted = f" · {request.needed - request.missing} of {plural(request.needed, 'approval')} · expires "
+        counted = f" · {request.given} of {plural(request.given + request.missing, 'approval')} · expires "
         line = (*line, counted, When(request.expires_at))
     return {Status.RUNNING: "runs", Status.INTERRUPTED: "blocked"}.get(status, "waits"), line
 

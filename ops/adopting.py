@@ -5,6 +5,7 @@ is changed; what nobody can say is listed in the digest, so that whoever approve
 """
 
 import hashlib
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
@@ -16,6 +17,7 @@ from typing import Any
 import psycopg
 
 from audit import Draft
+from audit import Query
 from audit.event import canonical
 from ops.database import connect
 from ops.database import target_failed
@@ -61,6 +63,8 @@ class Adoption:
     unknown: tuple[str, ...]
     fingerprint: Fingerprint
     differences: tuple[Mapping[str, str], ...] = ()
+    rows: tuple[str, ...] = ()
+    """All versions of the history, known or not."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -74,6 +78,7 @@ class Adoption:
             "expected": None,
             "adopts": {
                 "applied": self.applied,
+                "rows": list(self.rows),
                 "versions": [{"version": version, "sha256": sha256} for version, sha256 in self.versions],
                 "unknown": list(self.unknown),
                 "differences": [dict(one) for one in self.differences],
@@ -88,9 +93,17 @@ class Adoption:
 
 
 def look_at(
-    target: Target, repository: Repository, *, commit: str | None = None, progress: Progress = lambda _: None
+    target: Target,
+    repository: Repository,
+    *,
+    ours: Collection[str] = (),
+    commit: str | None = None,
+    progress: Progress = lambda _: None,
 ) -> Adoption:
-    """A target beside the files of its branch (at `commit` if given). Reads only; raises OpsError as a plan does."""
+    """A target beside the files of its branch (at `commit` if given). Reads only; raises OpsError as a plan does.
+
+    `ours` are the versions that our own runs applied: who ran them is known.
+    """
     progress(f"reading the repository and {target.name}")
     if commit is None or not repository.has_commit(commit):
         repository.update()
@@ -107,7 +120,15 @@ def look_at(
             raise target_failed(target.name, error) from error
     comparison = compare(rows, folder.migrations)
     known = _known(rows, folder.migrations, comparison)
-    return Adoption(target, sha, known, len(rows), tuple(_unknown(rows, comparison)), fingerprint)
+    return Adoption(
+        target,
+        sha,
+        known,
+        len(rows),
+        tuple(_unknown(rows, comparison, ours)),
+        fingerprint,
+        rows=tuple(row.version for row in rows),
+    )
 
 
 def request_adoption(
@@ -123,7 +144,9 @@ def request_adoption(
     from ops.outside import look
 
     look(ops, target, remember=False)
-    found = _with_drift(ops, look_at(target, ops.repository(target), progress=progress), actor, progress)
+    found = look_at(target, ops.repository(target), ours=_ours(ops, target), progress=progress)
+    _check_new(ops, found)
+    found = _with_drift(ops, found, actor, progress)
     draft = Draft(
         kind="requested",
         actor=actor.id,
@@ -175,10 +198,29 @@ def what_changed_since(ops: Ops, request: Request, progress: Progress) -> list[s
     return changed or ([] if is_known else ["what is known of its history"])
 
 
+def _ours(ops: Ops, target: Target) -> frozenset[str]:
+    """The versions that our own runs applied there."""
+    query = Query(project=target.project, environment=target.environment, kinds=("migration_applied",))
+    return frozenset(str(event.data["version"]) for event in ops.view.find(query) if event.data)
+
+
+def _check_new(ops: Ops, found: Adoption) -> None:
+    """Raise OpsError(ALREADY_DECIDED) when exactly this state was adopted before."""
+    target, now = found.target, found.fingerprint.to_json()
+    last = ops.view.last(kind="adopted", project=target.project, environment=target.environment)
+    if last is not None and last.data and last.data["fingerprint"] == now:
+        refused(
+            Reason.ALREADY_DECIDED,
+            f"{target.name} is what {last.request} adopted: nothing has changed there since.",
+            f"Read it with `show {last.request}`.",
+        ).or_raise()
+
+
 def _with_drift(ops: Ops, found: Adoption, actor: Actor, progress: Progress) -> Adoption:
     """The same with what the schema has otherwise than the history makes, or why nobody can say."""
     # Here because it loads all that a rehearsal takes, and every run looks into this module.
     from ops.drift import drift_of
+    from ops.schema.naming import words_of
 
     try:
         drift = drift_of(ops, found.target, actor, progress)
@@ -190,10 +232,16 @@ def _with_drift(ops: Ops, found: Adoption, actor: Actor, progress: Progress) -> 
     if not drift.differences:
         return found
     differences = tuple(
-        {"kind": one.object.kind, "schema": one.object.schema, "name": one.object.name, "sha256": one.sha256}
+        {
+            "kind": one.object.kind,
+            "schema": one.object.schema,
+            "name": one.object.name,
+            "words": words_of(one.object),
+            "sha256": one.sha256,
+        }
         for one in drift.differences
     )
-    names = [f"{one['kind']} {'.'.join(part for part in (one['schema'], one['name']) if part)}" for one in differences]
+    names = [words_of(one.object) for one in drift.differences]
     more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
     are = "object is" if len(names) == 1 else "objects are"
     sentence = f"{len(names)} {are} not what the applied migrations make: {', '.join(names[:NAMED])}{more}."
@@ -221,6 +269,7 @@ def adopt(recorder: Recorder, target: Target) -> None:
         "unknown": list(adopts["unknown"]),
         "versions": list(adopts["versions"]),
         "differences": list(adopts["differences"]),
+        "rows": list(adopts["rows"]),
         "fingerprint": dict(request.plan["fingerprint"]),
     }
     recorder.ops.log.append(recorder.drafts("adopted", data, target.stream))
@@ -238,25 +287,28 @@ def _known(
 
 
 _WORDS = {
-    "remote_only": "are in the history and have no file in the repository",
-    "edited": "were edited after they were applied: the file is not what ran",
-    "unknown": "have a row that does not say what ran",
-    "duplicate_version": "are the version of more than one file",
-    "out_of_order": "are older than the newest applied one and were never applied",
-    "version_too_big": "have a version that the Supabase CLI does not list",
+    "remote_only": "In the history, and no file of the repository:",
+    "edited": "Edited after it was applied, so the file is not what ran:",
+    "unknown": "With a row that does not say what ran:",
+    "duplicate_version": "The version of more than one file:",
+    "out_of_order": "Older than the newest applied one, and never applied:",
+    "version_too_big": "With a version that the Supabase CLI does not list:",
 }
 
 
-def _unknown(rows: Sequence[HistoryRow], comparison: Comparison) -> list[str]:
+def _unknown(rows: Sequence[HistoryRow], comparison: Comparison, ours: Collection[str]) -> list[str]:
     """What nobody can say about the target, in sentences, the same for the same state."""
     found = []
     for code, words in _WORDS.items():
         versions = sorted({problem.version for problem in comparison.problems if problem.code == code})
         if versions:
             more = f" and {len(versions) - NAMED} more" if len(versions) > NAMED else ""
-            found.append(f"{', '.join(versions[:NAMED])}{more} {words}.")
-    if rows:
-        found.append(f"Who ran the {len(rows)} applied migrations, when, and who allowed it is not known.")
+            found.append(f"{words} {', '.join(versions[:NAMED])}{more}.")
+    theirs = [row.version for row in rows if row.version not in ours]
+    if theirs:
+        which = f"the {len(theirs)} applied migrations" if len(theirs) > 1 else "the applied migration"
+        others = "" if len(theirs) == len(rows) else " that this log did not see run"
+        found.append(f"Who ran {which}{others}, when, and who allowed it is not known.")
     return found
 
 
@@ -274,8 +326,5 @@ def document_of(request: Request) -> str:
     ]
     if adopts["differences"]:
         lines += ["", "Objects that are not what the applied migrations make, with the SHA-256 of their definition:"]
-        lines += [
-            f"  {one['sha256'][:16]}  {one['kind']} {'.'.join(part for part in (one['schema'], one['name']) if part)}"
-            for one in adopts["differences"]
-        ]
+        lines += [f"  {one['sha256'][:16]}  {one['words']}" for one in adopts["differences"]]
     return "\n".join(lines) + "\n"

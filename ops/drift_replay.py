@@ -34,6 +34,12 @@ from ops.schema.archive import read_archive
 from ops.schema.model import Schema
 from ops.schema.reading import with_left_out
 from ops.targets import Target
+from ops.tools import Tools
+
+_BASELINE = (
+    "Who is an overrider can make what is there the baseline, in Slack: /migrate adopt {environment}. From then on "
+    "`history` tells what was changed outside."
+)
 
 Progress = Callable[[str], None]
 Stop = Callable[[], bool]
@@ -50,16 +56,18 @@ class History:
 
 @dataclass(frozen=True)
 class Replayed:
-    """The schema that a history makes. `unlike` are sentences about how the copy differs from the platform."""
+    """The schema that a history makes. `unlike` are sentences about how the copy differs from the platform; `tools` are
+    those that it was read with."""
 
     schema: Schema
+    tools: Tools
     unlike: tuple[str, ...]
 
 
 def read_applied(target: Target, repository: Repository) -> History:
     """What was applied, newest state of the branch beside it: the file where it is what ran, else what the row holds.
 
-    Raises OpsError PLAN_BLOCKED when neither says what a version did, and as a plan does.
+    Raises OpsError HISTORY_NOT_REPLAYED when neither says what a version did, and as a plan does.
     """
     repository.update()
     commit = repository.resolve(target.settings.branch)
@@ -79,11 +87,11 @@ def read_applied(target: Target, repository: Repository) -> History:
     silent = [row.version for row, migration in zip(rows, found, strict=True) if migration is None]
     if silent:
         raise OpsError(
-            Reason.PLAN_BLOCKED,
+            Reason.HISTORY_NOT_REPLAYED,
             f"The history of {target.name} cannot be replayed: it does not hold what {_some(silent)} ran, "
             "and no file of the repository is that.",
-            f"`adopt {target.environment}` makes what is there the baseline.",
-            exit_code=3,
+            _BASELINE.format(environment=target.environment),
+            exit_code=1,
         )
     return History(commit, tuple(one for one in found if one), tuple(_notes(rows, known)))
 
@@ -98,8 +106,8 @@ def replay(
 ) -> Replayed:
     """The schema that these migrations make on a copy that has the platform's own schemas, roles and extensions only.
 
-    Raises OpsError: SQL_FAILED where a file does not run there (with the place and the server's words), what making a
-    copy raises.
+    Raises OpsError: HISTORY_NOT_REPLAYED where a file does not run there (with the place and the server's words), and what
+    making a copy raises.
     """
     with open_empty(
         target.database_url(),
@@ -116,7 +124,7 @@ def replay(
         if failed is not None:
             raise _not_replayed(target, failed)
         progress("reading the schema that the history makes")
-        return Replayed(schema_of(copy), copy.notes)
+        return Replayed(schema_of(copy), copy.scratch.tools, copy.notes)
 
 
 def schema_of(copy: Copy) -> Schema:
@@ -184,9 +192,9 @@ def _not_replayed(target: Target, failed: FileFacts) -> OpsError:
     line = f", line {error['line']}" if error.get("line") else ""
     said = str(error.get("message") or "it did not run").rstrip(".")
     return OpsError(
-        Reason.SQL_FAILED,
+        Reason.HISTORY_NOT_REPLAYED,
         f"The history of {target.name} cannot be replayed: {failed.filename}{line}: {said}.",
-        f"What it needs was made outside of the history. `adopt {target.environment}` makes what is there the baseline.",
+        f"What it needs was made outside of the history. {_BASELINE.format(environment=target.environment)}",
         exit_code=1,
         details={"sql": dict(error)},
     )

@@ -32,6 +32,7 @@ class Reason(StrEnum):
     PICTURE_FAILED = "picture_failed"
     HAZARDS_FOUND = "hazards_found"
     DRIFT_FOUND = "drift_found"
+    HISTORY_NOT_REPLAYED = "history_not_replayed"
     UNEXPECTED = "unexpected"
 
     # refused by policy (exit 3)

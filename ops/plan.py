@@ -17,15 +17,11 @@ from audit.event import canonical
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
-from ops.fingerprint import read_fingerprint
 from ops.hazards import Hazard
 from ops.history import Comparison
 from ops.history import HistoryProblem
-from ops.history import HistoryRow
 from ops.history import compare
 from ops.history import file_sha256
-from ops.history import read_history
-from ops.history import with_statements
 from ops.known_files import KnownFiles
 from ops.known_readings import KnownReadings
 from ops.known_readings import Reading
@@ -43,10 +39,10 @@ from ops.repository import Repository
 from ops.targets import Target
 
 if TYPE_CHECKING:
-    from ops.database import Connection
+    from ops.target_reading import State
 
-# The grammar, the rules and the database driver are loaded where they are needed: a plan of files that are known needs
-# only the last, and that is loaded while git works. Together they take longer to load than such a plan to make.
+# Grammar, rules and database driver are loaded where they are needed, the last while git works: most plans are of files
+# that are known, and take less time than loading the three.
 
 
 @dataclass(frozen=True)
@@ -67,6 +63,8 @@ class Plan:
     """Names of files that are known to hold nothing to be masked; of the others it is looked at again."""
     rehearsal: Rehearsal | None = None
     """What it did on a copy of the target; None where it was not tried."""
+    rehearsed: str | None = None
+    """The id of the event that tells it."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -193,17 +191,23 @@ Progress = Callable[[str], None]
 
 
 def make_plan(
-    target: Target, repository: Repository, *, commit: str | None = None, progress: Progress = lambda _: None
+    target: Target,
+    repository: Repository,
+    *,
+    commit: str | None = None,
+    anew: bool = False,
+    progress: Progress = lambda _: None,
 ) -> Plan:
     """The plan for a target: at `commit` if given (it must be on the branch), else at the branch's head.
 
-    Reads only; writes nothing on the target. Raises OpsError when the repository or the target cannot be read.
+    `anew`: of the branch as it is now, also where the commit is known already. Reads only; writes nothing on the target.
+    Raises OpsError when the repository or the target cannot be read.
     """
     progress(f"reading the repository and {target.name}")
     with ThreadPoolExecutor(1, "target") as beside:
         target_read = beside.submit(_read_target, target)  # git and the server both have us wait
         try:
-            if commit is None or not repository.has_commit(commit):
+            if anew or commit is None or not repository.has_commit(commit):
                 repository.update()
             sha = repository.resolve(target.settings.branch, commit)
             listing = repository.listing(sha)
@@ -217,45 +221,15 @@ def make_plan(
         progress("looking for hazards")
         reading = _judged(repository, listing, stored, target.settings.project_ref or "")
         files = {migration.version: migration for migration in reading.folder.migrations}
-        rows = _with_statements(target, state, files)
+        rows = state.rows_with_statements(files)
     comparison = compare(rows, reading.folder.migrations)
     return _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
 
 
-@dataclass(frozen=True)
-class _State:
-    """What a target says of itself, and the session that it was asked in."""
+def _read_target(target: Target) -> "State":
+    from ops.target_reading import read_target  # with the driver, which loads while git works
 
-    connection: "Connection"
-    rows: tuple[HistoryRow, ...]
-    fingerprint: Fingerprint
-
-
-def _read_target(target: Target) -> _State:
-    import psycopg
-
-    from ops.database import connect
-    from ops.database import target_failed
-
-    connection = connect(target.database_url(), purpose=f"plan {target.name}")
-    try:
-        rows = read_history(connection)
-        project_ref = target.settings.project_ref
-        return _State(connection, rows, read_fingerprint(connection, project_ref=project_ref, history=rows))
-    except psycopg.Error as error:
-        connection.close()
-        raise target_failed(target.name, error) from error
-
-
-def _with_statements(target: Target, state: _State, files: Mapping[str, Migration]) -> tuple[HistoryRow, ...]:
-    import psycopg
-
-    from ops.database import target_failed
-
-    try:
-        return with_statements(state.connection, state.rows, files)
-    except psycopg.Error as error:
-        raise target_failed(target.name, error) from error
+    return read_target(target)
 
 
 def _assemble(

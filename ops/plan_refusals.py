@@ -61,11 +61,12 @@ def _failed(failed: FileFacts, target: str) -> OpsError:
     where += f":{error['column']}" if error.get("line") and error.get("column") else ""
     code = f" (SQLSTATE {error['sqlstate']})" if error.get("sqlstate") else ""
     told = str(error.get("message") or "it failed").rstrip(".")
-    hints = [str(error[key]) for key in ("detail", "hint") if error.get(key)]
+    hints = [str(error[key]) for key in ("detail", "hint", "about_copy") if error.get(key)]
+    mend = error.get("to_mend") or "Mend the file and ask again."
     return OpsError(
         Reason.REHEARSAL_FAILED,
         f"{where}: {told}{code}. It failed on a copy of {target}; nothing was sent to {target} itself.",
-        " ".join([*hints, "Mend the file and ask again."]),
+        " ".join([*hints, str(mend)]),
         exit_code=3,
         details={"sql": dict(error)},
     )

@@ -63,19 +63,18 @@ def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> 
     with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
         # Said before it is done: a target that was never pushed to gets its history table, as the CLI makes it.
         makes = [] if has_history(connection) else ["supabase_migrations.schema_migrations"]
-    with recorder.step("preflight", {"digest": request.digest, "makes": makes}) as result:
-        if standing is None:
-            _check_same(request, what_changed(recorder.ops, request, recorder.progress))
-        pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
-        with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
+        with recorder.step("preflight", {"digest": request.digest, "makes": makes}) as result:
+            if standing is None:
+                _check_same(request, what_changed(recorder.ops, request, recorder.progress))
+            pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
             if ensure_history(connection):
                 recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
             versions = read_versions(connection)
-        before = baseline_of(recorder.ops.view.events(stream=request.stream)) or check_health(target)
-        result["health"] = [check.to_json() for check in before]
-        bad = [check.name for check in before if not check.ok]
-        said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
-        result["said"] = said + (f"; already failing: {', '.join(bad)}" if bad else "")
+            before = baseline_of(recorder.ops.view.events(stream=request.stream)) or check_health(target)
+            result["health"] = [check.to_json() for check in before]
+            bad = [check.name for check in before if not check.ok]
+            said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
+            result["said"] = said + (f"; already failing: {', '.join(bad)}" if bad else "")
     return Ready(pending, versions, before, standing.row_missing if standing else None)
 
 
@@ -158,9 +157,9 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     left = [migration for migration in ready.pending if migration.version not in request.applied]
     versions = set(ready.versions)
     about = {"files": len(ready.pending), "left": len(left)}
-    with recorder.step("migrate", about) as result, closing(Sessions()) as sessions:
+    with recorder.step("migrate", about) as result, closing(Sessions()) as sessions, _Ahead(target, request) as ahead:
         if not request.applied and ready.row_missing is None:
-            _check_state(request, target)
+            _check_state(request, target, ahead.open())
         as_rehearsed = AsRehearsed(request)
         followings = [*left[1:], None]
         for number, migration in enumerate(left, len(request.applied) + 1):
@@ -180,7 +179,7 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
             )
             applied = apply(
                 migration,
-                connect=connector(target, f"migrate {request.id}"),
+                connect=ahead.take,
                 guard=guard,
                 patience=patience,
                 journal=LogJournal(recorder, migration),
@@ -206,10 +205,34 @@ def _stopped_before(request: Request, migration: Migration, number: int) -> OpsE
     )
 
 
-def _check_state(request: Request, target: Target) -> None:
+class _Ahead:
+    """The sessions of the files that run, the first of which can be opened ahead, to look at the target in it."""
+
+    def __init__(self, target: Target, request: Request) -> None:
+        self._connect = connector(target, f"migrate {request.id}")
+        self._open: Connection | None = None
+
+    def open(self) -> Connection:
+        """The session that `take` gives next. Only to be read in: it is a file's, and like new."""
+        self._open = self._connect()
+        return self._open
+
+    def take(self) -> Connection:
+        """That session, or a new one. It is the caller's to close."""
+        taken, self._open = self._open, None
+        return taken or self._connect()
+
+    def __enter__(self) -> "_Ahead":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._open is not None:
+            self._open.close()
+
+
+def _check_state(request: Request, target: Target, connection: Connection) -> None:
     """The target's state once more, for the backup may have taken long: the last look before the first statement."""
-    with closing(connect(target.database_url(), purpose=f"preflight {request.id}")) as connection:
-        now = read_fingerprint(connection, project_ref=target.settings.project_ref).to_json()
+    now = read_fingerprint(connection, project_ref=target.settings.project_ref).to_json()
     _check_same(request, changed_parts(request.plan, {**request.plan, "fingerprint": now}))
 
 

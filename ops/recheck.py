@@ -21,10 +21,8 @@ def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
 
         return what_changed_since(ops, request, progress)
     target = ops.target_of(request)
-    repository = ops.repository(target)
-    repository.update()
     try:
-        plan = make_plan(target, repository, commit=request.commit, progress=progress)
+        plan = make_plan(target, ops.repository(target), commit=request.commit, anew=True, progress=progress)
         # A rehearsal is evidence of what would happen, not a state of the world: it is not done again.
         changed = changed_parts(request.plan, {**plan.canonical, "expected": request.plan.get("expected")})
         authors = {ops.settings.known_author(author.email) for author in plan.authors} - {None}

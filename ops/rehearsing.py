@@ -1,23 +1,22 @@
 """Having a plan rehearsed: written down before and after, in turn, and not again while what it rests on is the same."""
 
-import hashlib
 import logging
 import uuid
 from collections.abc import Mapping
+from dataclasses import asdict
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 from audit import AuditError
 from audit import Draft
-from audit import Event
 from audit import Query
 from audit import View
-from audit.event import canonical
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.hazards.model import Hazard
+from ops.hazards.model import HazardClass
+from ops.hazards.model import Level
 from ops.isolation import demand_isolation
 from ops.layer import Ops
 from ops.layer import Progress
@@ -29,6 +28,9 @@ from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import Rehearsal
 from ops.rehearsal.report import bounded
 from ops.rehearsal.report import from_json
+from ops.rehearsal_basis import basis_of
+from ops.rehearsal_basis import sizes_of
+from ops.rehearsal_basis import still_as_large
 from ops.requests import Request
 from ops.scratch_removal import reap_scratches
 from ops.targets import Target
@@ -39,7 +41,6 @@ STAYS_TRUE = timedelta(hours=24)
 STAYS_TRUE_WITH_DATA = timedelta(hours=1)
 """So long a rehearsal stands for another one of the same plan; rows of the target are in no fingerprint."""
 
-_CODE = ("rehearsal/*.py", "schema/*.py", "scratch*.py", "standins.py", "access_state.py", "catalog*.py")
 _STATEMENTS_IN_A_REQUEST = 100
 
 
@@ -59,7 +60,7 @@ def rehearse_plan(ops: Ops, plan: Plan, actor: Actor, *, rehearse: bool, with_da
     with_data = with_data or plan.target.settings.with_data
     unmet = isolation_unmet(plan.target)
     if unmet:
-        return _with(plan, Rehearsal(Outcome.IMPOSSIBLE, because=unmet, with_data=with_data))
+        return replace(plan, rehearsal=Rehearsal(Outcome.IMPOSSIBLE, because=unmet, with_data=with_data))
 
     basis = basis_of(plan, with_data=with_data)
 
@@ -67,8 +68,8 @@ def rehearse_plan(ops: Ops, plan: Plan, actor: Actor, *, rehearse: bool, with_da
         progress(Told("rehearsal: waits for another one", step="rehearsal"))
 
     with ops.rehearsals.turn(basis, waiting):
-        known = _known(ops, plan.target, basis, STAYS_TRUE_WITH_DATA if with_data else STAYS_TRUE)
-        return _with(plan, known) if known is not None else _run(ops, plan, actor, basis, with_data, progress)
+        known = _as_known(ops, plan, basis, STAYS_TRUE_WITH_DATA if with_data else STAYS_TRUE)
+        return known or _run(ops, plan, actor, basis, with_data, progress)
 
 
 def isolation_unmet(target: Target) -> str:
@@ -80,32 +81,33 @@ def isolation_unmet(target: Target) -> str:
     return ""
 
 
-def basis_of(plan: Plan, *, with_data: bool) -> str:
-    """A hash of all that a rehearsal rests on: what would run and on what, our code, and the programs it uses."""
-    rests_on = {key: value for key, value in plan.canonical.items() if key != "expected"}
-    tools = plan.target.all_settings.postgres.bin
-    found = {"plan": rests_on, "with_data": with_data, "code": _code_sha256(), "tools": tools}
-    return hashlib.sha256(canonical(found)).hexdigest()
-
-
-def summary(rehearsal: Rehearsal) -> dict[str, Any]:
-    """What a request keeps of its rehearsal, so that its card can be drawn: `from_json` reads it, too."""
-    kept = bounded(rehearsal)
+def summary(plan: Plan) -> dict[str, Any] | None:
+    """What a request keeps of its plan's rehearsal, so that its card can be drawn, and as `event` where the log has all
+    of it; without that `from_json` reads it. None: nothing was rehearsed."""
+    if plan.rehearsal is None:
+        return None
+    kept = bounded(plan.rehearsal)
     left = _STATEMENTS_IN_A_REQUEST
     files = []
     for one in kept.files:
         statements = one.statements[:left]
         left -= len(statements)
         files.append(replace(one, statements=statements, left_out=one.left_out + len(one.statements) - len(statements)))
-    return replace(kept, files=tuple(files)).to_json()
+    return {**replace(kept, files=tuple(files)).to_json(), "event": plan.rehearsed}
 
 
 def report_of(view: View, request: Request) -> Rehearsal | None:
     """All that the rehearsal of a request's plan showed, from the log; None where there was none."""
-    if request.rehearsal is None:
+    kept_as = request.rehearsal.get("event") if request.rehearsal is not None else None
+    event = next((one for one in view.act(kept_as) if one.id == kept_as), None) if kept_as else None
+    if event is None or event.kind != "rehearsed" or not event.data:
         return None
-    event = _newest(view, Query(project=request.project, environment=request.environment, text=request.digest))
-    return _read(event.data) if event is not None and event.data else None
+    is_of_it = (event.project, event.environment, event.data["digest"]) == (
+        request.project,
+        request.environment,
+        request.digest,
+    )
+    return _read(event.data) if is_of_it else None
 
 
 def diff_text_of(view: View, request: Request) -> str:
@@ -151,40 +153,71 @@ def _run(ops: Ops, plan: Plan, actor: Actor, basis: str, with_data: bool, progre
         )
         because = f"something went wrong that nobody foresaw (reference {reference})"
         shown = Rehearsal(Outcome.IMPOSSIBLE, because=because, with_data=with_data)
-    rehearsed = _with(plan, bounded(shown))
-    report = rehearsed.rehearsal or shown
-    ended = {"basis": basis, "digest": rehearsed.digest, "report": report.to_json(), "diff": report.diff_text}
-    ops.log.append([_draft("rehearsed", plan.target, actor, ended)])
+    rehearsed = _judged(plan, shown)
+    ended = {
+        "basis": basis,
+        "digest": rehearsed.digest,
+        "report": bounded(shown).to_json(),
+        "diff": bounded(shown).diff_text,
+        "hazards": [_hazard_json(one) for one in rehearsed.hazards],
+        "sizes": sizes_of(shown),
+    }
+    (event,) = ops.log.append([_draft("rehearsed", plan.target, actor, ended)])
     if stopped is not None:
         raise stopped
-    return rehearsed
+    return replace(rehearsed, rehearsal=bounded(shown), rehearsed=event.id)
 
 
-def _with(plan: Plan, rehearsal: Rehearsal) -> Plan:
-    """The plan with what was shown, and its hazards as they are after that."""
+def _judged(plan: Plan, shown: Rehearsal) -> Plan:
+    """The plan with what was shown, and its hazards as they are after that: judged by the whole of it."""
     # Here for the same reason as above.
     from ops.hazards.rehearsed import hazards_after
 
-    return replace(plan, rehearsal=rehearsal, hazards=hazards_after(plan.hazards, plan.pending, rehearsal))
+    return replace(plan, rehearsal=shown, hazards=hazards_after(plan.hazards, plan.pending, shown))
 
 
-def _known(ops: Ops, target: Target, basis: str, stays_true: timedelta) -> Rehearsal | None:
-    """A rehearsal of the same basis that the log holds, unless it could not be done or is too old."""
-    since = ops.now() - stays_true
-    query = Query(project=target.project, environment=target.environment, since=since, text=basis)
-    event = _newest(ops.view, query)
-    found = _read(event.data) if event is not None and event.data and event.data["basis"] == basis else None
-    return found if found is not None and found.outcome is not Outcome.IMPOSSIBLE else None
-
-
-def _newest(view: View, query: Query) -> Event | None:
-    return next(iter(view.find(replace(query, kinds=("rehearsed",), newest_first=True, limit=1))), None)
+def _as_known(ops: Ops, plan: Plan, basis: str, stays_true: timedelta) -> Plan | None:
+    """The plan with the newest rehearsal of this very basis that the log holds, and the hazards as they were judged by the
+    whole of that. None: there is none, it is too old, could not be done, or the target's tables have grown since."""
+    target = plan.target
+    query = Query(
+        project=target.project,
+        environment=target.environment,
+        kinds=("rehearsed",),
+        since=ops.now() - stays_true,
+        text=basis,  # finds it sooner; others may quote it
+        newest_first=True,
+    )
+    event = next((one for one in ops.view.find(query) if one.data and one.data["basis"] == basis), None)
+    if event is None or not event.data:
+        return None
+    found, hazards, sizes = _read(event.data), _hazards_in(event.data), event.data["sizes"]
+    if found is None or hazards is None or found.outcome is Outcome.IMPOSSIBLE:
+        return None
+    if sizes is None or not still_as_large(target, sizes):
+        return None
+    return replace(plan, rehearsal=found, hazards=hazards, rehearsed=event.id)
 
 
 def _read(data: Mapping[str, Any]) -> Rehearsal | None:
     """None for what another version of this program wrote in another form."""
     try:
         return from_json(data["report"], data["diff"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _hazard_json(hazard: Hazard) -> dict[str, Any]:
+    return {**asdict(hazard), "hazard_class": hazard.hazard_class.value, "level": hazard.level.value}
+
+
+def _hazards_in(data: Mapping[str, Any]) -> tuple[Hazard, ...] | None:
+    """The hazards as they were judged; None as above."""
+    try:
+        return tuple(
+            Hazard(**{**one, "hazard_class": HazardClass(one["hazard_class"]), "level": Level(one["level"])})
+            for one in data["hazards"]
+        )
     except (KeyError, TypeError, ValueError):
         return None
 
@@ -198,14 +231,3 @@ def _draft(kind: str, target: Target, actor: Actor, data: Mapping[str, Any]) -> 
         environment=target.environment,
         data=data,
     )
-
-
-@cache
-def _code_sha256() -> str:
-    """Of the code that rehearses: what another version of it showed does not stand for this one's."""
-    found = hashlib.sha256(b"rehearsal 1")
-    here = Path(__file__).parent
-    for pattern in _CODE:
-        for path in sorted(here.glob(pattern)):
-            found.update(path.read_bytes())
-    return found.hexdigest()

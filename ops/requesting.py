@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from audit import Draft
@@ -70,7 +71,7 @@ def plan_target(
             Reason.BAD_USAGE, f"{commit!r} is not a commit.", "Give 7 to 40 hex digits, or leave it out for the head."
         )
     place = ops.view.last_place(target.stream)
-    plan = make_plan(target, ops.repository(target), commit=commit, progress=progress)
+    plan = _with_adopted(ops, make_plan(target, ops.repository(target), commit=commit, progress=progress))
     if target.settings.drift_every is not None:
         # Here because it reads whole schemas, which takes 50 ms to import: an environment that is not watched goes without.
         from ops.outside import look_if_strange
@@ -80,6 +81,25 @@ def plan_target(
     plan = rehearse_plan(ops, plan, actor, rehearse=rehearse, with_data=with_data, progress=progress)
     ops.log.append([_planned(plan, actor)], id=f"{act}:planned")
     return plan
+
+
+_OF_THE_PAST = frozenset({"remote_only", "edited", "unknown"})
+"""Problems with what was applied once; people may adopt them as they are."""
+
+
+def _with_adopted(ops: Ops, plan: Plan) -> Plan:
+    """The plan without being blocked by what of the history was adopted as it is."""
+    if not plan.problems:
+        return plan
+    adopted = ops.view.last(kind="adopted", project=plan.target.project, environment=plan.target.environment)
+    rows = set((adopted.data or {}).get("rows", [])) if adopted else set()
+    problems = [
+        replace(one, blocks=False, message=f"{one.message} It was adopted as it is.", repair="")
+        if one.code in _OF_THE_PAST and one.version in rows
+        else one
+        for one in plan.problems
+    ]
+    return replace(plan, problems=tuple(sorted(problems, key=lambda problem: not problem.blocks)))
 
 
 def request_push(

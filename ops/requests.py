@@ -124,10 +124,7 @@ class Request:
         """
         policy = self.plan["policy"]
         extra = policy["unknown_authors"] == "extra" and bool(self.unknown_authors)
-        asked = [
-            1 if rule["approvers"] and not rule["approvals"] else rule["approvals"] for rule in self.rules.values()
-        ]
-        return max(int(policy["approvals"]), *asked, 0) + int(extra)
+        return approvals_of(policy["approvals"], self.rules) + int(extra)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -137,8 +134,7 @@ class Request:
     @property
     def rules(self) -> Mapping[str, Mapping[str, Any]]:
         """What the policy asks for because of those hazards: class, then `approvals` (0: no more) and `approvers`."""
-        rules = self.plan["policy"].get("hazards", {})
-        return {name: rules[name] for name in self.classes if name in rules and rules[name] != "refused"}
+        return class_rules(self.plan["policy"], self.hazards)
 
     @property
     def deciders(self) -> tuple[str, ...]:
@@ -176,8 +172,13 @@ class Request:
     @property
     def missing(self) -> int:
         """How many more people must say yes, as far as the log knows; who counts is asked live before a run."""
-        given = len({one.person for one in self.approvals if one.stands})
-        return max(self.needed - given, int(bool(self.uncovered)))
+        return max(self.needed - self.given, int(bool(self.uncovered)))
+
+    @property
+    def given(self) -> int:
+        """How many people have said yes, as far as the log knows. With those that are `missing` it is all it takes,
+        which are more than `needed` where those who said yes are not the people that a class of hazards is asked of."""
+        return len({one.person for one in self.approvals if one.stands})
 
     @property
     def may_be_cleared(self) -> bool:
@@ -189,6 +190,18 @@ class Request:
     def approved_by(self, person: str) -> Approval | None:
         """This person's approval of this digest, or None."""
         return next((one for one in self.approvals if one.person == person and one.digest == self.digest), None)
+
+
+def class_rules(policy: Mapping[str, Any], hazards: Iterable[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
+    """What a policy asks for because of these hazards (as JSON), by class; what it refuses is left out."""
+    rules = policy.get("hazards", {})
+    return {name: rules[name] for name in accepted_classes(hazards) if name in rules and rules[name] != "refused"}
+
+
+def approvals_of(approvals: int, rules: Mapping[str, Mapping[str, Any]]) -> int:
+    """How many people must say yes: as many as the environment or a class asks for. See `class_rules`."""
+    asked = [1 if rule["approvers"] and not rule["approvals"] else int(rule["approvals"]) for rule in rules.values()]
+    return max(approvals, *asked, 0)
 
 
 def accepted_classes(hazards: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:

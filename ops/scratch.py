@@ -139,9 +139,9 @@ class Scratch:
 
         Settings that foreign SQL gave its database have no say in such a session, and its event triggers do not run.
         """
-        settings = {"search_path": "", "role": "none", "default_transaction_read_only": "off"}
+        settings = {**_OURS, "statement_timeout": f"{self.limits.statement_seconds * 1000:.0f}"}
         if self.tools.version >= 17:
-            settings["event_triggers"] = "off"
+            settings |= {"event_triggers": "off", "transaction_timeout": "0", "restrict_nonsystem_relation_kind": ""}
         options = " ".join(f"-c {name}={value}" for name, value in settings.items())
         return make_conninfo(self._url(self._superuser, database), options=options)
 
@@ -367,6 +367,24 @@ _SETTINGS = {
     "timezone": "UTC",
     # Shared memory as files of the cluster, so that it goes when they go.
     "dynamic_shared_memory_type": "mmap",
+}
+
+
+# What anybody may set for a database and what would end our own sessions or change what they see.
+_OURS = {
+    "search_path": "",
+    "role": "none",
+    "client_encoding": "UTF8",
+    "default_transaction_read_only": "off",
+    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_deferrable": "off",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "idle_session_timeout": "0",
+    "exit_on_error": "off",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "quote_all_identifiers": "off",
 }
 
 

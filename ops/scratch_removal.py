@@ -23,9 +23,12 @@ def reap_scratches(folder: Path | None = None) -> int:
     reaped = 0
     folders = [folder] if folder else [Path(tempfile.gettempdir()), MEMORY]
     for root in (root for place in folders for root in place.glob(f"{PREFIX}*")):
-        status = root.lstat()
-        # Anyone may make such a name in a shared temporary folder; only folders of ours are believed.
-        if status.st_uid != os.geteuid() or root.is_symlink() or not root.is_dir() or _is_owned(root):
+        try:
+            # Anyone may make such a name in a shared temporary folder; only folders of ours are believed.
+            is_ours = root.lstat().st_uid == os.geteuid() and not root.is_symlink() and root.is_dir()
+            if not is_ours or _is_owned(root):
+                continue
+        except FileNotFoundError:  # it has just ended by itself, or somebody else removes it
             continue
         end_postmaster(root.resolve() / "data")
         remove_folders(root)

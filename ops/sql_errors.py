@@ -18,11 +18,15 @@ MASKED = "«masked»"
 
 _EXCERPT_LETTERS = 160
 _STATEMENT_LETTERS = 2000
+_SAID_LETTERS = 2000
+_EDGE_LETTERS = 600
+_RAISED_BY = "exec_stmt_raise"  # the server's function for RAISE, which may claim any SQLSTATE
 
 
 @dataclass(frozen=True)
 class SqlError:
-    """What the server said about one statement of a file. Row values and secrets are masked in every field.
+    """What the server said about one statement of a file. Row values and secrets are masked in every field, and none
+    is longer than 2,000 letters.
 
     `line` and `column` count from 1 in the file. Where the server did not say a place, `column` is 0 and the caret
     stands under the statement's beginning; where masking moved the place there is none. `statement` is the text (at
@@ -62,16 +66,21 @@ def describe(
         line, column, caret = _place(migration, statement_index, _position(error, characters_before))
     return SqlError(
         sqlstate=error.sqlstate or "",
-        message=_mask_message(diagnostic.message_primary or str(error), error.sqlstate or ""),
-        hint=mask(diagnostic.message_hint or ""),
+        message=_mask_message(*_beginning(diagnostic.message_primary or str(error)), error.sqlstate or ""),
+        hint=_fitting(mask(_beginning(diagnostic.message_hint or "")[0])),
         detail=mask_detail(diagnostic.message_detail or "", error.sqlstate or ""),
-        context=_mask_context(diagnostic.context or ""),
+        context=_fitting(_mask_context(_beginning(diagnostic.context or "")[0])),
         filename=migration.filename,
         line=line,
         column=column,
         statement=_shortened(mask_sql(text), _STATEMENT_LETTERS),
         caret=caret,
     )
+
+
+def is_raised(error: psycopg.Error) -> bool:
+    """Whether a file's own RAISE made the error, whatever SQLSTATE it claims."""
+    return (error.sqlstate or "").startswith("P0") or error.diag.source_function == _RAISED_BY
 
 
 def outcome_unknown(migration: Migration, doing: str) -> OpsError:
@@ -87,6 +96,8 @@ def outcome_unknown(migration: Migration, doing: str) -> OpsError:
 _COMMENT = re.compile(r"\s*(--|$)")
 _KEY_VALUES = re.compile(r"\)=\(.*\)(?= |\.|$)", re.DOTALL)
 _ROW_VALUES = re.compile(r"(contains |row )\(.*\)", re.DOTALL)
+# Where the text was cut, nobody knows where the values end.
+_OPEN_VALUES = re.compile(r"""(\)=\(|contains \(|row \(|[:=] (?=["'])).*""", re.DOTALL)
 _QUOTED_VALUE = re.compile(r"""(?<=[:=] )["'].*["']|"[^"\n]*@[^"\n]*\"""", re.DOTALL)
 
 
@@ -98,18 +109,39 @@ def mask_detail(detail: str, sqlstate: str = "") -> str:
     """A DETAIL line without the values of rows: `Key (email)=(«masked»)`, `Failing row contains («masked»).`"""
     if detail and sqlstate.startswith(_FREE_DETAIL):
         return MASKED
+    detail, is_cut = _beginning(detail)
+    if is_cut:
+        detail = _OPEN_VALUES.sub(rf"\1{MASKED}", detail)
     if sqlstate.startswith("22"):  # Token "…" is invalid.
-        detail = re.sub(r'".*?"', MASKED, detail, flags=re.DOTALL)
+        detail = re.sub(r'".*?(?:"|\Z)', MASKED, detail, flags=re.DOTALL)
     text = _KEY_VALUES.sub(f")=({MASKED})", detail)
     text = _ROW_VALUES.sub(rf"\1({MASKED})", text)
-    return mask(_QUOTED_VALUE.sub(MASKED, text))
+    return _fitting(mask(_QUOTED_VALUE.sub(MASKED, text)))
 
 
-def _mask_message(message: str, sqlstate: str) -> str:
+def _mask_message(message: str, is_cut: bool, sqlstate: str) -> str:
     # Class 22 (data exceptions) quotes the value at the end: invalid input syntax for type integer: "4111…".
     if sqlstate.startswith("22") or " in tsquery: " in message:
-        message = re.sub(r'(: |= |value )".*"', rf"\1{MASKED}", message, flags=re.DOTALL)
-    return mask(message)
+        end = "" if is_cut else '"'
+        message = re.sub(rf'(: |= |value )".*{end}', rf"\1{MASKED}", message, flags=re.DOTALL)
+    return _fitting(mask(message))
+
+
+def _beginning(text: str) -> tuple[str, bool]:
+    """What is read of a text, which may have millions of letters, and whether that is not all.
+
+    The word at the cut goes too, since half a secret is not known as one.
+    """
+    if len(text) < _SAID_LETTERS:
+        return text, False
+    found = text[: _SAID_LETTERS - 1]
+    edge = max(found.rfind(space) for space in " \t\n")
+    return (found[:edge] if edge > _SAID_LETTERS - _EDGE_LETTERS else found) + "…", True
+
+
+def _fitting(text: str) -> str:
+    """Masking may have made it longer."""
+    return _shortened(text, _SAID_LETTERS)
 
 
 def _mask_context(context: str) -> str:
@@ -136,6 +168,8 @@ def _place(migration: Migration, index: int, position: int | None) -> tuple[int,
     if position is None:
         lines = mask_sql(statement.text).split("\n")
         number = next((n for n, line in enumerate(lines) if not _COMMENT.match(line)), 0)
+        if len(lines) > (place := statement.word_line - statement.line) > number:  # behind a comment of several lines
+            number = place
         begin = len(lines[number]) - len(lines[number].lstrip())
         return statement.line + number, 0, _excerpt(statement.line + number, lines[number], begin)
     before = statement.text[:position]

@@ -17,6 +17,8 @@ from sandbox.stage import WITH_REHEARSAL
 from sandbox.stage import Stage
 
 WIDTH = 140
+ANSWER_SECONDS = 90.0
+PROGRESS = "Working on it"
 NEWEST = "select version, name from supabase_migrations.schema_migrations order by 1 desc limit 3"
 
 
@@ -37,7 +39,7 @@ def _scene(stage: Stage) -> bool:
 
     _title("Ana looks at what would run")
     _said("Ana", "/migrate plan prod")
-    _bot(_answer(stage, slack.say("U0ANA", "/migrate plan prod")))
+    _bot(answer_of(stage, slack.say("U0ANA", "/migrate plan prod")))
 
     _title("Ana asks for it")
     _said("Ana", "/migrate push prod")
@@ -50,11 +52,11 @@ def _scene(stage: Stage) -> bool:
     _title("Who may not say yes, cannot")
     for person, name in (("U0GUS", "Gus (a guest)"), ("U0ANA", "Ana (who asked)")):
         _said(name, "presses Approve")
-        _bot(_answer(stage, slack.click(person, "Approve", about="R-1")))
+        _bot(answer_of(stage, slack.click(person, "Approve", about="R-1")))
 
     _title("Ben says yes; a backup is proven by restoring it, then the migrations run")
     _said("Ben", "presses Approve")
-    _bot(_answer(stage, slack.click("U0BEN", "Approve", about="R-1")))
+    _bot(answer_of(stage, slack.click("U0BEN", "Approve", about="R-1")))
     done = until(lambda: _card(stage, "R-1 · shop/prod: done"), 90)
     if done is None:
         print(stage.bot_log.read_text()[-2000:], file=sys.stderr)
@@ -101,10 +103,19 @@ def _set_up(what: str) -> None:
     _say(f"setting up {what} …")
 
 
-def _answer(stage: Stage, answer: Answer) -> str:
+def answer_of(stage: Stage, answer: Answer) -> str:
     """The private answer to one act, as the person reads it."""
-    answer.text(20)
-    return "\n".join(stage.slack.render(message) for message in answer.messages())
+    said: list[str] = until(lambda: _ended(stage, answer), ANSWER_SECONDS) or _messages(stage, answer)
+    return "\n".join(said)
+
+
+def _ended(stage: Stage, answer: Answer) -> list[str] | None:
+    """What was answered, without the lines that tell how far it is; None while there are only those."""
+    return [said for said in _messages(stage, answer) if not said.startswith(PROGRESS)] or None
+
+
+def _messages(stage: Stage, answer: Answer) -> list[str]:
+    return [stage.slack.render(message) for message in answer.messages()]
 
 
 def _card(stage: Stage, wanted: str) -> str | None:

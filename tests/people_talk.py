@@ -76,9 +76,14 @@ def approve(stage: Stage, who: str, about: str = "R-1") -> str:
 def told(answer: Answer) -> str:
     """The private answer, once it is there. Everybody gets one, and an acknowledgement as soon as Slack wants it."""
     assert answer.error is None
-    text = answer.text(CLICK_SECONDS)
+    text = until(lambda: "\n".join(answers(answer)), CLICK_SECONDS)
     assert text, "nobody answered"
     return text
+
+
+def answers(answer: Answer) -> list[str]:
+    """What a person was told so far, without the lines that only say that work goes on: a busy machine brings those."""
+    return [text for text in answer.texts() if not text.startswith("Working on it: ")]
 
 
 def at_once(*acts: Callable[[], Answer]) -> list[str]:

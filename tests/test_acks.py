@@ -8,6 +8,7 @@ from people_talk import ANA
 from people_talk import BEN
 from people_talk import CHI
 from people_talk import DEE
+from people_talk import answers
 from people_talk import ask
 from people_talk import card
 from people_talk import in_order
@@ -83,7 +84,7 @@ def test_what_was_acked_before_a_crash_is_done_once_and_answered_after_it(make_s
     crash(stage)
     stage.start_bot()
     settled(stage)
-    assert [len(answer.messages()) for answer in acked] == [1, 1, 1]
+    assert [len(answers(answer)) for answer in acked] == [1, 1, 1]
     assert len(stage.events("requested")) == 1
     in_order(stage)
 

@@ -77,8 +77,8 @@ def test_what_nobody_can_say_is_said_plainly(shop: Stage) -> None:
 
     shown = ask(shop)
 
-    assert "20240101000000 are in the history and have no file in the repository." in shown
-    assert f"{edited.name[:14]} were edited after they were applied" in shown
+    assert "In the history, and no file of the repository: 20240101000000." in shown
+    assert f"Edited after it was applied, so the file is not what ran: {edited.name[:14]}." in shown
     assert "cannot be said" in shown  # one row does not say what ran, so nothing can be replayed
     assert "Known byte for byte: 13 migrations" in shown
 
@@ -92,11 +92,42 @@ def test_objects_that_no_migration_made_are_adopted_by_name_and_definition(shop:
     found = shop.cli("drift", "prod", "--check", "--json")
     assert found.code == 0, found.out
     assert {one["adopted_by"] for one in found.json["differences"]} == {"R-1"}
+    assert found.json["statements"] == []
+    assert "that R-1 adopted" in shop.cli("drift", "prod").out
     shop.sql("prod", "alter table public.by_hand add column more text")
     found = shop.cli("drift", "prod", "--check", "--json")
     assert (found.code, found.json["reason"]) == (1, "drift_found")
     later = {one["name"]: one["adopted_by"] for one in found.json["differences"]}
     assert later["by_hand"] is None
+
+
+def test_what_was_adopted_stands_in_nobodys_way_any_more(shop: Stage) -> None:
+    shop.sql(
+        "prod", "insert into supabase_migrations.schema_migrations(version, name) values ('20240101000000', 'lost')"
+    )
+    assert "20240101000000" in told(shop.slack.say(ANA, "/migrate push prod"))
+    assert shop.events("requested") == []
+    ask(shop)
+    approve(shop, BEN)
+    assert "20240101000000" in adopted(shop)["rows"]
+    assert "It was adopted as it is." in shop.cli("plan", "prod").out
+    assert shop.slack.say(ANA, "/migrate push prod").says("R-2 is asked for", 30)
+
+
+def test_the_same_state_is_not_adopted_twice(shop: Stage) -> None:
+    ask(shop)
+    approve(shop, BEN)
+    adopted(shop)
+    assert shop.slack.say(ANA, "/migrate adopt prod").says("nothing has changed there since", 30)
+
+
+def test_what_we_ran_ourselves_is_not_said_to_be_unknown(make_stage: Make) -> None:
+    stage = make_stage(prod=f'approvals = 0\nbackup = "none"\n{OVERRIDERS}')
+    assert stage.cli("push", "prod", "--json").json["status"] == "succeeded"
+    stage.start_bot()
+    assert stage.slack.say(ANA, "/migrate adopt prod").says("adopt shop/prod: done", 60)
+    [event, _] = stage.events("adopted")
+    assert "Who ran the 14 applied migrations that this log did not see run" in str((event.data or {})["unknown"])
 
 
 def test_the_whole_of_it_is_in_the_thread_before_anybody_may_approve(shop: Stage) -> None:

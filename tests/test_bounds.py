@@ -85,7 +85,7 @@ def test_a_thousand_who_type_at_once_are_all_taken(make_stage: Make, tmp_path: P
     with Log.open(stage.log_path) as log, ThreadPoolExecutor(1) as pool:
         pool.submit(busy.wait, 60)
         ops = Ops(load_settings(stage.config), log, people=Owners())
-        desk = Desk(ops, Slack(), Store(tmp_path / "state.db"), pool, done.append)
+        desk = Desk(ops, Slack(), Store(tmp_path / "state.db"), pool, pool, done.append)
         for number in range(1000):
             desk.take(Act(f"slack:{number}", ANA, "clicked", verb="refresh", value="refresh"))
         busy.set()

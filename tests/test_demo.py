@@ -8,14 +8,20 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from people_talk import ANA
+from people_talk import rules
+from people_talk import small
 from postgres_fixtures import open_folder
 
+from sandbox.demo import answer_of
 from sandbox.slack_answer import until
+from sandbox.stage import Stage
 
 ROOT = Path(__file__).parent.parent
 
@@ -81,6 +87,18 @@ def test_taken_port_is_named_at_once(folder: Path) -> None:
     assert answer["message"] == f"The page cannot be served on 127.0.0.1:{port}: Address already in use."
     assert "--port" in answer["hint"]
     assert not list(folder.iterdir())
+
+
+def test_the_scene_shows_the_answer_and_not_how_far_it_is(make_stage: Callable[..., Stage]) -> None:
+    """Ana's plan is rehearsed for longer than a moment, so she is told first that it is worked on."""
+    stage = small(make_stage, rules(1, 'rehearsal = "required"'), start=False)
+    stage.migration("20260101000002_slow.sql", "select pg_sleep(3);\n")
+    stage.start_bot()
+    said = stage.slack.say(ANA, "/migrate plan prod")
+    shown = answer_of(stage, said)
+    assert shown.startswith("== Plan for shop/prod: 2 migrations pending")
+    assert "Working on it" in said.text()
+    assert "Working on it" not in shown
 
 
 def _said_until(running: "subprocess.Popen[str]", words: str) -> str:

@@ -59,6 +59,7 @@ class House:
     """A log with its door open, in this process."""
 
     log: Log
+    door: Door
 
     @property
     def path(self) -> Path:
@@ -85,7 +86,7 @@ def open_house(folder: Path) -> Iterator[House]:
     with Log.open(folder / "audit.db") as log:
         door = Door(Ops(load_settings(folder / "c.toml"), log))
         try:
-            yield House(log)
+            yield House(log, door)
         finally:
             door.close(5)
 

@@ -152,9 +152,9 @@ def test_a_history_that_does_not_say_what_ran_cannot_be_replayed(make_stage: Mak
     assert stage.cli("push", "dev", "--json").code == 0
     stage.sql("dev", "insert into supabase_migrations.schema_migrations(version) values ('20250101000000')")
     ran = stage.cli("drift", "dev", "--json")
-    assert (ran.code, ran.json["reason"]) == (3, "plan_blocked")
+    assert (ran.code, ran.json["reason"]) == (1, "history_not_replayed")
     assert "does not hold what 20250101000000 ran" in ran.json["message"]
-    assert "adopt dev" in ran.json["hint"]
+    assert "/migrate adopt dev" in ran.json["hint"]
 
 
 def test_a_history_that_needs_what_it_never_made_is_told_with_its_place(make_stage: Make) -> None:
@@ -163,9 +163,17 @@ def test_a_history_that_needs_what_it_never_made_is_told_with_its_place(make_sta
     stage.migration("20260101000002_use.sql", "-- uses it\nalter table public.by_hand add column note text;\n")
     assert stage.cli("push", "dev", "--json").json["status"] == "succeeded"
     ran = stage.cli("drift", "dev", "--json")
-    assert (ran.code, ran.json["reason"]) == (1, "sql_failed")
+    assert (ran.code, ran.json["reason"]) == (1, "history_not_replayed")
     assert "20260101000002_use.sql, line 2" in ran.json["message"]
     assert 'relation "public.by_hand" does not exist' in ran.json["message"]
+
+
+def test_what_loses_rows_is_said_before_the_statements(shop: Stage) -> None:
+    shop.sql("prod", "create table public.extra (id int primary key); insert into public.extra values (1)")
+    shown = shop.cli("drift", "prod").out
+    assert "only on shop/prod" in shown
+    assert shown.index("lose what is in there") < shown.index("To make shop/prod what its 14 migrations make")
+    assert "has no rows" in shown
 
 
 def test_nothing_is_left_behind_and_nothing_is_written(shop: Stage) -> None:
@@ -185,7 +193,9 @@ def test_in_slack_the_statements_come_as_a_file_to_who_asked(make_stage: Make) -
     answer = stage.slack.say(ANA, "/migrate drift dev prod")
     assert answer.says("shop/prod differs from shop/dev", 40)
     shown = answer.text()
-    assert "Statements that even it out, proven on a copy" in shown
+    assert "To make shop/prod like shop/dev, proven on a copy" in shown
+    assert "missing on shop/prod" in shown
+    assert "Applied on shop/dev and not on shop/prod: 20260101000001." in shown
     assert "CREATE TABLE public.notes" in shown
 
 

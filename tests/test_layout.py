@@ -30,10 +30,12 @@ MOST_LINES = 400
 DATABASE_MODULES = {
     "adopting", "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction",
     "apply_watch", "backup", "backup_catalog", "backup_restore", "catalog", "database", "direct_way", "drift",
-    "drift_replay", "fingerprint", "guard", "health", "history", "outside", "rehearsal/copy",
-    "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files", "rehearsal/rehearse",
-    "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes", "rehearsal/target_state", "rehearsal/trace",
-    "running", "schema/reading", "scratch", "settling", "sql_errors", "standins", "steps", "target_reading",
+    "drift_proof", "drift_replay", "fingerprint", "guard", "health", "history", "outside", "outside_memory",
+    "rehearsal/copy", "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files",
+    "rehearsal/platform", "rehearsal/rehearse", "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes",
+    "rehearsal/target_state", "rehearsal/trace", "rehearsal_basis", "running", "schema/reading", "scratch",
+    "settling", "sql_errors", "standins", "steps",
+    "target_reading",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""
 
@@ -83,9 +85,7 @@ def test_foreign_library_is_only_where_it_belongs(library: str) -> None:
 
 def test_list_of_database_modules_is_true() -> None:
     ops = ROOT / "ops"
-    users = {
-        str(path.relative_to(ops).with_suffix("")) for path in ops.rglob("*.py") if "psycopg" in imported(path)
-    }
+    users = {str(path.relative_to(ops).with_suffix("")) for path in ops.rglob("*.py") if "psycopg" in imported(path)}
 
     assert users == DATABASE_MODULES
 

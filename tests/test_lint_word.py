@@ -174,7 +174,34 @@ def test_draft_with_any_name_is_read_when_it_is_named(lint: Lint, write: Write) 
     told = lint(write("draft.sql", DROP), "--json").json
 
     assert [(one["file"], one["line"]) for one in told["hazards"]] == [("draft.sql", 2)]
-    assert "draft.sql" in told["skipped"]
+    assert told["skipped"] == {}
+    [note] = told["files"][0]["notes"]
+    assert note.startswith("a push would skip it: the name is not like")
+    assert f"draft.sql: note: {note}\n" in lint("draft.sql").out
+
+
+def test_what_is_no_sql_is_skipped_and_not_judged_when_it_is_named(lint: Lint, write: Write) -> None:
+    """As a shell's * names everything in a folder."""
+    good = write("20261201000000_good.sql", GOOD)
+
+    ran = lint(good, write("README.md", "Drop table by table; see 'notes"))
+
+    assert ran.out.splitlines() == [
+        'README.md: skipped: the name is not like "20260101000000_name.sql"',
+        "1 migration: nothing found.",
+    ]
+    assert (lint("README.md").code, lint("README.md").err.splitlines()[2]) == (2, "README.md holds no migration.")
+
+
+@pytest.mark.parametrize(
+    ("text", "note"),
+    [("", "it is empty"), ("-- later\n/* or never */\n", "there is nothing in it but comments")],
+    ids=["empty", "comments"],
+)
+def test_file_that_does_nothing_says_so(lint: Lint, write: Write, text: str, note: str) -> None:
+    name = write("20261201000000_x.sql", text)
+
+    assert lint(name).out.splitlines() == [f"{name}: note: {note}", "1 migration: nothing found."]
 
 
 def test_options_may_stand_between_files(lint: Lint, write: Write) -> None:

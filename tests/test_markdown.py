@@ -24,9 +24,13 @@ from ops.hazards import HazardClass
 from ops.hazards import Level
 from ops.rehearsal.report import AccessChange
 from ops.rehearsal.report import ChangedObject
+from ops.rehearsal.report import Dropped
 from ops.rehearsal.report import FileFacts
+from ops.rehearsal.report import HeldLock
 from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import Rehearsal
+from ops.rehearsal.report import Rewrite
+from ops.rehearsal.report import StatementFacts
 from sandbox.postgres import LocalPostgres
 from sandbox.stage import Stage
 
@@ -148,7 +152,7 @@ def rehearsal(text: str, many: int = 1) -> dict[str, Any]:
 def test_plan_says_what_there_is_to_know() -> None:
     shown = plan_markdown(told(diff="+create table x ();\n", rehearsal=rehearsal("plain")), [hazard("Drops table x.")])
 
-    assert shown.startswith("## Plan for shop/prod: 1 migration pending\n")
+    assert shown.startswith("## Plan for shop/prod: fails on a copy, 1 migration pending\n")
     assert "| 1 | `20261201000000_drop_it.sql` | `abababababab` |" in shown
     assert (
         "| **danger** | `data_loss/drop-table` | `20261201000000_drop_it.sql:3` | Drops table x.<br>Safe way: " in shown
@@ -156,6 +160,32 @@ def test_plan_says_what_there_is_to_know() -> None:
     assert "### Rehearsal: failed\n" in shown
     assert "<details><summary>Schema diff: 1 line</summary>\n\n```diff\n+create table x ();\n```\n" in shown
     assert shown.endswith(f"plan `{'d' * 64}`: what people approve.\n")
+
+
+def test_plan_tells_what_its_statements_did() -> None:
+    done = StatementFacts(
+        0,
+        3,
+        0.1,
+        locks=(HeldLock("public.x", "AccessExclusiveLock", 27 * 2**20, 1000),),
+        rewrites=(Rewrite("public.x", "table", 27 * 2**20, 1000),),
+        drops=(Dropped("table", "public.@octocat", cascaded=False),),
+    )
+    files = (FileFacts("20261201000000", "20261201000000_drop_it.sql", "passed", 0.1, "ab" * 32, (done,)),)
+    mended = (
+        AccessChange("table-without-rls", "danger", "public.y", "Everybody reads public.y.", "y"),
+        AccessChange("no-policy", "info", "public.z", "No visitor sees public.z.", "z"),
+    )
+    found = Rehearsal(Outcome.PASSED, files=files, access_mended=mended).to_json()
+
+    shown = plan_markdown(told(rehearsal=found), [])
+
+    assert shown.startswith("## Plan for shop/prod: 1 migration pending\n")
+    assert "- **drops** table: public.@\u200boctocat\n" in shown
+    assert "- **rewrites** table, 27 MB, about 1,000 rows on the target: public.x\n" in shown
+    assert "- **locks** AccessExclusiveLock from " in shown
+    assert "- **mends** no longer: Everybody reads public.y\n" in shown
+    assert "public.z" not in shown
 
 
 def test_worst_hazard_stands_first() -> None:

@@ -18,8 +18,6 @@ from ops.errors import OpsError
 from ops.guard import Guard
 from ops.history import read_versions
 from ops.rehearsal.rehearse import rehearse_files
-from ops.rehearsal.report import ChangedObject
-from ops.rehearsal.report import Dropped
 from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import HeldLock
 from ops.rehearsal.report import Outcome
@@ -27,7 +25,6 @@ from ops.rehearsal.report import Rehearsal
 from ops.rehearsal.report import Rewrite
 from ops.rehearsal.report import StatementFacts
 from ops.rehearsal.report import TouchedRows
-from ops.rehearsal.report import bounded
 from ops.rehearsal.report import from_json
 from ops.rehearsal.sizes import TargetFacts
 from ops.rehearsal.sizes import read_target
@@ -164,6 +161,14 @@ def test_a_failing_file_is_shown_like_a_compilers_error(target):
     assert from_json(found.to_json()) == found
 
 
+def test_a_rehearsal_tells_all_that_it_saw(target):
+    """More than a card shows, since the hazards are judged on it."""
+    target.run("".join(f"CREATE TABLE t{number} (i int);" for number in range(60)))
+    found = rehearsed(target, "do $$ begin for n in 0..59 loop execute 'drop table t' || n; end loop; end $$;")
+    (facts,) = found.files[0].statements
+    assert (len(facts.drops), facts.more) == (60, 0)
+
+
 def test_an_endless_statement_fails_and_nothing_is_left(target):
     found = rehearsed(target, "select 1;\nselect pg_sleep(600);", limits=Limits(60, 1))
     assert (found.outcome, found.files[0].error["line"]) == (Outcome.FAILED, 2)
@@ -184,6 +189,22 @@ def test_with_data_the_rows_are_there_to_be_counted_and_to_say_no(target):
     assert not any("no rows" in sentence for sentence in passing.unseen)
     failing = rehearsed(target, "alter table orders add constraint small check (total < 10);", with_data=True)
     assert (failing.outcome, failing.files[0].error["sqlstate"]) == (Outcome.FAILED, "23514")
+
+
+def test_what_a_file_builds_on_what_looks_at_it_ends_no_rehearsal(target):
+    found = rehearsed(target, "create view mine as select * from pg_catalog.countersign_event; create table a (i int);")
+    assert found.outcome is Outcome.PASSED
+    assert [(one.change, one.name) for one in found.changes if one.kind in ("view", "table")] == [("created", "a")]
+
+
+def test_one_that_turns_out_impossible_still_tells_what_ran(target):
+    found = rehearsed(
+        target, "drop table orders;", "create schema s; create extension vector schema s;", "drop table users;"
+    )
+    assert found.outcome is Outcome.IMPOSSIBLE
+    assert "vector cannot be created in s" in found.because
+    assert [one.outcome for one in found.files] == ["passed", "not_run", "not_run"]
+    assert [one.name for one in found.files[0].statements[0].drops if not one.cascaded] == ["public.orders"]
 
 
 def test_a_target_that_is_not_there_makes_it_impossible(target):
@@ -307,38 +328,3 @@ def test_locks_rewrites_stand_ins_versions_and_the_api():
         "The copy ran on PostgreSQL 18.4, the target is PostgreSQL 17.6: where the two differ was not seen.",
         "The API reads the schema anew after this; requests that come in meanwhile were not seen.",
     ]
-
-
-# --- the report ----------------------------------------------------------------------------------------------------
-
-
-def test_a_report_of_any_size_stays_small_and_keeps_what_matters():
-    dull = [StatementFacts(index, index + 1, 0.5, rows=(TouchedRows("t", 1, 0, 0),)) for index in range(1000)]
-    telling = StatementFacts(
-        1000, 1001, 0.001, locks=tuple(HeldLock(f"public.t{number}", "ShareLock") for number in range(300)),
-        drops=(Dropped("table", "public.orders", cascaded=False),),
-    )  # fmt: skip
-    whole = Rehearsal(
-        Outcome.PASSED,
-        files=(FileFacts("1", "1_x.sql", "passed", 1.0, "ab", (*dull, telling), ran=1001),),
-        changes=tuple(ChangedObject("created", "table", "public", f"t{number}", "") for number in range(900)),
-        diff_text="+ ä line\n" * 100_000,
-    )
-    found = bounded(whole)
-    (file,) = found.files
-    assert (len(file.statements), file.left_out, file.ran) == (200, 801, 1001)
-    last = file.statements[-1]
-    assert (last.drops, len(last.locks), last.more) == (telling.drops, 50, 250)
-    assert [facts.index for facts in file.statements] == sorted(facts.index for facts in file.statements)
-    assert (len(found.changes), found.changes_left_out) == (500, 400)
-    assert len(json.dumps(found.to_json())) < 150_000
-    *lines, end = found.diff_text.splitlines()
-    assert set(lines) == {"+ ä line"}
-    assert len("\n".join(lines).encode()) <= 256 * 1024
-    assert end == f"\\ Cut here: {100_000 - len(lines)} more lines are not shown."
-    assert bounded(found) == replace(found, diff_text=bounded(found).diff_text)
-
-
-def test_a_small_report_is_left_alone():
-    small = Rehearsal(Outcome.PASSED, diff_text="+ one\n", files=(FileFacts("1", "1_x.sql", "passed", 1.0, "ab"),))
-    assert bounded(small) == small

@@ -16,13 +16,13 @@ from commands.changes_parts import changes_parts
 from commands.page import Page
 from commands.page import Part
 from commands.page import plain_page
-from commands.page_words import about_rows
 from commands.rehearsal_parts import CARD
 from commands.rehearsal_parts import WHOLE
 from commands.rehearsal_parts import rehearsal_parts
 from commands.rehearsal_parts import rehearsal_point
 from commands.request_page import request_page
 from commands.request_page import whole_body
+from ops.amounts import rows_text
 from ops.people import Actor
 from ops.rehearsal.report import AccessChange
 from ops.rehearsal.report import ChangedObject
@@ -88,7 +88,7 @@ def text_of_parts(parts: Sequence[Part]) -> str:
 
 def asked(found: Rehearsal | None, **changes: Any) -> Request:
     """A request with a rehearsal, as the log keeps it."""
-    kept = None if found is None else {**json.loads(json.dumps(found.to_json())), "basis": "ab" * 32}
+    kept = None if found is None else {**json.loads(json.dumps(found.to_json())), "event": "ab" * 16}
     return request(1, **{"hazards": (), "rehearsal": kept, **changes})
 
 
@@ -136,11 +136,11 @@ def test_what_the_plan_did_is_told_with_the_size_there() -> None:
                     Dropped("table", "public.gone", cascaded=True, bytes=0, rows=0),
                 ),
                 rewrites=(
-                    Rewrite("public.orders", "table", 41_000_000_000, 120_400_000),
+                    Rewrite("public.orders", "table", 41 * 2**30, 120_400_000),
                     Rewrite("public.old", "truncated", None, None),
                 ),
                 locks=(
-                    HeldLock("public.orders", "AccessExclusiveLock", 41_000_000_000, 120_400_000),
+                    HeldLock("public.orders", "AccessExclusiveLock", 41 * 2**30, 120_400_000),
                     HeldLock("public.items", "ShareUpdateExclusiveLock"),
                 ),
             ),
@@ -149,22 +149,26 @@ def test_what_the_plan_did_is_told_with_the_size_there() -> None:
             ),
             statement(12, 0.4, rows=(TouchedRows("public.items", 1, 0, 0),)),
         ),
-        access_mended=(AccessChange("rls", "danger", "public.t", "public.t is behind row level security now.", "k"),),
+        access_mended=(
+            AccessChange("no-rls", "danger", "public.t", "public.t has no row-level security: all read it.", "k"),
+            AccessChange("no-policy", "info", "public.u", "public.u has row-level security and no policy.", "l"),
+        ),
     )
     lines = text_of_parts(rehearsal_parts(found)).splitlines()
     place = "20260101000000_orders.sql, line"
     assert lines[3:12] == [
-        "  - [drops] table column, about 120 million rows there: public.orders.note",
+        "  - [drops] table column, about 120 million rows on the target: public.orders.note",
         "  - [drops too] view: public.notes",
-        "  - [drops too] table, empty there: public.gone",
+        "  - [drops too] table, empty on the target: public.gone",
         "  - [empties] table, size not known: public.old",
-        "  - [rewrites] table, 41.0 GB, about 120 million rows there: public.orders",
-        f"  - [locks] AccessExclusive from {place} 3 until the file ends: nobody can read or write public.orders "
-        "(41.0 GB, about 120 million rows there)",
-        f"  - [locks] Share from {place} 9 until the file ends: nobody can write public.items",
+        "  - [rewrites] table, 41 GB, about 120 million rows on the target: public.orders",
+        f"  - [locks] AccessExclusiveLock from {place} 3 until the file ends: nobody can read or write public.orders "
+        "(41 GB, about 120 million rows on the target)",
+        f"  - [locks] ShareLock from {place} 9 until the file ends: nobody can write public.items",
         "  - [writes] rows, 13 inserted, 3 updated: public.items",
-        "  - [access] public.t is behind row level security now",
+        "  - [mends] no longer: public.t has no row-level security: all read it",
     ]
+    assert "public.u" not in "\n".join(lines)  # that nobody saw anything is no danger that ends
     assert f"  - [slow] 3.1 s for {place} 9" in lines
     assert f"{place} 12" not in "\n".join(lines)  # too quick to matter
 
@@ -177,7 +181,7 @@ def test_a_harmless_plan_says_so() -> None:
 def test_a_lock_that_only_another_version_knows_counts_as_the_strongest() -> None:
     [lock, *_] = [HeldLock("public.a", "UtterlyExclusiveLock")]
     said = text_of_parts(rehearsal_parts(rehearsed(file(statement(locks=(lock,))))))
-    assert "UtterlyExclusive from" in said
+    assert "UtterlyExclusiveLock from" in said
     assert "nobody can read or write public.a" in said
 
 
@@ -191,7 +195,7 @@ def test_how_it_was_tried_names_server_isolation_stand_ins_and_whether_the_run_i
         target_server="PostgreSQL 17.2", is_exact=False, inexact_because="the servers differ", with_data=True
     )
     assert (
-        "PostgreSQL 18.4, while the target has PostgreSQL 17.2; with the rows of a backup; isolation full; the run is "
+        "PostgreSQL 18.4, while the target has PostgreSQL 17.2; with the rows of the target; isolation full; the run is "
         "not compared with it, since the servers differ."
     ) in text_of_parts(rehearsal_parts(other))
 
@@ -233,7 +237,7 @@ def test_of_many_changes_the_rest_is_counted() -> None:
     lines = text_of_parts(changes_parts(many, 8, ("`diff` has all",), left_out=3)).splitlines()
     assert len(lines) == 2 + 1 + 8 + 1
     assert lines[2] == "Schema changes: 20 changed, 3 more:"
-    assert lines[-1] == "  - [and more:] 15 objects; `diff` has all"
+    assert lines[-1] == "  - [more] 15 objects; `diff` has all"
 
 
 def test_rows_are_estimates_of_two_digits() -> None:
@@ -244,7 +248,7 @@ def test_rows_are_estimates_of_two_digits() -> None:
         1_240_000: "1.2 million rows",
         41 * 10**9: "41 billion rows",
     }
-    assert [about_rows(count) for count in told] == [f"about {words}" for words in told.values()]
+    assert [rows_text(count) for count in told] == [f"about {words}" for words in told.values()]
 
 
 def large(name: str, files: int) -> Rehearsal:
@@ -353,6 +357,7 @@ def test_the_card_says_what_each_class_needs_and_what_is_still_missing() -> None
         "locks": {"approvals": 5, "approvers": []},  # of which there is only a note
     }
     found = with_rules(rules)
+    assert found.plan["policy"]["approvals"] < 3
     said = plain_page(request_page(found, AT))
     assert "Approvals: 0 of 3" in said
     assert "data_loss needs: 3 approvals" in said

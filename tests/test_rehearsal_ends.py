@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from typing import LiteralString
 
 import psycopg
 import pytest
+from apply_helpers import migration
 from postgres_fixtures import open_folder
 
 from ops import isolation
@@ -21,6 +23,9 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.rehearsal.copy import COPY_LIMITS
 from ops.rehearsal.copy import open_copy
+from ops.rehearsal.rehearse import rehearse_files
+from ops.rehearsal.report import Outcome
+from ops.scratch import Scratch
 from ops.scratch_removal import MEMORY
 from ops.scratch_removal import PREFIX
 
@@ -65,11 +70,39 @@ def test_rows_are_there_when_asked_for_and_lie_in_memory(database: str) -> None:
 def test_rows_without_room_in_memory_are_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 50 * 2**20)
     with (
-        pytest.raises(OpsError, match=r"GB in memory, and 0\.0 GB are free there") as caught,
+        pytest.raises(OpsError, match=r"GB in memory, and may use 0\.0 GB there") as caught,
         open_copy(database, with_data=True),
     ):
         pass
     assert caught.value.reason is Reason.NOT_ALLOWED
+
+
+def test_a_copy_with_rows_may_use_what_it_needs_and_leaves_most_to_others(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also as a rehearsal opens it, with no limits of its own but those of time."""
+    seen = []
+    real = Scratch.__enter__
+
+    def enter(scratch: Scratch) -> Scratch:
+        seen.append(scratch.limits)
+        return real(scratch)
+
+    monkeypatch.setattr(Scratch, "__enter__", enter)
+    assert rehearse_files(lambda: database, [migration("select 1")], with_data=True).outcome is Outcome.PASSED
+    assert 2 * 2**30 <= seen[0].disk_bytes < 3 * 2**30
+    assert seen[0].seconds > 3600
+
+    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 4 * 2**30)
+    with open_copy(database, with_data=True) as copy:
+        assert copy.scratch.limits.disk_bytes == 2**30
+    with open_folder() as folder:
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 3 * 2**30))
+        with open_copy(database, with_data=True, data_folder=folder) as copy:
+            assert copy.scratch.limits.disk_bytes == 3 * 2**30 // 2
+    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 0)
+    with open_copy(database) as copy:
+        assert copy.scratch.limits.disk_bytes == 3 * 2**30 // 2
 
 
 def test_rows_may_lie_in_a_folder_that_is_declared_encrypted(database: str) -> None:

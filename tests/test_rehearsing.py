@@ -37,6 +37,8 @@ from audit.verify import verify
 from ops.rehearsing import diff_text_of
 from ops.rehearsing import report_of
 from ops.requests import find_request
+from ops.scratch_removal import MEMORY
+from ops.scratch_removal import PREFIX
 from sandbox.slack_answer import Answer
 from sandbox.stage import Stage
 
@@ -270,9 +272,18 @@ def test_a_class_of_hazards_takes_more_people_and_people_of_its_own(make_stage: 
     assert started["facts"]["uncovered"] == []
 
 
-def scratches(stage: Stage) -> list[Path]:
-    """The throw-away servers of a stage whose temporary files have a folder of their own."""
-    return list((stage.folder / "tmp").glob("countersign-scratch-*"))
+def scratches(stage: Stage, owner: int) -> list[Path]:
+    """The throw-away servers that a process made, on disk (a stage's own folder) or in memory, which all share."""
+    return [
+        root for place in (stage.folder / "tmp", MEMORY) for root in place.glob(f"{PREFIX}*") if owner_of(root) == owner
+    ]
+
+
+def owner_of(root: Path) -> int | None:
+    try:
+        return int(json.loads((root / "owner").read_text())["pid"])
+    except (OSError, ValueError):
+        return None  # just made, or just removed
 
 
 # --- the end of a process --------------------------------------------------------------------------------------------
@@ -288,11 +299,13 @@ def sleeping(make_stage: Make) -> Iterator[Stage]:
     (stage.folder / "tmp").mkdir(mode=0o755)
     stage.migration(BASE_NAME, SLEEPS)
     stage.start_bot()
+    assert stage.bot is not None
+    bot = stage.bot.pid
     assert stage.slack.say("U0ANA", "/migrate plan prod").error is None
     until_event(stage, "rehearsal_started")
-    assert wait_for(lambda: scratches(stage)), "there is a throw-away server"
+    assert wait_for(lambda: scratches(stage, bot)), "there is a throw-away server"
     yield stage
-    assert scratches(stage) == [], "nothing is left"
+    assert scratches(stage, bot) == [], "nothing is left"
 
 
 def test_a_bot_that_is_stopped_ends_its_rehearsal(sleeping: Stage) -> None:

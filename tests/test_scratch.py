@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import LiteralString
 
@@ -21,6 +22,7 @@ from ops.errors import Reason
 from ops.isolation import reached_isolation
 from ops.scratch import Limits
 from ops.scratch import Scratch
+from ops.scratch_removal import PREFIX
 from ops.scratch_removal import reap_scratches
 from ops.tools import find_scratch_tools
 from ops.tools import wheel_tools
@@ -84,6 +86,37 @@ def test_no_login_without_its_password(scratch: Scratch) -> None:
     for name in ("postgres", "anon"):
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(psycopg.conninfo.make_conninfo(scratch.url("copy"), user=name, password="guess"))
+
+
+def test_settings_of_foreign_sql_have_no_say_in_our_sessions(scratch: Scratch) -> None:
+    bent = {
+        "statement_timeout": "1ms",
+        "lock_timeout": "1ms",
+        "transaction_timeout": "1ms",
+        "idle_in_transaction_session_timeout": "1ms",
+        "idle_session_timeout": "1ms",
+        "default_transaction_isolation": "serializable",
+        "default_transaction_deferrable": "on",
+        "default_transaction_read_only": "on",
+        "standard_conforming_strings": "off",
+        "transform_null_equals": "on",
+        "exit_on_error": "on",
+        "client_encoding": "SQL_ASCII",
+        "search_path": "pg_temp",
+    }
+    if scratch.tools.version < 17:
+        del bent["transaction_timeout"]
+    scratch.create_database("bent")
+    with psycopg.connect(scratch.url("bent"), autocommit=True) as connection:
+        for name, value in bent.items():
+            connection.execute(f"ALTER DATABASE bent SET {name} = '{value}'".encode())
+    with psycopg.connect(scratch.superuser_url("bent"), autocommit=True) as connection:
+        shown = {name: connection.execute(f"SHOW {name}".encode()).fetchone() for name in bent}
+        assert [name for name, value in bent.items() if shown[name] == (value,)] == []
+        with pytest.raises(psycopg.errors.SyntaxError):
+            connection.execute("nonsense")
+        time.sleep(0.05)
+        assert connection.execute("SELECT pg_catalog.pg_sleep(0.05)::text, 'é'").fetchone() == ("", "é")
 
 
 def test_the_server_has_no_network_no_secrets_and_its_own_user(scratch: Scratch) -> None:
@@ -216,6 +249,17 @@ def test_the_reaper_removes_what_a_killed_process_left_and_only_that(shared_fold
         with psycopg.connect(living.url()) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
     assert reap_scratches(folder) == 0
+
+
+def test_two_reapers_at_once_are_not_in_each_others_way(tmp_path: Path) -> None:
+    for number in range(300):
+        left = tmp_path / f"{PREFIX}{number}"
+        left.mkdir()
+        (left / "owner").write_text(json.dumps({"pid": 1, "started": "long ago", "socket": ""}))
+    with ThreadPoolExecutor(4) as pool:
+        reaped = [one.result() for one in [pool.submit(reap_scratches, tmp_path) for _ in range(4)]]
+    assert sum(reaped) >= 300
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_reaper_ends_no_process_that_a_bent_file_names(tmp_path: Path) -> None:

@@ -113,3 +113,40 @@ def test_an_error_of_our_own_statement_has_no_place(target):
 def test_details(detail, masked):
     found = mask_detail(detail)
     assert found == masked if masked else not any(digit in found for digit in "1235")
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "raise exception '%', repeat('x', 300000)",
+        "raise exception 'short' using detail = repeat('x', 300000), hint = repeat('y', 300000)",
+        "execute 'select nope /*' || repeat('z', 300000) || '*/'",
+    ],
+    ids=["message", "detail and hint", "context"],
+)
+def test_no_error_text_is_longer_than_people_read(target, sql):
+    found = _error(target, f"do $$ begin {sql}; end $$")
+    assert max(len(text) for text in (found.message, found.detail, found.hint, found.context, found.caret)) <= 2000
+    assert found.message
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "select (repeat('a', 5000) || email)::int from people",
+        "select (email || repeat(' a', 5000))::int from people",
+        "insert into people select email || repeat(') a', 5000) from people, generate_series(1, 2)",
+        "do $$ begin raise exception 'x' using detail = (select email || repeat('x', 5000) from people); end $$",
+        "do $$ begin execute (select 'select nope, ''' || repeat('a ', 900) || email ||"
+        " repeat(' a', 5000) || '''' from people); end $$",
+    ],
+)
+def test_a_value_that_is_cut_off_is_masked_all_the_same(target, sql):
+    found = _error(target, sql)
+    assert MAIL.partition("@")[0] not in " ".join([found.message, found.detail, found.hint, found.context])
+
+
+def test_a_secret_on_the_edge_of_what_is_shown_is_not_shown_in_half(target):
+    url = "postgres://app:hunter2secret@db.example/x"
+    found = _error(target, f"do $$ begin raise exception '%', repeat('a ', 990) || '{url}'; end $$")
+    assert "hunter" not in found.message

@@ -20,6 +20,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.isolation import Isolation
 from ops.isolation import demand_isolation
+from ops.masking import printable
 from ops.rehearsal.copy_database import Made
 from ops.rehearsal.copy_database import make_database
 from ops.rehearsal.differences import why_not_exact
@@ -34,6 +35,8 @@ from ops.rehearsal.extensions import share_files
 from ops.rehearsal.extensions import shipped_files
 from ops.rehearsal.memory import place_for_rows
 from ops.rehearsal.memory import place_for_schema
+from ops.rehearsal.platform import Platform
+from ops.rehearsal.platform import lent_rights
 from ops.rehearsal.restoring import Refused
 from ops.rehearsal.roles import make_roles
 from ops.rehearsal.target_state import Target
@@ -167,6 +170,23 @@ class Copy:
             theirs.execute("SET lock_timeout = '2s'; SET statement_timeout = '60s'")
             theirs.execute(statement)
 
+    @property
+    def platform(self) -> Platform:
+        """What the target's platform lets the migrating role do that the copy would refuse."""
+        return self.target.platform
+
+    @contextlib.contextmanager
+    def lend_rights(self, table: tuple[str, str]) -> Iterator[None]:
+        """The migrating role may do meanwhile what the owner of this table may, as on the platform. Raises psycopg.Error."""
+        with contextlib.closing(self.ask()) as ours, lent_rights(ours, table, self.target.acting) as owner:
+            yield
+        words = f"{printable('.'.join(table))} is {printable(owner)}'s: what the plan does there was done with the"
+        words += " owner's rights, as Supabase does it."
+        if not self.platform.is_told:
+            words += " The target did not say whether it does."
+        if words not in self.notes:
+            self.notes = (*self.notes, words)
+
     def fresh(self) -> "Copy":
         """A second database in the same cluster, with what the platform has and nothing of the project's own."""
         made = make_database(
@@ -286,8 +306,9 @@ def _opened(
         tools = choose_tools(kind.version, kind.extensions, tools_bin)
         offered = share_files(tools, {})
         if with_data:
-            folder: Path | None = place_for_rows(kind.database_bytes, data_folder)
-            reached = limits or scratch_limits(kind.database_bytes)
+            wanted = limits or scratch_limits(kind.database_bytes)
+            folder: Path | None
+            folder, reached = place_for_rows(kind.database_bytes, data_folder, wanted)
         else:
             folder, reached = place_for_schema(limits or COPY_LIMITS)
         scratch = Scratch(

@@ -21,6 +21,7 @@ from psycopg import sql
 from ops.database import Connection
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.rehearsal.restoring import said_in_short
 from ops.rehearsal.target_state import Target
 from ops.tools import SCRATCH_VERSION
 from ops.tools import WHEEL_VERSION
@@ -165,7 +166,7 @@ def make_extensions(superuser: Connection, restorer: Connection, target: Target,
                 )
             )
         except psycopg.errors.DatabaseError as error:
-            failed.append(f"The extension {one.name} is not on the copy: {error.diag.message_primary}.")
+            failed.append(f"The extension {one.name} is not on the copy: {said_in_short(error)}.")
         finally:
             restorer.execute("RESET ROLE")
     return tuple(failed)

@@ -3,10 +3,13 @@
 import time
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from contextlib import closing
 from contextlib import suppress
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 from typing import Protocol
 
@@ -31,12 +34,17 @@ from ops.masking import printable
 from ops.migration import Migration
 from ops.migration import Statement
 from ops.progress import Told
+from ops.rehearsal.covering import Covering
 from ops.rehearsal.fence import Fence
+from ops.rehearsal.platform import REFUSED
+from ops.rehearsal.platform import Platform
+from ops.rehearsal.platform import notice_memberships
 from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import StatementFacts
 from ops.rehearsal.unseen import is_used
 from ops.scratch import Limits
 from ops.sql_errors import describe
+from ops.sql_errors import is_raised
 
 # Nobody else is there, so who holds a lock is the file itself, in another session: that does not get better.
 _PATIENCE = Patience(seconds=3.0, lock_timeout_seconds=1.0, once_lock_timeout_seconds=2.0, first_pause_seconds=0.5)
@@ -56,6 +64,11 @@ class Place(Protocol):
     def connect(self) -> Connection: ...
 
     def ask(self) -> Connection: ...
+
+    @property
+    def platform(self) -> Platform: ...
+
+    def lend_rights(self, table: tuple[str, str]) -> AbstractContextManager[None]: ...
 
     def offer_extension(self, name: str) -> None: ...
 
@@ -83,12 +96,15 @@ def run_files(
     *,
     limits: Limits,
     refused_extensions: frozenset[str] = frozenset(),
+    covering: Covering | None = None,
     progress: Callable[[str], None] = lambda _: None,
     stop: Callable[[], bool] = lambda: False,
+    told: Callable[[tuple[FileFacts, ...]], None] = lambda _: None,
 ) -> tuple[FileFacts, ...]:
     """What each file did, in order; behind one that failed, nothing runs. Raises OpsError(STOPPED) when `stop` says so,
-    and what `place` raises before the first file. The history table must be there. `refused_extensions` are those that
-    the target cannot create, whatever there is here."""
+    REHEARSAL_IMPOSSIBLE where a copy cannot show what the target would do, and what `place` raises. The history table
+    must be there. `refused_extensions` are those that the target cannot create, whatever there is here. `covering`: the
+    copy has rows, which no error may tell. `told` gets what is known behind each file, should there be no end."""
     found: list[FileFacts] = []
     with closing(place.connect()) as connection:
         versions = list(read_versions(connection))
@@ -99,32 +115,47 @@ def run_files(
                 words = f"rehearsal: {number + 1} of {len(pending)}, {migration.filename}"
                 progress(Told(words, step="rehearsal", share=number / len(pending)))
                 found.append(
-                    _OneFile(place, tracer, fence, migration, refused_extensions).run(guard, sessions, versions)
+                    _OneFile(place, tracer, fence, migration, refused_extensions, covering).run(
+                        guard, sessions, versions
+                    )
                 )
+                told((*found, *_not_run(pending[len(found) :])))
                 if found[-1].outcome != "passed":
                     break
                 versions.append(migration.version)
         finally:
             sessions.close()
-    behind = (FileFacts(one.version, one.filename, "not_run", 0.0, None) for one in pending[len(found) :])
-    return (*found, *behind)
+    return (*found, *_not_run(pending[len(found) :]))
+
+
+def _not_run(files: Iterable[Migration]) -> Iterable[FileFacts]:
+    return (FileFacts(one.version, one.filename, "not_run", 0.0, None) for one in files)
 
 
 class _OneFile:
     """One file on its way: what its statements did so far, and which one is running."""
 
     def __init__(
-        self, place: Place, tracer: Looking, fence: Fence, migration: Migration, refused_extensions: frozenset[str]
+        self,
+        place: Place,
+        tracer: Looking,
+        fence: Fence,
+        migration: Migration,
+        refused_extensions: frozenset[str],
+        covering: Covering | None,
     ) -> None:
         self.place = place
         self.tracer = tracer
         self.fence = fence
         self.migration = migration
         self.refused_extensions = refused_extensions
+        self.covering = covering
         self._facts: list[StatementFacts] = []
         self._running: int | None = None
         self._segment: int | None = None
         self._stood_in: list[str] = []
+        self._is_raised = True  # unless the server is seen to have said something of its own: at COMMIT nobody looks
+        self._refused = ""
         self._began = time.monotonic()
         self._segment_of = {
             index: number for number, segment in enumerate(migration.segments) for index in segment.statements
@@ -149,14 +180,21 @@ class _OneFile:
                 raise OpsError(
                     Reason.STOPPED, "The rehearsal was stopped.", "Nothing has touched the target."
                 ) from None
-            if error.reason is Reason.TOOLS_MISSING:  # the copy's fault, not the file's
+            if error.reason in (Reason.TOOLS_MISSING, Reason.REHEARSAL_IMPOSSIBLE):  # the copy's fault, not the file's
                 raise
-            return self._file("failed", None, self._error(error))
+            found = self._error(error)
+            if self.place.platform.cannot_tell(self._node(), found["sqlstate"], found["message"]):
+                raise _only_a_superuser(self.migration.filename, found) from None
+            return self._file("failed", None, found)
         except psycopg.Error as error:  # of the tracer's: the cluster is gone
             return self._file("failed", None, self._described(error))
         if any(facts.drops for facts in self._facts):
             self._facts = self.tracer.lasting(self._facts)
         return self._file("passed", applied.catalog_sha256, None)
+
+    def _node(self) -> Any:
+        tree = None if self._running is None else self.migration.statements[self._running].tree
+        return tree.node if tree else None
 
     def _file(self, outcome: str, catalog_sha256: str | None, error: dict[str, Any] | None) -> FileFacts:
         return FileFacts(
@@ -178,26 +216,30 @@ class _OneFile:
             self.tracer.begin(connection)
         self._segment, self._running = segment, index
         node = statement.tree.node if statement.tree else None
-        if isinstance(node, ast.CreateExtensionStmt) and is_in_transaction:
-            extension, plainly = node, send
-
-            def send() -> None:
-                self._create_extension(connection, extension, plainly)
+        if is_in_transaction:
+            send = self._as_the_platform(connection, node, send)
 
         with self.fence.around(connection.info.backend_pid):
             began = time.monotonic()
             if is_in_transaction:
-                send()
+                self._seen(send)
                 seconds = time.monotonic() - began
                 if connection.info.transaction_status != psycopg.pq.TransactionStatus.INTRANS:
                     return  # the file has ended what is not its own, which is told by whoever began it
                 facts = self.tracer.look(connection, statement, index, seconds)
             elif isinstance(node, _AS_GOOD_IN_A_TRANSACTION) and not grammar.must_stand_alone(node):
-                facts = self._in_its_own_transaction(connection, statement, index, send)
+                facts = self._in_its_own_transaction(connection, statement, index, partial(self._seen, send))
             else:
-                look = self.tracer.alone(connection, send)
+                look = self.tracer.alone(connection, partial(self._seen, send))
                 facts = look(statement, index, time.monotonic() - began)
         self._facts.append(facts)
+
+    def _seen(self, send: Callable[[], object]) -> None:
+        try:
+            send()
+        except psycopg.Error as error:
+            self._is_raised = is_raised(error)
+            raise
 
     def _in_its_own_transaction(
         self, connection: Connection, statement: Statement, index: int, send: Callable[[], object]
@@ -216,10 +258,37 @@ class _OneFile:
             raise
         return facts
 
+    def _as_the_platform(self, connection: Connection, node: Any, send: Callable[[], object]) -> Callable[[], object]:
+        """How a statement is sent that Supabase may carry out though the role itself may not."""
+        if isinstance(node, ast.CreateExtensionStmt):
+            return lambda: self._create_extension(connection, node, send)
+        if self.place.platform.may_help(node):
+            return lambda: self._with_lent_rights(connection, node, send)
+        return send
+
+    def _with_lent_rights(self, connection: Connection, node: Any, send: Callable[[], object]) -> None:
+        connection.execute("SAVEPOINT countersign_platform")
+        try:
+            send()
+        except psycopg.Error as error:
+            if error.sqlstate != REFUSED:
+                raise
+            connection.execute("ROLLBACK TO SAVEPOINT countersign_platform")
+            text = self.migration.statements[self._running or 0].text
+            table = self.place.platform.table_of(connection, node, text, error.diag.message_primary or "")
+            if table is None:
+                raise
+            with self.place.lend_rights(table):
+                notice_memberships(connection)
+                send()
+            notice_memberships(connection)
+        connection.execute("RELEASE SAVEPOINT countersign_platform")
+
     def _create_extension(self, connection: Connection, node: Any, send: Callable[[], object]) -> None:
         """As the file says it where its role may; else as the platform does it, by somebody who may."""
         if node.extname in self.refused_extensions:
-            raise psycopg.errors.FeatureNotSupported(f'extension "{printable(node.extname)}" is not available there')
+            self._refused = printable(node.extname)
+            raise psycopg.errors.FeatureNotSupported(f'extension "{self._refused}" is not available on the target')
         stand_ins = set(self.place.stand_ins)
         self.place.offer_extension(node.extname)
         connection.execute("SAVEPOINT countersign_extension")
@@ -246,12 +315,16 @@ class _OneFile:
         elif not isinstance(found, dict):
             remains = str(error.details.get("remains") or NOTHING_REMAINS)
             found = self._described(psycopg.OperationalError(error.message.removesuffix(remains).strip()))
+        elif self.covering is not None:
+            found = self.covering.error(found, is_raised=self._is_raised)
         text = "" if self._running is None else self.migration.statements[self._running].text
         stood_in = [name for name in self.place.stand_ins if name in self._stood_in or is_used(name, text)]
         if stood_in:
             names = ", ".join(stood_in)
-            hint = f"Here only the outside of {names} was there; on the target this may go well."
-            found = {**found, "hint": f"{found['hint']} {hint}".strip()}
+            about = f"Only the outside of {names} was there; on the target this may go well."
+            found = {**found, "about_copy": about}
+        if self._refused:
+            found = {**found, "to_mend": f"Have the target's server offer {self._refused} first, or leave it out."}
         return found
 
     def _described(self, error: psycopg.Error) -> dict[str, Any]:
@@ -270,6 +343,15 @@ def _made_in_the_same_file(extension: str, schema: str) -> OpsError:
         Reason.TOOLS_MISSING,
         f"On a copy {printable(extension)} cannot be created in {printable(schema)}, which the same file makes.",
         "Make the schema in a file of its own, before.",
+    )
+
+
+def _only_a_superuser(filename: str, error: Mapping[str, Any]) -> OpsError:
+    line = f", line {error['line']}" if error["line"] else ""
+    return OpsError(
+        Reason.REHEARSAL_IMPOSSIBLE,
+        f"{filename}{line}: {error['message'].rstrip('.')}. On Supabase this may be allowed; a copy cannot show it.",
+        "Put it into a plan of its own, so that the rest can be rehearsed.",
     )
 
 

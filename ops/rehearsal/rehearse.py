@@ -28,12 +28,13 @@ from ops.progress import Told
 from ops.rehearsal.copy import COPY_LIMITS
 from ops.rehearsal.copy import Copy
 from ops.rehearsal.copy import open_copy
+from ops.rehearsal.covering import covering
 from ops.rehearsal.files import extensions_of
 from ops.rehearsal.files import run_files
 from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import Rehearsal
-from ops.rehearsal.report import bounded
+from ops.rehearsal.report import without_excess
 from ops.rehearsal.sizes import TargetFacts
 from ops.rehearsal.sizes import read_target
 from ops.rehearsal.sizes import touched
@@ -51,6 +52,8 @@ from ops.targets import Target
 
 LIMITS = replace(COPY_LIMITS, seconds=900.0, statement_seconds=300.0)
 """Without rows nothing that is to be run on a target takes long."""
+LIMITS_WITH_DATA = replace(LIMITS, seconds=3600.0, statement_seconds=900.0)
+"""Of time alone: how large a copy with rows may be depends on how many there are."""
 
 
 def rehearse(
@@ -67,7 +70,8 @@ def rehearse(
     """Run the plan's files on a copy of the target, and tell all that it showed. The target is only read.
 
     A file that fails, or a limit that ends it, is a rehearsal that FAILED; what the rehearsal itself lacks (tools, a
-    connection, room) makes it IMPOSSIBLE. Raises OpsError(STOPPED) when `stop` says so, nothing else.
+    connection, room) makes it IMPOSSIBLE, with what the files did until then. The report is whole, to be judged; for
+    the log and for people it is to be `bounded`. Raises OpsError(STOPPED) when `stop` says so, nothing else.
     """
     folder = target.all_settings.postgres.encrypted_folder
     return rehearse_files(
@@ -96,16 +100,16 @@ def rehearse_files(
     limits: Limits | None = None,
 ) -> Rehearsal:
     """The same for these files and the database whose URL is asked for when it is needed."""
-    found = _Rehearsing(database_url, pending, with_data, progress, stop, limits or (Limits() if with_data else LIMITS))
+    found = _Rehearsing(database_url, pending, with_data, progress, stop, limits)
     try:
-        return bounded(found.run(tools_bin, cache, data_folder))
+        return without_excess(found.run(tools_bin, cache, data_folder))
     except OpsError as error:
         if error.reason is Reason.STOPPED:
             raise
-        return bounded(found.ended(error))
+        return without_excess(found.ended(error))
     except psycopg.Error as error:  # its own text may quote what a file has put there
         said = f"The copy could not be looked at (SQLSTATE {error.sqlstate or 'unknown'})."
-        return bounded(found.ended(OpsError(Reason.CONNECTION_LOST, said)))
+        return without_excess(found.ended(OpsError(Reason.CONNECTION_LOST, said)))
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class _Rehearsing:
     with_data: bool
     progress: Callable[[str], None]
     stop: Callable[[], bool]
-    limits: Limits
+    wanted_limits: Limits | None
     seconds: dict[str, float] = field(default_factory=dict)
     copied: Rehearsal | None = None
     """The copy's own part of the report, once there is a copy."""
@@ -135,6 +139,7 @@ class _Rehearsing:
 
     def __post_init__(self) -> None:
         self._began = time.monotonic()
+        self.limits = self.wanted_limits or (LIMITS_WITH_DATA if self.with_data else LIMITS)
 
     def run(self, tools_bin: str, cache: Path | None, data_folder: Path | None) -> Rehearsal:
         self._tell("copying the schema and the rows" if self.with_data else "copying the schema", 0.0)
@@ -145,7 +150,8 @@ class _Rehearsing:
             with_data=self.with_data,
             data_folder=data_folder,
             cache=cache,
-            limits=_beyond(self.limits),
+            # What a copy with rows needs, only the copy can say.
+            limits=None if self.with_data and self.wanted_limits is None else _beyond(self.limits),
             progress=self._tell,
             stop=self.stop,
         ) as copy:
@@ -157,13 +163,16 @@ class _Rehearsing:
         """The rehearsal came to an end by itself: a file's doing if one was at work, else there was none."""
         begun = replace(self.copied or Rehearsal(Outcome.IMPOSSIBLE, with_data=self.with_data), **self._times())
         if not any(one.outcome == "failed" for one in self.files):
-            return replace(begun, because=f"{error.message} {error.hint}".strip())
+            return replace(begun, because=f"{error.message} {error.hint}".strip(), files=self.files)
         files = self.files
         if error.reason is Reason.UNEXPECTED:  # a limit ended the cluster, which the file's session only saw as a loss
             files = tuple(
                 replace(one, error={**one.error, "message": error.message}) if one.error else one for one in files
             )
         return self._failed(begun, files)
+
+    def _ran(self, files: tuple[FileFacts, ...]) -> None:
+        self.files = files
 
     def _failed(self, begun: Rehearsal, files: tuple[FileFacts, ...]) -> Rehearsal:
         because = _first_error(files)
@@ -174,6 +183,7 @@ class _Rehearsing:
             ensure_history(connection)
         with self._phase("before", "reading the schema"):
             before = self._state(copy)
+        cover = covering(self.pending, before.schema) if self.with_data else None
         with closing(copy.ask()) as ask:
             tracer = Tracer(ask)
             has_api = ask.execute(_HAS_API).fetchone() is not None
@@ -184,16 +194,21 @@ class _Rehearsing:
                     self.pending,
                     limits=self.limits,
                     refused_extensions=unavailable_extensions(self.database_url(), extensions_of(self.pending)),
+                    covering=cover,
                     progress=self.progress,
                     stop=self.stop,
+                    told=self._ran,
                 )
             self.copied = replace(self.copied or self._about(copy), stand_ins=tuple(copy.stand_ins))
+            self.notes = copy.notes
             if any(one.outcome == "failed" for one in self.files):
                 return self._failed(self.copied, self.files)
             tracer.remove()
         with self._phase("after", "comparing the schema"), ThreadPoolExecutor(1, "target") as beside:
             asked = beside.submit(read_target, self.database_url(), touched(self.files))
             after = self._state(copy)
+            if cover is not None:
+                after = replace(after, schema=cover.schema(after.schema))
             told = asked.result()
         with self._phase("comparing"):
             found = self._passed(self.copied, before, after, told, has_api)
@@ -201,8 +216,11 @@ class _Rehearsing:
 
     def _passed(self, about: Rehearsal, before: _State, after: _State, told: TargetFacts, has_api: bool) -> Rehearsal:
         files = with_sizes(self.files, told.sizes)
-        circumstances = Circumstances(self.with_data, about.server, about.target_server, about.stand_ins, has_api, told)
         difference = compare(before.schema, after.schema)
+        is_served = has_api and bool(difference.changes)  # where nothing changes, the API reads nothing anew
+        circumstances = Circumstances(
+            self.with_data, about.server, about.target_server, about.stand_ins, is_served, told
+        )
         opened, mended = access_changes(before.access, after.access)
         return replace(
             about,

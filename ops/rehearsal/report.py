@@ -1,5 +1,6 @@
 """What a rehearsal showed, as frozen values and as the plain JSON that the log, `plan --json` and the card share."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -8,6 +9,9 @@ from dataclasses import field
 from dataclasses import replace
 from enum import StrEnum
 from typing import Any
+from typing import TypeVar
+
+_Fact = TypeVar("_Fact")
 
 
 class Outcome(StrEnum):
@@ -94,8 +98,9 @@ class FileFacts:
     """What one file did. `outcome`: passed, failed, not_run.
 
     `catalog_sha256` is the schema that it left, None unless it passed. `error` is an SqlError as JSON, with SQLSTATE,
-    line and excerpt. `ran` counts its statements that ended well; `statements` are those of them with something to
-    tell, without the `left_out` that were too many.
+    line and excerpt; apart from the server's words it has ours: `about_copy`, and `to_mend` where no file is to be
+    mended. `ran` counts its statements that ended well; `statements` are those of them with something to tell, without
+    the `left_out` that were too many.
     """
 
     version: str
@@ -215,19 +220,17 @@ _FACTS_KEPT = 50  # of one kind, for one statement
 _CHANGES_KEPT = 500
 _ACCESS_KEPT = 200
 _DIFF_BYTES = 256 * 1024
+_MOST_FACTS = 20_000
+_MOST_DIFF_BYTES = 16 * 2**20
+_HOLDS_DATA = frozenset(
+    ("database", "foreign table", "large object", "materialized view", "schema", "sequence", "table", "table column")
+)
 
 
 def bounded(found: Rehearsal) -> Rehearsal:
-    """The same, so that a plan of any size stays small: the statements that tell most, and counts of the rest."""
-    telling = sorted(
-        (
-            (_weight(statement), -number, -statement.index)
-            for number, one in enumerate(found.files)
-            for statement in one.statements
-        ),
-        reverse=True,
-    )
-    kept = {(-number, -index) for _, number, index in telling[:STATEMENTS_KEPT]}
+    """The same for the log and for people, so that a plan of any size stays small: the statements that tell most, and
+    counts of the rest. To be judged is the whole one."""
+    kept = _most_telling(found, STATEMENTS_KEPT)
     files = []
     for number, one in enumerate(found.files):
         statements = tuple(_cut(each) for each in one.statements if (number, each.index) in kept)
@@ -239,42 +242,101 @@ def bounded(found: Rehearsal) -> Rehearsal:
         changes_left_out=found.changes_left_out + max(len(found.changes) - _CHANGES_KEPT, 0),
         access_opened=found.access_opened[:_ACCESS_KEPT],
         access_mended=found.access_mended[:_ACCESS_KEPT],
-        diff_text=_shortened(found.diff_text),
+        diff_text=_shortened(found.diff_text, _DIFF_BYTES),
     )
 
 
-def _weight(statement: StatementFacts) -> tuple[bool, bool, bool, bool, float]:
+def without_excess(found: Rehearsal) -> Rehearsal:
+    """The same, whole for every plan that somebody could have meant: only what was made to be too much is cut."""
+    return replace(
+        found,
+        files=_with_most_facts(found),
+        changes=found.changes[:_MOST_FACTS],
+        changes_left_out=found.changes_left_out + max(len(found.changes) - _MOST_FACTS, 0),
+        access_opened=found.access_opened[:_MOST_FACTS],
+        access_mended=found.access_mended[:_MOST_FACTS],
+        diff_text=_shortened(found.diff_text, _MOST_DIFF_BYTES),
+    )
+
+
+def _with_most_facts(found: Rehearsal) -> tuple[FileFacts, ...]:
+    """The files with at most as many facts as there may be, those of the most telling statements."""
+    by_place = {(number, each.index): each for number, one in enumerate(found.files) for each in one.statements}
+    if sum(map(_count, by_place.values())) <= _MOST_FACTS:
+        return found.files
+    left, kept = _MOST_FACTS, {}
+    for place in _most_telling(found, len(by_place)):
+        if left > 0:
+            kept[place] = _cut(by_place[place], left // 4)
+            left -= _count(kept[place])
+    files = []
+    for number, one in enumerate(found.files):
+        statements = tuple(kept[number, each.index] for each in one.statements if (number, each.index) in kept)
+        files.append(replace(one, statements=statements, left_out=one.left_out + len(one.statements) - len(statements)))
+    return tuple(files)
+
+
+def _most_telling(found: Rehearsal, most: int) -> dict[tuple[int, int], None]:
+    """Places (number of the file, index) of the statements that tell most, those first."""
+    telling = sorted(
+        (
+            (_weight(statement), -number, -statement.index)
+            for number, one in enumerate(found.files)
+            for statement in one.statements
+        ),
+        reverse=True,
+    )
+    return dict.fromkeys((-number, -index) for _, number, index in telling[:most])
+
+
+def _weight(statement: StatementFacts) -> tuple[bool, bool, bool, bool, bool, float]:
     """What people most need to see weighs most: what is lost, what is written anew, who is shut out."""
     return (
-        bool(statement.drops),
+        any(map(_loses_data, statement.drops)),
         bool(statement.rewrites),
+        bool(statement.drops),
         any(lock.mode == "AccessExclusiveLock" for lock in statement.locks),
         bool(statement.rows),
         statement.seconds,
     )
 
 
-def _cut(statement: StatementFacts) -> StatementFacts:
+def _loses_data(drop: Dropped) -> bool:
+    return drop.kind in _HOLDS_DATA
+
+
+def _count(statement: StatementFacts) -> int:
+    return len(statement.locks) + len(statement.rewrites) + len(statement.rows) + len(statement.drops)
+
+
+def _cut(statement: StatementFacts, most: int = _FACTS_KEPT) -> StatementFacts:
+    """With at most so many facts of each kind; what holds data first."""
     lists: tuple[Sequence[object], ...] = (statement.locks, statement.rewrites, statement.rows, statement.drops)
-    more = sum(max(len(one) - _FACTS_KEPT, 0) for one in lists)
+    more = sum(max(len(one) - most, 0) for one in lists)
     if not more:
         return statement
     return replace(
         statement,
-        locks=statement.locks[:_FACTS_KEPT],
-        rewrites=statement.rewrites[:_FACTS_KEPT],
-        rows=statement.rows[:_FACTS_KEPT],
-        drops=statement.drops[:_FACTS_KEPT],
+        locks=statement.locks[:most],
+        rewrites=_first(statement.rewrites, lambda one: one.kind != "index", most),
+        rows=statement.rows[:most],
+        drops=_first(statement.drops, _loses_data, most),
         more=statement.more + more,
     )
 
 
-def _shortened(diff_text: str) -> str:
-    """At most 256 KiB, cut behind a whole line, with a last line that says so."""
+def _first(facts: Sequence[_Fact], matters: Callable[[_Fact], bool], most: int) -> tuple[_Fact, ...]:
+    """So many of them in their order; when there are more, those that matter."""
+    order = sorted(range(len(facts)), key=lambda place: not matters(facts[place]))
+    return tuple(facts[place] for place in sorted(order[:most]))
+
+
+def _shortened(diff_text: str, most_bytes: int) -> str:
+    """At most so long, cut behind a whole line, with a last line that says so."""
     whole = diff_text.encode()
-    if len(whole) <= _DIFF_BYTES:
+    if len(whole) <= most_bytes:
         return diff_text
-    kept = whole[:_DIFF_BYTES]
+    kept = whole[:most_bytes]
     kept = kept[: kept.rfind(b"\n") + 1]
     lines = whole.count(b"\n") - kept.count(b"\n")
     return kept.decode(errors="ignore") + f"\\ Cut here: {lines} more lines are not shown.\n"

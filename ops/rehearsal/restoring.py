@@ -13,7 +13,9 @@ from psycopg import sql
 from ops.database import Connection
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.masking import printable
 from ops.rehearsal.target_state import Target
+from ops.sql_errors import is_raised
 
 _AT_ONCE = 200
 _AT_ONCE_BYTES = 2**20
@@ -62,6 +64,14 @@ def restore(
     return tuple(refused)
 
 
+def said_in_short(error: psycopg.Error) -> str:
+    """What the server said, fit for a sentence; the code alone where the words may hold rows, or are somebody else's."""
+    state = error.sqlstate or "unknown"
+    if state.startswith("22") or is_raised(error):
+        return f"SQLSTATE {state}"
+    return printable(error.diag.message_primary or type(error).__name__, 200)
+
+
 def _one_by_one(connection: Connection, statements: Sequence[str]) -> Iterator[Refused]:
     for statement in statements:
         try:
@@ -71,8 +81,7 @@ def _one_by_one(connection: Connection, statements: Sequence[str]) -> Iterator[R
                 raise OpsError(
                     Reason.UNEXPECTED, "The copy's server went away while the schema was restored.", exit_code=1
                 ) from error
-            said = error.diag.message_primary or type(error).__name__
-            yield Refused(" ".join(statement[:400].split())[:120], said)
+            yield Refused(" ".join(statement[:400].split())[:120], said_in_short(error))
 
 
 def _portions(statements: Sequence[str]) -> Iterator[list[str]]:
@@ -102,7 +111,7 @@ def restore_history(connection: Connection, target: Target) -> tuple[str, ...]:
             for version, written in target.history:
                 copy.write_row((version, written) if named else (version,))
     except psycopg.errors.DatabaseError as error:
-        return (f"The rows of the history table are not on the copy: {error.diag.message_primary}.",)
+        return (f"The rows of the history table are not on the copy: {said_in_short(error)}.",)
     return ()
 
 
@@ -116,7 +125,7 @@ def fill_views(connection: Connection) -> tuple[str, ...]:
         try:
             connection.execute(sql.SQL("REFRESH MATERIALIZED VIEW {}").format(view))
         except psycopg.errors.DatabaseError as error:
-            failed.append(f"The materialized view {schema}.{name} is empty on the copy: {error.diag.message_primary}.")
+            failed.append(f"The materialized view {schema}.{name} is empty on the copy: {said_in_short(error)}.")
     return tuple(failed)
 
 
@@ -164,7 +173,7 @@ def add_what_needs_a_superuser(superuser: Connection, target: Target, *, with_tr
             how = {"D": "DISABLE", "R": "ENABLE REPLICA", "A": "ENABLE ALWAYS"}.get(trigger.enabled, "ENABLE")
             superuser.execute(sql.SQL("ALTER EVENT TRIGGER {} {}").format(named, sql.SQL(how)))
         except psycopg.errors.DatabaseError as error:
-            missing.append(f"The event trigger {trigger.name} is not on the copy: {error.diag.message_primary}.")
+            missing.append(f"The event trigger {trigger.name} is not on the copy: {said_in_short(error)}.")
     return tuple(missing)
 
 

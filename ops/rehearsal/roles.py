@@ -94,6 +94,11 @@ def endow(superuser: Connection, target: Target, database: str) -> None:
     for name in mighty:
         for grant in _granted([other for other in others if other != name], [sql.Identifier(name)], ""):
             _try(superuser, grant)
+    for parameter in target.platform.parameters:
+        granted = sql.SQL("GRANT SET ON PARAMETER {} TO {}").format(
+            sql.Identifier(parameter), sql.Identifier(target.acting)
+        )
+        _try(superuser, granted)
     _set_up(superuser, target.settings, database)
 
 

@@ -11,6 +11,8 @@ from psycopg import sql
 
 from ops.catalog import catalog_hash
 from ops.database import Connection
+from ops.rehearsal.platform import Platform
+from ops.rehearsal.platform import read_platform
 from ops.standins import Extension
 from ops.standins import read_extensions
 
@@ -108,6 +110,8 @@ class Target:
     """Version and name of every row; None: there is no history table."""
     unreadable: tuple[tuple[str, str], ...]
     """Tables that the login may not read, so that no dump has them: schema and name."""
+    platform: Platform
+    """What the role that migrates may do there beyond what Postgres lets it."""
     catalog_sha256: str
     state: str
     """A mark that no other state of the catalog has, of managed schemas neither."""
@@ -152,6 +156,7 @@ def read_target(connection: Connection) -> Target:
         publications=tuple((name, words, by_root) for name, words, by_root in _rows(connection, _PUBLICATIONS)),
         history=_history(connection),
         unreadable=tuple((schema, name) for schema, name in _rows(connection, _UNREADABLE)),
+        platform=read_platform(connection, acting, is_superuser=is_superuser),
         catalog_sha256=sha256,
         state=catalog_state(connection, sha256),
     )

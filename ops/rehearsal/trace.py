@@ -184,7 +184,7 @@ class Tracer:
     def _facts(self, seen: _Seen, statement: Statement, index: int, seconds: float) -> StatementFacts:
         return StatementFacts(
             index=index,
-            line=statement.line,
+            line=statement.word_line,
             seconds=round(seconds, 4),
             locks=self._locks(seen),
             rewrites=self._rewrites(seen, statement),

@@ -92,11 +92,11 @@ REMOVE: tuple[LiteralString, ...] = (
     "DROP EVENT TRIGGER countersign_dropped",
     "DROP EVENT TRIGGER countersign_rewritten",
     "SET LOCAL allow_system_table_mods = on",
-    "DROP FUNCTION pg_catalog.countersign_dropped(), pg_catalog.countersign_rewritten()",
-    "DROP FUNCTION pg_catalog.countersign_seen(bigint)",
-    "DROP TABLE pg_catalog.countersign_event",
+    "DROP FUNCTION pg_catalog.countersign_dropped(), pg_catalog.countersign_rewritten() CASCADE",
+    "DROP FUNCTION pg_catalog.countersign_seen(bigint) CASCADE",
+    "DROP TABLE pg_catalog.countersign_event CASCADE",
 )
-"""The same, once the last file has run."""
+"""The same, once the last file has run. Whatever a file has built on them goes too: the target has no such thing."""
 
 SEEN: LiteralString = "SELECT pg_catalog.countersign_seen(%s::pg_catalog.int8)"
 """In the migrating session, behind a statement: locks held, what is locked, events since a place. Hexadecimal JSON."""

@@ -68,7 +68,7 @@ def _rows(pending: Sequence[Migration], how: Circumstances) -> str:
         return ""
     made = {name for one in pending for statement in one.statements for name in _made(statement)}
     found = [
-        f"{what} ({printable(one.filename, 60)}, line {statement.line})"
+        f"{what} ({printable(one.filename, 60)}, line {statement.word_line})"
         for one in pending
         for statement in one.statements
         for table, what in _depends_on_rows(statement)
@@ -159,7 +159,7 @@ def _blocks(pending: Sequence[Migration], how: Circumstances) -> str:
     if how.with_data:
         return ""
     found = [
-        f"{printable(one.filename, 60)}, line {statement.line}"
+        f"{printable(one.filename, 60)}, line {statement.word_line}"
         for one in pending
         for statement in one.statements
         if statement.tree and isinstance(statement.tree.node, ast.DoStmt | ast.CallStmt)

@@ -1,6 +1,7 @@
 """The target's rows on a copy, from a dump that is taken for it and gone before the first file runs."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from ops.rehearsal.memory import needed_for_rows
 from ops.rehearsal.target_state import Target
 from ops.scratch import Limits
 from ops.scratch import Scratch
+from ops.sql_errors import MASKED
 from ops.tools import connection_files
 from ops.tools import run_tool
 
+_QUOTED = re.compile(r'"[^"]*(?:"|$)')
 _SECONDS = 6 * 3600.0
 _MOST_SAID = 5
 
@@ -68,7 +71,8 @@ def restore_rows(
         )
     archive.unlink()
     errors = [line for line in restored.stderr.splitlines() if "error:" in line]
-    notes = [f"The rows are not all on the copy: {line.partition('error:')[2].strip()[:200]}" for line in errors]
+    said = [_QUOTED.sub(f'"{MASKED}"', line.partition("error:")[2]).strip()[:200] for line in errors]
+    notes = [f"The rows are not all on the copy: {one}" for one in said]
     notes += [f"The rows of {schema}.{name} may not be read by the login." for schema, name in target.unreadable]
     return notes[:_MOST_SAID]
 

@@ -120,6 +120,7 @@ def _literal(value: str) -> str:
 
 _UNDONE = (
     (re.compile(r"FORCE ROW LEVEL SECURITY"), "NO FORCE ROW LEVEL SECURITY"),
+    (re.compile(r"(ALTER COLUMN .+) SET NOT NULL"), r"\1 DROP NOT NULL"),
     (re.compile(r"REPLICA IDENTITY (FULL|NOTHING)"), "REPLICA IDENTITY DEFAULT"),
     (re.compile(r"(ALTER COLUMN .+ SET STATISTICS) \d+"), r"\1 -1"),
     (re.compile(r"(ALTER COLUMN .+ SET COMPRESSION) \w+"), r"\1 default"),

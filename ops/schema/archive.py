@@ -17,6 +17,7 @@ from ops.schema.model import RELATIONS
 from ops.schema.model import Entry
 from ops.schema.model import Key
 from ops.schema.model import Schema
+from ops.schema.whole_views import with_whole_views
 
 _MAGIC = b"PGDMP"
 _CUSTOM = 1
@@ -75,7 +76,7 @@ def read_archive(path: Path) -> Schema:
             listed = list(_read_entries(reader, version))
     except OSError as error:
         raise _damaged(f"{error.strerror}") from error
-    return Schema(_entries(listed), server=server, database=database)
+    return Schema(with_whole_views(_entries(listed)), server=server, database=database)
 
 
 class _Reader:

@@ -19,7 +19,9 @@ from ops.schema.model import RELATIONS
 from ops.schema.model import Entry
 from ops.schema.model import Key
 from ops.schema.model import Schema
+from ops.schema.naming import words_of
 from ops.schema.tables import read_table
+from ops.schema.versions import levelled
 from ops.schema.words import acl_words
 from ops.schema.words import change_words
 from ops.schema.words import creation_words
@@ -86,13 +88,14 @@ def compare(
 
     Of `schemas_left_out` (`*` stands for any ending) only policies and triggers on their tables count, which a project
     hangs into them. What dumps leave out counts when both sides were asked for it; tables that one side may not read
-    do not count.
+    do not count. Nor does what only the versions of the two servers make.
     """
+    before, after = levelled(before, after)
     told, texts, room = [], [], _MOST_CHARACTERS
-    for pair in different(before, after, schemas_left_out=schemas_left_out, kinds_left_out=kinds_left_out):
+    for pair in _different(before, after, schemas_left_out, kinds_left_out):
         shown = pair.covered
         told.append(_told(shown))
-        text = _diff(shown) if room > 0 else ""
+        text = _diff(shown, told[-1]) if room > 0 else ""
         room -= len(text)
         texts.append(text)
     text = "\n".join(text for text in texts if text)
@@ -105,6 +108,12 @@ def different(
     before: Schema, after: Schema, *, schemas_left_out: Sequence[str] = (), kinds_left_out: Collection[str] = ()
 ) -> list[Pair]:
     """The objects that differ, in the order in which they are told."""
+    return _different(*levelled(before, after), schemas_left_out, kinds_left_out)
+
+
+def _different(
+    before: Schema, after: Schema, schemas_left_out: Sequence[str], kinds_left_out: Collection[str]
+) -> list[Pair]:
     left_out = _left_out(schemas_left_out)
     skipped = set(kinds_left_out)
     if not (before.has_left_out and after.has_left_out):
@@ -117,7 +126,8 @@ def different(
             continue
         if not unknown or not _is_of(pair.entry, unknown):
             found.append(pair)
-    found = [pair for pair in found if not _is_told_with_its_extension(pair)]
+    gone = {pair.before.key for pair in found if pair.before and pair.after is None}
+    found = [pair for pair in found if not (_is_told_with_its_extension(pair) or _goes_with_its_object(pair, gone))]
     return sorted(found, key=lambda pair: _order(pair, before, after))
 
 
@@ -133,6 +143,11 @@ def _is_told_with_its_extension(pair: Pair) -> bool:
         return False
     kind, name = pair.entry.key.kind, pair.entry.key.name
     return kind == "extension version" or (kind == "comment" and name.startswith("EXTENSION "))
+
+
+def _goes_with_its_object(pair: Pair, gone: Collection[Key]) -> bool:
+    """Privileges of an object that is dropped: nobody can use them any more."""
+    return pair.after is None and pair.entry.key.kind == "acl" and pair.entry.parent in gone
 
 
 def summary(changes: Iterable[ChangedObject]) -> str:
@@ -316,10 +331,8 @@ def _covered(entry: Entry | None) -> Entry | None:
     return replace(entry, definition=mask_sql(text))
 
 
-def _diff(pair: Pair) -> str:
-    entry = pair.entry
-    place = ".".join(part for part in (printable(entry.key.schema), _name(entry)) if part)
-    title = f"{entry.key.kind} {place}"
+def _diff(pair: Pair, told: ChangedObject) -> str:
+    title = words_of(told)
     old, new = (_lines(one, pair) for one in (pair.before, pair.after))
     if not old or not new or max(len(old), len(new)) > _MOST_LINES:
         body = [f"@@ -{_range(old)} +{_range(new)} @@", *(f"-{line}" for line in old), *(f"+{line}" for line in new)]

@@ -32,6 +32,9 @@ from ops.schema.lexing import statements
 from ops.schema.model import Entry
 from ops.schema.model import Key
 from ops.schema.model import Schema
+from ops.schema.versions import MAINTAIN_SINCE
+from ops.schema.versions import levelled
+from ops.schema.versions import version_of
 from ops.schema.words import has_owner
 
 SESSION = (
@@ -43,7 +46,6 @@ SESSION = (
 """What is to be said in the session before the statements: the definitions are written for it, as pg_dump's are."""
 
 _TABLES = ("table", "foreign table")
-_MAINTAIN_SINCE = 17
 # Dropping one of these loses rows, or what only a person may give away.
 _KEPT = frozenset(("table", "foreign table", "sequence", "schema", "extension", "role", "subscription", "server"))
 _WITH_SECRETS = frozenset(("server", "user mapping", "foreign data wrapper", "subscription"))
@@ -83,6 +85,7 @@ def derive(
     An object that is made anew comes twice: dropped early, made again later. One that only stands in another's way
     comes with the words "is made anew". What cannot be derived has a reason.
     """
+    before, after = levelled(before, after)
     pairs = different(before, after, schemas_left_out=schemas_left_out, kinds_left_out=kinds_left_out)
     return _Derivation(before, after, pairs).all()
 
@@ -299,7 +302,7 @@ class _Derivation:
         self, most: frozenset[Grant], least: frozenset[Grant], wanted: Grants, owner: str
     ) -> list[str]:
         """Without MAINTAIN, which ALL stands for too, where the server is too old for it."""
-        if int(self._before.server.split(".")[0] or 0) < _MAINTAIN_SINCE:
+        if (version_of(self._before) or 0) < MAINTAIN_SINCE:
             most, least, held = (
                 frozenset(one for one in some if one.privilege != "MAINTAIN") for some in (most, least, wanted.held)
             )
@@ -319,8 +322,6 @@ class _Derivation:
     def _privileges(self, pair: Pair) -> Derived:
         change = change_of(pair)
         before, after, entry = pair.before, pair.after, pair.entry
-        if after is None and entry.parent is not None and self._is_gone(entry.parent):
-            return Derived(change, ())
         old = read_grants(before.definition, before.owner) if before else None
         new = read_grants(after.definition, after.owner) if after else None
         known = new or old

@@ -6,6 +6,7 @@ Each is an entry like those of an archive, with the statement that makes it. Pas
 import re
 from collections.abc import Iterable
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ops.database import Connection
 from ops.schema.grants import quoted
@@ -20,6 +21,7 @@ _LISTS = frozenset(
 )
 _IN_LIST = re.compile(r'\s*(?:"((?:[^"]|"")*)"|([^,"]+))\s*(?:,|$)')
 _FAR = 10**9  # behind everything that a dump makes
+_FIRST = -1  # before it: what a dump makes may be a role's
 
 
 def read_left_out(connection: Connection) -> list[Entry]:
@@ -52,9 +54,10 @@ def _version(name: str, version: str) -> Entry:
 
 def _role(name: str, attributes: str, until: str | None) -> Entry:
     valid = f" VALID UNTIL {literal(until)}" if until else ""
-    return _entry(
+    made = _entry(
         "role", "", name, f"CREATE ROLE {quoted(name)} WITH {attributes}{valid};", f"DROP ROLE {quoted(name)};"
     )
+    return replace(made, place=_FIRST)
 
 
 def _membership(role: str, member: str, options: str) -> Entry:

@@ -75,16 +75,19 @@ def read_table(definition: str) -> Table | None:
     elements, behind = ([], len(words)) if opened is None else between(create, words, opened)
     columns: dict[str, Column] = {}
     constraints: dict[str, str] = {}
+    more = [_clause(statement) for statement in all_of_it[1:]]
     for element in elements:
         inside = tokens(element)
         if inside and inside[0].text in _CONSTRAINT_WORDS and inside[0].name != "IDENT":
             constraints[inside[1].identifier if inside[0].text == "CONSTRAINT" else element] = element
+        elif inside and inside[0].name == "NOT":  # of a column that another table gives it
+            more.append(f"ALTER COLUMN {element[inside[-1].start :]} SET NOT NULL")
         elif inside:
             column = _column(element, inside)
             columns[column.name] = column
     tail = dict(cut(create, words[behind:], _TAIL_CLAUSES))
     tail.pop("", None)
-    return Table(head, columns, constraints, tail, tuple(sorted(_clause(statement) for statement in all_of_it[1:])))
+    return Table(head, columns, constraints, tail, tuple(sorted(more)))
 
 
 def _column(element: str, words: Sequence[Token]) -> Column:
