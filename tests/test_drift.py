@@ -69,6 +69,21 @@ def test_what_was_changed_by_hand_is_named_and_its_statements_take_it_back(shop:
     assert drift(shop, "prod")["differences"] == []
 
 
+def test_a_publication_is_somebodys_own_doing(make_stage: Make) -> None:
+    """One that a migration makes is replayed; one that was made by hand is told, and goes with its tables."""
+    stage = small(make_stage, start=False)
+    stage.migration("20260101000002_publish.sql", "create publication ours for table public.notes;\n")
+    assert stage.cli("push", "dev", "--json").json["status"] == "succeeded"
+    assert drift(stage, "dev")["differences"] == []
+    stage.sql("dev", "create publication by_hand for table public.notes")
+
+    found = drift(stage, "dev")
+
+    assert ("created", "publication", "by_hand") in names(found)
+    even_out(stage, "dev", found)
+    assert drift(stage, "dev")["differences"] == []
+
+
 def test_two_targets_differ_by_what_one_of_them_lacks(shop: Stage) -> None:
     found = drift(shop, "dev", "prod")
     assert found["target"] == "shop/prod"

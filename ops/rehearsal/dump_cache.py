@@ -45,7 +45,7 @@ _MADE_OTHERWISE = re.compile(
     r"|CREATE (USER MAPPING|SUBSCRIPTION)\b"
 )
 _LISTED = re.compile(r"\d+; \d+ \d+ ([A-Z]+(?: [A-Z]+)*) (\S+) (.*)")
-_OF_DATABASE = frozenset(("ENCODING", "STDSTRINGS", "SEARCHPATH", "DEFAULT ACL", "PUBLICATION"))
+_OF_DATABASE = frozenset(("ENCODING", "STDSTRINGS", "SEARCHPATH", "DEFAULT ACL"))
 _ALL_BEFORE_17 = "GRANT SELECT,INSERT,REFERENCES,DELETE,TRIGGER,TRUNCATE,UPDATE ON TABLE"
 _RESTRICTED = re.compile(r"\\restrict ([A-Za-z0-9]+)\n")
 
@@ -147,8 +147,10 @@ def _of_platform(listed: Sequence[str]) -> Iterator[str]:
         if schema == "-":
             words = rest.split(" ")
             name = words[1] if kind in ("ACL", "COMMENT") and words[0] == "SCHEMA" else words[0]
-            is_kept = kind in _OF_DATABASE or (
-                (kind == "SCHEMA" or words[0] == "SCHEMA") and (name == "public" or is_managed(name))
+            is_kept = (
+                kind in _OF_DATABASE
+                or ((kind == "SCHEMA" or words[0] == "SCHEMA") and (name == "public" or is_managed(name)))
+                or (kind == "PUBLICATION" and name.startswith("supabase_"))
             )
         elif schema == "public":
             is_kept = kind == "DEFAULT ACL"
