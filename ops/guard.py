@@ -51,6 +51,14 @@ def _halves(key: int) -> dict[str, int]:
     return {"high": (key >> 32) & 0xFFFFFFFF, "low": key & 0xFFFFFFFF}
 
 
+_HELD_HERE = f"""
+    SELECT 1 FROM pg_catalog.pg_locks
+    WHERE pid = pg_catalog.pg_backend_pid() AND locktype = 'advisory' AND granted AND objsubid = 1
+      AND classid = {_halves(GUARD_KEY)["high"]} AND objid = {_halves(GUARD_KEY)["low"]}
+    """.encode()  # noqa: S608 (a constant of this module)
+"""Whether this very session holds the guard's key, which can only be its own database's. Asked before each COMMIT."""
+
+
 class Guard:
     """The session that holds a target for a run: `with Guard(connect, "shop/prod") as guard:`.
 
@@ -113,12 +121,7 @@ class Guard:
 
     def check(self) -> None:
         """Ask the server whether the lock is still ours. Raises OpsError(CONNECTION_LOST) for good when it is not."""
-        held = self.ask(
-            lambda connection: connection.execute(
-                _HOLDERS + "AND locks.pid = pg_catalog.pg_backend_pid()",
-                _halves(GUARD_KEY),
-            ).fetchone()
-        )
+        held = self.ask(lambda connection: connection.execute(_HELD_HERE).fetchone())
         if held is None:
             self._lost = "the lock is gone"
             raise self._loss()
