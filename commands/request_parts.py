@@ -68,7 +68,7 @@ def facts_of(
         case Status.WAITING:
             asked: Line = (Who(request.by.id), " ", When(request.requested_at))
             commit: Line = (Code(request.commit[:12]),)
-            more = _for_approvers(request, last_backup)
+            more = _for_approvers(request, "unasked" if is_adoption(request) else last_backup)
             worth_knowing = [*_dangers(request), *([("Locked", lock_line(lock))] if lock else [])]
             classes = _classes(request)
             about = adoption_facts(request) if is_adoption(request) else []
@@ -258,8 +258,9 @@ def proof_line(proof: Mapping[str, Any]) -> Line:
 def steps_part(request: Request) -> list[Part]:
     """Every step of the run with its state in a word, in the order in which they come."""
     known = {step.name: step for step in request.steps}
-    marks = [_step_mark(known.get(name), request) for name in STEPS]
-    lines: list[Line] = [(name, *_step_words(known.get(name), request)) for name in STEPS]
+    names = STEPS[:1] if is_adoption(request) else STEPS  # an adoption changes nothing, so it looks and writes down
+    marks = [_step_mark(known.get(name), request) for name in names]
+    lines: list[Line] = [(name, *_step_words(known.get(name), request)) for name in names]
     return [Listing("Steps", lines, marks)]
 
 

@@ -52,6 +52,7 @@ def test_what_is_there_becomes_the_baseline_that_people_approved(shop: Stage) ->
 
     assert "Applied there: 14 migrations" in shown
     assert "Known byte for byte: 14 migrations" in shown
+    assert "Last backup" not in shown
     assert "Who ran the 14 applied migrations, when, and who allowed it is not known." in shown
     approve(shop, BEN)
     data = adopted(shop)
@@ -60,7 +61,9 @@ def test_what_is_there_becomes_the_baseline_that_people_approved(shop: Stage) ->
     assert (
         shop.sql("prod", "select version, statements from supabase_migrations.schema_migrations order by 1") == before
     )
-    assert "adopt shop/prod: done" in card(shop, "adopt shop/prod: done")
+    done = card(shop, "adopt shop/prod: done")
+    assert "preflight" in done
+    assert "not run" not in done  # it has no other step
     assert [event.kind for event in shop.events("started", "backup_proven", "statement_sent")] == ["started", "started"]
     assert shop.cli("show", "R-1", "--json").json["kind"] == "adopt"
     assert "adopt what is there" in shop.cli("history", "prod").out
