@@ -61,7 +61,7 @@ def _asked_page(found: Adoption, request: Request) -> Page:
     return Page(
         f"{request.id} is asked for: adopt {found.target.name} as it is",
         facts=[
-            ("Applied", (migrations(found.applied),)),
+            ("Applied", (migrations(len(found.rows)),)),
             ("Known byte for byte", (migrations(len(found.versions)),)),
             ("Commit", (Code(found.commit[:12]),)),
         ],

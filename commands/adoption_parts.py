@@ -35,7 +35,7 @@ def adoption_parts(request: Request, most: int | None = UNKNOWN_SHOWN) -> list[P
 def adoption_facts(request: Request) -> list[tuple[str, Line]]:
     adopts = _adopts(request)
     facts: list[tuple[str, Line]] = [
-        ("Applied there", (migrations(int(adopts["applied"])),)),
+        ("Applied there", (migrations(len(adopts["rows"])),)),
         ("Known byte for byte", (migrations(len(adopts["versions"])),)),
     ]
     if adopts["differences"]:

@@ -7,33 +7,22 @@ is changed; what nobody can say is listed in the digest, so that whoever approve
 import hashlib
 from collections.abc import Collection
 from collections.abc import Mapping
-from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
-import psycopg
-
 from audit import Draft
 from audit import Query
 from audit.event import canonical
-from ops.database import connect
-from ops.database import target_failed
+from ops.applied_files import Applied
+from ops.applied_files import read_applied
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
-from ops.fingerprint import read_fingerprint
-from ops.history import Comparison
-from ops.history import HistoryRow
-from ops.history import compare
-from ops.history import read_history
 from ops.layer import Ops
 from ops.layer import Progress
 from ops.locking import check_unlocked
-from ops.migrations import Migration
-from ops.migrations import read_folder
 from ops.people import Actor
 from ops.plan import changed_parts
 from ops.policy import is_named
@@ -51,20 +40,19 @@ NAMED = 20
 
 @dataclass(frozen=True)
 class Adoption:
-    """A target as it would be adopted: `versions` are the applied migrations whose file is known, with its SHA-256.
+    """A target as it would be adopted: `rows` are all versions of its history, `versions` those whose file is known, with
+    its SHA-256.
 
     `differences` are objects that are not what the history makes, as `adopted` events keep them.
     """
 
     target: Target
     commit: str
+    rows: tuple[str, ...]
     versions: tuple[tuple[str, str], ...]
-    applied: int
     unknown: tuple[str, ...]
     fingerprint: Fingerprint
     differences: tuple[Mapping[str, str], ...] = ()
-    rows: tuple[str, ...] = ()
-    """All versions of the history, known or not."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -77,7 +65,6 @@ class Adoption:
             "files": [],
             "expected": None,
             "adopts": {
-                "applied": self.applied,
                 "rows": list(self.rows),
                 "versions": [{"version": version, "sha256": sha256} for version, sha256 in self.versions],
                 "unknown": list(self.unknown),
@@ -105,29 +92,14 @@ def look_at(
     `ours` are the versions that our own runs applied: who ran them is known.
     """
     progress(f"reading the repository and {target.name}")
-    if commit is None or not repository.has_commit(commit):
-        repository.update()
-    sha = repository.resolve(target.settings.branch, commit)
-    files = repository.snapshot(sha).files
-    folder = read_folder(
-        {path.removeprefix("migrations/"): text for path, text in files.items() if path.startswith("migrations/")}
-    )
-    with closing(connect(target.database_url(), purpose=f"adopt {target.name}")) as connection:
-        try:
-            rows = read_history(connection, folder.migrations)
-            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
-        except psycopg.Error as error:
-            raise target_failed(target.name, error) from error
-    comparison = compare(rows, folder.migrations)
-    known = _known(rows, folder.migrations, comparison)
+    applied = read_applied(target, repository, commit)
     return Adoption(
-        target,
-        sha,
-        known,
-        len(rows),
-        tuple(_unknown(rows, comparison, ours)),
-        fingerprint,
-        rows=tuple(row.version for row in rows),
+        target=target,
+        commit=applied.commit,
+        rows=tuple(row.version for row in applied.rows),
+        versions=tuple((one.version, one.sha256) for one in applied.known.values()),
+        unknown=tuple(_unknown(applied, ours)),
+        fingerprint=applied.fingerprint,
     )
 
 
@@ -275,17 +247,6 @@ def adopt(recorder: Recorder, target: Target) -> None:
     recorder.ops.log.append(recorder.drafts("adopted", data, target.stream))
 
 
-def _known(
-    rows: Sequence[HistoryRow], migrations: Sequence[Migration], comparison: Comparison
-) -> tuple[tuple[str, str], ...]:
-    """The applied versions whose file says what the history says, with the file's SHA-256."""
-    doubtful = {problem.version for problem in comparison.problems}
-    applied = {row.version for row in rows}
-    return tuple(
-        (one.version, one.sha256) for one in migrations if one.version in applied and one.version not in doubtful
-    )
-
-
 _WORDS = {
     "remote_only": "In the history, and no file of the repository:",
     "edited": "Edited after it was applied, so the file is not what ran:",
@@ -296,18 +257,18 @@ _WORDS = {
 }
 
 
-def _unknown(rows: Sequence[HistoryRow], comparison: Comparison, ours: Collection[str]) -> list[str]:
+def _unknown(applied: Applied, ours: Collection[str]) -> list[str]:
     """What nobody can say about the target, in sentences, the same for the same state."""
     found = []
     for code, words in _WORDS.items():
-        versions = sorted({problem.version for problem in comparison.problems if problem.code == code})
+        versions = sorted({problem.version for problem in applied.problems if problem.code == code})
         if versions:
             more = f" and {len(versions) - NAMED} more" if len(versions) > NAMED else ""
             found.append(f"{words} {', '.join(versions[:NAMED])}{more}.")
-    theirs = [row.version for row in rows if row.version not in ours]
+    theirs = [row.version for row in applied.rows if row.version not in ours]
     if theirs:
         which = f"the {len(theirs)} applied migrations" if len(theirs) > 1 else "the applied migration"
-        others = "" if len(theirs) == len(rows) else " that this log did not see run"
+        others = "" if len(theirs) == len(applied.rows) else " that this log did not see run"
         found.append(f"Who ran {which}{others}, when, and who allowed it is not known.")
     return found
 
@@ -318,7 +279,7 @@ def document_of(request: Request) -> str:
     lines = [
         f"{request.id}: adopt {request.target}, commit {request.commit}, plan {request.digest}",
         "",
-        f"{adopts['applied']} migrations are applied there. From now on these count as known, byte for byte:",
+        f"{len(adopts['rows'])} migrations are applied there. From now on these count as known, byte for byte:",
         *(f"  {one['version']}  sha256 {one['sha256']}" for one in adopts["versions"]),
         "",
         "What nobody can say:",

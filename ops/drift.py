@@ -23,7 +23,7 @@ from ops.drift_proof import Proof
 from ops.drift_proof import Sides
 from ops.drift_proof import name_of
 from ops.drift_proof import prove
-from ops.drift_replay import read_applied
+from ops.drift_replay import read_past
 from ops.drift_replay import replay
 from ops.history import read_history
 from ops.layer import Ops
@@ -102,7 +102,7 @@ def drift_of(ops: Ops, target: Target, actor: Actor, progress: Progress = lambda
     def work() -> Drift:
         began = time.monotonic()
         tell(f"reading the history of {target.name}")
-        history = read_applied(target, ops.repository(target))
+        history = read_past(target, ops.repository(target))
         made = replay(target, history, cache=_cache(ops), progress=tell, stop=ops.rehearsals.is_over)
         there = _schema(target, made.tools, tell)
         found = _compared(ops, Sides(target, there, made.schema, BESIDE_HISTORY), tell, _adopted(ops, target))

@@ -8,20 +8,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-
+from ops.applied_files import read_applied
 from ops.database import Connection
-from ops.database import connect
-from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.history import HistoryRow
-from ops.history import compare
 from ops.history import ensure_history
-from ops.history import read_history
 from ops.migrations import Migration
 from ops.migrations import Statement
-from ops.migrations import read_folder
 from ops.migrations import read_migration
 from ops.rehearsal.copy import COPY_LIMITS
 from ops.rehearsal.copy import Copy
@@ -64,27 +58,14 @@ class Replayed:
     unlike: tuple[str, ...]
 
 
-def read_applied(target: Target, repository: Repository) -> History:
-    """What was applied, newest state of the branch beside it: the file where it is what ran, else what the row holds.
+def read_past(target: Target, repository: Repository) -> History:
+    """What was applied, in order: the file where it is what ran, else what the history's row holds.
 
     Raises OpsError HISTORY_NOT_REPLAYED when neither says what a version did, and as a plan does.
     """
-    repository.update()
-    commit = repository.resolve(target.settings.branch)
-    files = repository.snapshot(commit).files
-    folder = read_folder(
-        {path.removeprefix("migrations/"): text for path, text in files.items() if path.startswith("migrations/")}
-    )
-    with closing(connect(target.database_url(), purpose=f"drift {target.name}")) as connection:
-        try:
-            rows = read_history(connection, folder.migrations)
-            doubtful = {one.version for one in compare(rows, folder.migrations).problems}
-            known = {one.version: one for one in folder.migrations if one.version not in doubtful}
-            stored = _stored(connection, [row.version for row in rows if row.version not in known])
-        except psycopg.Error as error:
-            raise target_failed(target.name, error) from error
-    found = [known.get(row.version) or _from_row(row, stored.get(row.version)) for row in rows]
-    silent = [row.version for row, migration in zip(rows, found, strict=True) if migration is None]
+    applied = read_applied(target, repository)
+    found = [applied.known.get(row.version) or _from_row(row, applied.stored.get(row.version)) for row in applied.rows]
+    silent = [row.version for row, migration in zip(applied.rows, found, strict=True) if migration is None]
     if silent:
         raise OpsError(
             Reason.HISTORY_NOT_REPLAYED,
@@ -93,7 +74,8 @@ def read_applied(target: Target, repository: Repository) -> History:
             _BASELINE.format(environment=target.environment),
             exit_code=1,
         )
-    return History(commit, tuple(one for one in found if one), tuple(_notes(rows, known)))
+    notes = _notes([row.version for row in applied.rows if row.version not in applied.known])
+    return History(applied.commit, tuple(one for one in found if one), notes)
 
 
 def replay(
@@ -153,20 +135,6 @@ class Unwatched:
         return lambda statement, index, seconds: StatementFacts(index, statement.line, seconds)
 
 
-def _stored(connection: Connection, versions: Sequence[str]) -> dict[str, tuple[str, ...]]:
-    """The statements that the history holds of these versions; without those of which it holds none."""
-    if not versions:
-        return {}
-    try:
-        rows = connection.execute(
-            "SELECT version, statements FROM supabase_migrations.schema_migrations WHERE version = ANY(%s)",
-            (list(versions),),
-        ).fetchall()
-    except psycopg.errors.UndefinedColumn:
-        return {}
-    return {version: tuple(statements) for version, statements in rows if statements}
-
-
 def _from_row(row: HistoryRow, statements: tuple[str, ...] | None) -> Migration | None:
     """The migration that a row of the history tells of. A statement may end in a comment, so each has its own line."""
     if not statements:
@@ -175,12 +143,12 @@ def _from_row(row: HistoryRow, statements: tuple[str, ...] | None) -> Migration 
     return read_migration(f"{row.version}_{row.name or ''}.sql", row.version, row.name or "", content)
 
 
-def _notes(rows: Sequence[HistoryRow], known: dict[str, Migration]) -> list[str]:
-    others = [row.version for row in rows if row.version not in known]
+def _notes(others: Sequence[str]) -> tuple[str, ...]:
+    """About the versions of which no file is what ran."""
     if not others:
-        return []
+        return ()
     were = "was" if len(others) == 1 else "were"
-    return [f"{_some(others)} {were} replayed from the history's own rows: no file of the repository is what ran."]
+    return (f"{_some(others)} {were} replayed from the history's own rows: no file of the repository is what ran.",)
 
 
 def _some(versions: Sequence[str]) -> str:

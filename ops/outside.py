@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -39,7 +38,7 @@ _AFTER_A_HALF = "a run ended half-way, so nobody can say what its state should b
 
 @dataclass(frozen=True)
 class Accounted:
-    """The state of a target that the log accounts for, since event `seq`.
+    """The state of a target that the log accounts for.
 
     `history_sha256` is of the rows without those of `applied_since`, which our runs added after it was noted;
     `schema_sha256` is what the last of these left.
@@ -48,8 +47,6 @@ class Accounted:
     history_sha256: str
     schema_sha256: str
     applied_since: tuple[str, ...]
-    at: datetime
-    seq: int
 
 
 def accounted_state(view: View, target: Target) -> Accounted | None:
@@ -74,8 +71,6 @@ def accounted_state(view: View, target: Target) -> Accounted | None:
         history_sha256=state["history_sha256"],
         schema_sha256=applied[-1]["catalog_sha256"] if applied else state["schema_sha256"],
         applied_since=tuple(str(one["version"]) for one in applied),
-        at=noted.at,
-        seq=noted.seq,
     )
 
 

@@ -28,14 +28,13 @@ OURS = {*ROOMS, "countersign"}
 MOST_LINES = 400
 
 DATABASE_MODULES = {
-    "adopting", "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction",
+    "applied_files", "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction",
     "apply_watch", "backup", "backup_catalog", "backup_restore", "catalog", "database", "direct_way", "drift",
-    "drift_proof", "drift_replay", "fingerprint", "guard", "health", "history", "outside", "outside_memory",
-    "rehearsal/copy", "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files",
-    "rehearsal/platform", "rehearsal/rehearse", "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes",
-    "rehearsal/target_state", "rehearsal/trace", "rehearsal_basis", "running", "schema/reading", "scratch",
-    "settling", "sql_errors", "standins", "steps",
-    "target_reading",
+    "drift_proof", "fingerprint", "guard", "health", "history", "outside", "outside_memory", "rehearsal/copy",
+    "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files", "rehearsal/platform",
+    "rehearsal/rehearse", "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes", "rehearsal/target_state",
+    "rehearsal/trace", "rehearsal_basis", "running", "schema/reading", "scratch", "settling", "sql_errors",
+    "standins", "steps", "target_reading",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""
 
