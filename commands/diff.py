@@ -32,6 +32,7 @@ from commands.rehearsal_parts import rehearsal_parts
 from commands.rehearsal_parts import rehearsal_point
 from commands.reply import PrivateFile
 from commands.reply import Reply
+from commands.words import COMMIT
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
@@ -50,12 +51,7 @@ SUMMARY = "show what a push would change in the schema"
 GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS = {
-    "commit": Option(
-        "[0-9a-f]{7,40}",
-        needed=True,
-        takes="a commit: 7 to 40 of the letters 0-9 and a-f",
-        help="a commit of the branch; its newest if not said",
-    ),
+    "commit": COMMIT,
     "with-data": Option(
         help="try the files on a copy with the target's rows, dumped for it; takes as long as a backup"
     ),

@@ -21,6 +21,7 @@ See also: diff, push, show
 from commands.markdown import plan_markdown
 from commands.plan_page import plan_page
 from commands.reply import Reply
+from commands.words import COMMIT
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
@@ -37,12 +38,7 @@ SUMMARY = "show what a push would run, with its hazards"
 GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS = {
-    "commit": Option(
-        "[0-9a-f]{7,40}",
-        needed=True,
-        takes="a commit: 7 to 40 of the letters 0-9 and a-f",
-        help="a commit of the branch; its newest if not said",
-    ),
+    "commit": COMMIT,
     "with-data": Option(help="rehearse on a copy with the target's rows, dumped for it; takes as long as a backup"),
     "markdown": Option(help="print it for a comment on a pull request (terminal only)"),
 }

@@ -34,6 +34,7 @@ from ops.approving import PREFIX_LENGTH
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.hazards import HazardClass
+from ops.hazards import Level
 from ops.hazards.safe_ways import SAFE_WAYS
 from ops.masking import mask_sql
 from ops.plan import Plan
@@ -55,7 +56,7 @@ RULES_SHOWN = 5
 ROOM = Room(each=6, slowest=3, unseen=None)
 """Of what a rehearsal showed: whoever asks for a plan has more room than a card, and no list of everything."""
 
-LEVELS = ("forbidden", "danger", "caution", "info")
+LEVELS = tuple(level.value for level in reversed(Level))
 """The levels of hazards, the worst first."""
 
 DANGERS = frozenset({"forbidden", "danger"})

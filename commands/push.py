@@ -33,6 +33,7 @@ from commands.reply import Reply
 from commands.request_page import may_approve_line
 from commands.request_page import request_page
 from commands.show import request_json
+from commands.words import COMMIT
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
@@ -51,12 +52,7 @@ SUMMARY = "ask to run what is pending; with approvals = 0 it runs at once"
 GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS = {
-    "commit": Option(
-        "[0-9a-f]{7,40}",
-        needed=True,
-        takes="a commit: 7 to 40 of the letters 0-9 and a-f",
-        help="a commit of the branch; its newest if not said",
-    ),
+    "commit": COMMIT,
     "with-data": Option(help="rehearse on a copy with the target's rows, dumped for it; takes as long as a backup"),
     "wait": Option(
         "[0-9]{1,5}(s|m|h|d)",

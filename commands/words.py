@@ -105,6 +105,15 @@ class Option:
         return value in self.choices if self.choices else bool(self.value and re.fullmatch(self.value, value))
 
 
+COMMIT = Option(
+    "[0-9a-f]{7,40}",
+    needed=True,
+    takes="a commit: 7 to 40 of the letters 0-9 and a-f",
+    help="a commit of the branch; its newest if not said",
+)
+"""The option of every word that makes a plan."""
+
+
 class Word(Protocol):
     """A module of this package that is a word."""
 
@@ -195,6 +204,8 @@ def _value(node: ast.expr) -> Any:
             return Group[name]
         case ast.Call(func=ast.Name(id="frozenset"), args=[ast.Set(elts=found)]):
             return frozenset(map(_value, found))
+        case ast.Name(id="COMMIT"):
+            return COMMIT
         case ast.Call(func=ast.Name(id="Option"), args=given, keywords=named):
             return Option(*map(_value, given), **{str(one.arg): _value(one.value) for one in named})
         case ast.Dict(keys=keys, values=values):

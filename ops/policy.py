@@ -1,6 +1,5 @@
 """Who may do what: pure functions of values. Each answers with a reason code, a sentence and the facts it rests on."""
 
-from collections.abc import Container
 from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -17,6 +16,7 @@ from ops.people import Group
 from ops.people import Person
 from ops.requests import Approval
 from ops.requests import Request
+from ops.requests import uncovered_classes
 from ops.status import Status
 
 
@@ -292,7 +292,7 @@ def given_approvals(request: Request, directory: Directory, requester_is: str | 
         for one in counting
         for name in (covered_classes(request, one.by, directory) if one.by.id in asked else one.covers)
     }
-    uncovered = _uncovered(request, covered)
+    uncovered = uncovered_classes(request.rules, covered)
     people = len({one.person for one in counting})
     return Given(people, max(request.needed - people, int(bool(uncovered))), uncovered)
 
@@ -307,12 +307,6 @@ def covered_classes(request: Request, actor: Actor, directory: Directory) -> tup
     return tuple(name for name, rule in request.rules.items() if is_named(rule["approvers"], actor, directory.groups))
 
 
-def _uncovered(request: Request, covered: Container[str]) -> dict[str, Sequence[str]]:
-    return {
-        name: rule["approvers"] for name, rule in request.rules.items() if rule["approvers"] and name not in covered
-    }
-
-
 def clearance(request: Request, directory: Directory, requester_is: str | None) -> Clearance:
     """Which approvals count at this moment: distinct people, entitled now, for exactly this digest."""
     counting: dict[str, Approval] = {}
@@ -324,7 +318,7 @@ def clearance(request: Request, directory: Directory, requester_is: str | None) 
         else:
             void[approval.by.id] = decision.message or "it was given for another plan"
     covered = {name for one in counting.values() for name in covered_classes(request, one.by, directory)}
-    return Clearance(request.needed, tuple(counting.values()), void, _uncovered(request, covered))
+    return Clearance(request.needed, tuple(counting.values()), void, uncovered_classes(request.rules, covered))
 
 
 def may_request(entries: Sequence[str], actor: Actor, directory: Directory, target: str) -> Decision:

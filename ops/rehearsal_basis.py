@@ -93,7 +93,7 @@ def _step(size: int) -> int:
 @cache
 def _code_sha256() -> str:
     """Of the code that rehearses and judges: what another version of it showed does not stand for this one's."""
-    found = hashlib.sha256(b"rehearsal 2")
+    found = hashlib.sha256()
     here = Path(__file__).parent
     for path in sorted([*here.rglob("*.py"), *here.rglob("*.sql")]):
         found.update(path.read_bytes())

@@ -32,7 +32,6 @@ from ops.rehearsal_basis import basis_of
 from ops.rehearsal_basis import sizes_of
 from ops.rehearsal_basis import still_as_large
 from ops.requests import Request
-from ops.scratch_removal import reap_scratches
 from ops.targets import Target
 
 logger = logging.getLogger("countersign.rehearsing")
@@ -92,7 +91,7 @@ def summary(plan: Plan) -> dict[str, Any] | None:
     for one in kept.files:
         statements = one.statements[:left]
         left -= len(statements)
-        files.append(replace(one, statements=statements, left_out=one.left_out + len(one.statements) - len(statements)))
+        files.append(one.keeping(statements))
     return {**replace(kept, files=tuple(files)).to_json(), "event": plan.rehearsed}
 
 
@@ -131,7 +130,6 @@ def _run(ops: Ops, plan: Plan, actor: Actor, basis: str, with_data: bool, progre
     progress(Told("rehearsal", step="rehearsal"))
     stopped: OpsError | None = None
     try:
-        reap_scratches()
         shown = rehearse(
             plan.target,
             plan,
@@ -154,18 +152,19 @@ def _run(ops: Ops, plan: Plan, actor: Actor, basis: str, with_data: bool, progre
         because = f"something went wrong that nobody foresaw (reference {reference})"
         shown = Rehearsal(Outcome.IMPOSSIBLE, because=because, with_data=with_data)
     rehearsed = _judged(plan, shown)
+    kept = bounded(shown)
     ended = {
         "basis": basis,
         "digest": rehearsed.digest,
-        "report": bounded(shown).to_json(),
-        "diff": bounded(shown).diff_text,
+        "report": kept.to_json(),
+        "diff": kept.diff_text,
         "hazards": [_hazard_json(one) for one in rehearsed.hazards],
         "sizes": sizes_of(shown),
     }
     (event,) = ops.log.append([_draft("rehearsed", plan.target, actor, ended)])
     if stopped is not None:
         raise stopped
-    return replace(rehearsed, rehearsal=bounded(shown), rehearsed=event.id)
+    return replace(rehearsed, rehearsal=kept, rehearsed=event.id)
 
 
 def _judged(plan: Plan, shown: Rehearsal) -> Plan:

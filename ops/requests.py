@@ -151,7 +151,7 @@ class Request:
     def uncovered(self) -> tuple[str, ...]:
         """The classes that nobody has said yes to of those people that the policy asks for, as far as the log knows."""
         covered = {name for one in self.approvals if one.stands for name in one.covers}
-        return tuple(name for name, rule in self.rules.items() if rule["approvers"] and name not in covered)
+        return tuple(uncovered_classes(self.rules, covered))
 
     @property
     def files(self) -> Sequence[Mapping[str, Any]]:
@@ -184,8 +184,7 @@ class Request:
     def may_be_cleared(self) -> bool:
         """Whether there are as many approvals as it takes, and by whom it takes; if they still count is asked live."""
         covered = {name for one in self.approvals for name in one.covers}
-        named = all(name in covered for name, rule in self.rules.items() if rule["approvers"])
-        return 0 < self.needed <= len(self.approvals) and named
+        return 0 < self.needed <= len(self.approvals) and not uncovered_classes(self.rules, covered)
 
     def approved_by(self, person: str) -> Approval | None:
         """This person's approval of this digest, or None."""
@@ -196,6 +195,11 @@ def class_rules(policy: Mapping[str, Any], hazards: Iterable[Mapping[str, Any]])
     """What a policy asks for because of these hazards (as JSON), by class; what it refuses is left out."""
     rules = policy.get("hazards", {})
     return {name: rules[name] for name in accepted_classes(hazards) if name in rules and rules[name] != "refused"}
+
+
+def uncovered_classes(rules: Mapping[str, Mapping[str, Any]], covered: Container[str]) -> Mapping[str, Sequence[str]]:
+    """The classes to which certain people must agree and none of them did, with those people. See `class_rules`."""
+    return {name: rule["approvers"] for name, rule in rules.items() if rule["approvers"] and name not in covered}
 
 
 def approvals_of(approvals: int, rules: Mapping[str, Mapping[str, Any]]) -> int:

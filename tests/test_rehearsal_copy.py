@@ -203,19 +203,12 @@ def test_a_dump_of_the_copy_is_an_archive_for_us_alone(copy: Copy, tmp_path: Pat
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_fresh_database_beside_the_copy_has_the_platform_only(copy: Copy) -> None:
-    fresh = copy.fresh()
-    with contextlib.closing(fresh.connect()) as connection:
-        assert connection.info.dbname != copy.database
-        assert _answer(connection, "SELECT to_regclass('auth.users') IS NOT NULL") is True
-        assert _answer(connection, "SELECT to_regclass('public.orders') IS NULL") is True
-        assert _answer(connection, "SELECT count(*) FROM pg_policy") == 0
-
-
 def test_an_empty_copy_takes_the_projects_own_sql_to_the_targets_schema(target: str, cache: Path) -> None:
     with open_empty(target, cache=cache) as empty, contextlib.closing(empty.connect()) as connection:
         assert _answer(connection, "SELECT count(*) FROM supabase_migrations.schema_migrations") == 0
         assert _answer(connection, "SELECT to_regclass('public.orders') IS NULL") is True
+        assert _answer(connection, "SELECT to_regclass('auth.users') IS NOT NULL") is True
+        assert _answer(connection, "SELECT count(*) FROM pg_policy") == 0
         connection.execute("CREATE TABLE public.orders (id int)")
         assert _answer(connection, "SELECT has_table_privilege('anon', 'public.orders', 'select')") is True
 
@@ -261,6 +254,24 @@ def test_what_differs_is_named(local_postgres: LocalPostgres, database: str) -> 
         assert not copy.is_exact
         assert f"The copy differs from {name} in function public.leaks()" in copy.inexact_because
         assert "only superuser can define a leakproof function" in copy.inexact_because
+
+
+def test_a_table_behind_a_closed_schema_is_left_out(local_postgres: LocalPostgres) -> None:
+    """SELECT on a table is not enough to dump it: pg_dump would give up at the schema."""
+    run_sql(local_postgres, "template1", "CREATE ROLE narrow LOGIN")
+    url = local_postgres.create_database("half_closed", supabase=False)
+    try:
+        with psycopg.connect(local_postgres.url("half_closed", ADMIN), autocommit=True) as admin:
+            admin.execute(f"ALTER ROLE narrow PASSWORD '{local_postgres.password}'".encode())
+            admin.execute("CREATE SCHEMA closed; CREATE TABLE closed.notes (id int); CREATE TABLE public.a (id int)")
+            admin.execute("GRANT SELECT ON closed.notes, public.a TO narrow")
+        with open_copy(url.replace("//postgres:", "//narrow:")) as copy:
+            assert copy.target.unreadable == (("closed", "notes"),)
+            with contextlib.closing(copy.connect()) as connection:
+                assert _answer(connection, "SELECT to_regclass('public.a') IS NOT NULL") is True
+    finally:
+        local_postgres.drop_database("half_closed")
+        run_sql(local_postgres, "template1", "DROP ROLE narrow")
 
 
 def test_a_superuser_of_the_target_is_none_on_the_copy_and_that_is_said(local_postgres: LocalPostgres) -> None:

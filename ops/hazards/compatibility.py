@@ -10,6 +10,7 @@ from pglast.enums import ObjectType
 
 from ops.grammar import names
 from ops.hazards.locks import commands
+from ops.hazards.locks import is_filled
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -35,12 +36,10 @@ _CLIENTS = HazardClass.COMPATIBILITY
 )
 def adding_required_field(act: Act, pending: Pending) -> Iterator[str | Found]:
     """It fails as soon as there is one row, and clients that insert do not know the column."""
-    filling = {ConstrType.CONSTR_DEFAULT, ConstrType.CONSTR_GENERATED, ConstrType.CONSTR_IDENTITY}
     for name, command in commands(act, pending, AlterTableType.AT_AddColumn):
         column = command.def_
         kinds = {constraint.contype for constraint in column.constraints or ()}
-        is_serial = names(column.typeName.names)[-1].endswith("serial") if column.typeName else False
-        if ConstrType.CONSTR_NOTNULL in kinds and not kinds & filling and not is_serial:
+        if ConstrType.CONSTR_NOTNULL in kinds and not is_filled(column):
             yield f"Rows and clients of {name} have no value for the new NOT NULL column {printable(column.colname)}."
 
 

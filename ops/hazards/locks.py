@@ -53,6 +53,20 @@ def _called(constraint: ast.Constraint, column: str) -> str:
     return f" of column {printable(column)}" if column else ""
 
 
+_FILLING = {ConstrType.CONSTR_DEFAULT, ConstrType.CONSTR_GENERATED, ConstrType.CONSTR_IDENTITY}
+
+
+def is_serial(column: ast.ColumnDef) -> bool:
+    """Postgres numbers the rows of this column by itself."""
+    kind = names(column.typeName.names)[-1] if column.typeName else ""
+    return kind in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2")
+
+
+def is_filled(column: ast.ColumnDef) -> bool:
+    """The new column has a default, is computed or numbered, so that existing rows get a value."""
+    return is_serial(column) or any(one.contype in _FILLING for one in column.constraints or ())
+
+
 @rule(
     "require-concurrent-index-creation",
     HazardClass.LOCKS,
@@ -118,7 +132,7 @@ def constraint_missing_not_valid(act: Act, pending: Pending) -> Iterator[str | F
 def adding_foreign_key_constraint(act: Act, pending: Pending) -> Iterator[str | Found]:
     """Postgres looks at no row when the column is new and empty."""
     for name, constraint, column in added_constraints(act, pending, ConstrType.CONSTR_FOREIGN):
-        if constraint.skip_validation or (column and not _is_filled(act, column)):
+        if constraint.skip_validation or (column and not _adds_filled(act, column)):
             continue
         other = pending.name(constraint.pktable)
         yield (
@@ -127,15 +141,9 @@ def adding_foreign_key_constraint(act: Act, pending: Pending) -> Iterator[str | 
         )
 
 
-def _is_filled(act: Act, column: str) -> bool:
-    """The new column has a default or is computed, so that existing rows get a value."""
-    filling = (ConstrType.CONSTR_DEFAULT, ConstrType.CONSTR_GENERATED, ConstrType.CONSTR_IDENTITY)
-    return any(
-        command.subtype == AlterTableType.AT_AddColumn
-        and command.def_.colname == column
-        and any(constraint.contype in filling for constraint in command.def_.constraints or ())
-        for command in act.node.cmds or ()
-    )
+def _adds_filled(act: Act, column: str) -> bool:
+    added = (one.def_ for one in act.node.cmds or () if one.subtype == AlterTableType.AT_AddColumn)
+    return any(one.colname == column and is_filled(one) for one in added)
 
 
 @rule(

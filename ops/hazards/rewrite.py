@@ -11,6 +11,7 @@ from ops.grammar import names
 from ops.grammar import options
 from ops.hazards.locks import added_constraints
 from ops.hazards.locks import commands
+from ops.hazards.locks import is_serial
 from ops.hazards.model import Act
 from ops.hazards.model import Found
 from ops.hazards.model import HazardClass
@@ -107,8 +108,7 @@ def adding_computed_column(act: Act, pending: Pending) -> Iterator[str | Found]:
         if column and getattr(constraint, "generated_kind", "s") != "v":
             yield f"Writes {name} anew to fill column {printable(column)}, {_WHILE}."
     for name, command in commands(act, pending, AlterTableType.AT_AddColumn):
-        kind = names(command.def_.typeName.names)[-1] if command.def_.typeName else ""
-        if kind in ("serial", "bigserial", "smallserial", "serial4", "serial8", "serial2"):
+        if is_serial(command.def_):
             yield f"Writes {name} anew to number its rows in column {printable(command.def_.colname or '')}, {_WHILE}."
     for name, command in commands(act, pending, AlterTableType.AT_SetExpression):
         yield f"Writes {name} anew to compute column {printable(command.name or '')}, {_WHILE}."

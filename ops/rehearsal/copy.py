@@ -21,7 +21,6 @@ from ops.errors import Reason
 from ops.isolation import Isolation
 from ops.isolation import demand_isolation
 from ops.masking import printable
-from ops.rehearsal.copy_database import Made
 from ops.rehearsal.copy_database import make_database
 from ops.rehearsal.differences import why_not_exact
 from ops.rehearsal.dump_cache import Dump
@@ -66,14 +65,12 @@ class Copy:
 
     scratch: Scratch
     target: Target
-    database: str
     isolation: Isolation
     url: str = field(repr=False)
     superuser_url: str = field(repr=False)
     stand_ins: tuple[str, ...]
     notes: tuple[str, ...]
     refused: tuple[Refused, ...]
-    definitions: Dump = field(repr=False)
     is_exact: bool = False
     inexact_because: str = ""
 
@@ -187,13 +184,6 @@ class Copy:
         if words not in self.notes:
             self.notes = (*self.notes, words)
 
-    def fresh(self) -> "Copy":
-        """A second database in the same cluster, with what the platform has and nothing of the project's own."""
-        made = make_database(
-            self.scratch, self.target, self.definitions, name=f"{self.database[:50]}_fresh", only_platform=True
-        )
-        return _copy(self.scratch, self.target, self.isolation, made, (), self.definitions)
-
     def _offered(self) -> frozenset[str]:
         folder = self.scratch.work / "share" / "extension"
         return frozenset(path.stem for path in folder.glob("*.control"))
@@ -282,7 +272,21 @@ class _Opened:
             progress=progress,
             stop=stop,
         )
-        return _copy(self.scratch, self.target, self.isolation, made, self.notes, self.dump)
+        missing = {one.name for one in self.target.extensions} - real_extensions(self.scratch.tools)
+        notes = self.notes
+        if self.target.is_superuser:
+            words = "a superuser on the target and not on the copy: an error about permissions proves nothing."
+            notes = (*notes, f"{self.target.acting} is {words}")
+        return Copy(
+            scratch=self.scratch,
+            target=self.target,
+            isolation=self.isolation,
+            url=self.scratch.url(made.database, role=self.target.login),
+            superuser_url=self.scratch.superuser_url(made.database),
+            stand_ins=tuple(sorted(missing)),
+            notes=(*notes, *made.notes),
+            refused=made.refused,
+        )
 
 
 @contextlib.contextmanager
@@ -300,6 +304,10 @@ def _opened(
     isolation = demand_isolation(demand)
     cache = private_folder(cache)
     progress("reading the target")
+    # What killed ones left goes first: it takes the room that this one is about to look for.
+    reap_scratches()
+    if data_folder is not None:
+        reap_scratches(data_folder)
     with contextlib.closing(connect(database_url, purpose="rehearsal")) as session:
         session.execute(_READING)
         kind = read_kind(session)
@@ -322,7 +330,7 @@ def _opened(
         )
         with contextlib.ExitStack() as stack:
             with ThreadPoolExecutor(1) as pool:
-                starting = pool.submit(_enter, stack, scratch, data_folder)
+                starting = pool.submit(stack.enter_context, scratch)
                 try:
                     target = read_target(session)
                     dump = dump_schema(session, target, database_url, tools=tools, cache=cache, stop=stop)
@@ -340,32 +348,3 @@ def _opened(
 
 
 _READING = "SET search_path = ''; SET default_transaction_read_only = on; SET statement_timeout = '120s'"
-
-
-def _enter(stack: contextlib.ExitStack, scratch: Scratch, data_folder: Path | None) -> None:
-    """What killed ones left goes first, wherever copies may lie."""
-    reap_scratches()
-    if data_folder is not None:
-        reap_scratches(data_folder)
-    stack.enter_context(scratch)
-
-
-def _copy(
-    scratch: Scratch, target: Target, isolation: Isolation, made: Made, notes: tuple[str, ...], dump: Dump
-) -> Copy:
-    missing = {one.name for one in target.extensions} - real_extensions(scratch.tools)
-    if target.is_superuser:
-        words = "a superuser on the target and not on the copy: an error about permissions proves nothing."
-        notes = (*notes, f"{target.acting} is {words}")
-    return Copy(
-        scratch=scratch,
-        target=target,
-        database=made.database,
-        isolation=isolation,
-        url=scratch.url(made.database, role=target.login),
-        superuser_url=scratch.superuser_url(made.database),
-        stand_ins=tuple(sorted(missing)),
-        notes=(*notes, *made.notes),
-        refused=made.refused,
-        definitions=dump,
-    )

@@ -46,7 +46,6 @@ def make_database(
     target: Target,
     dump: Dump,
     *,
-    name: str = "",
     only_platform: bool = False,
     rows_from: str | None = None,
     progress: Callable[[str], None] = lambda _: None,
@@ -54,8 +53,8 @@ def make_database(
 ) -> Made:
     """A database with these definitions and the target's owners, privileges and settings.
 
-    `name`: a second one beside the first; `only_platform`: without what is the project's own; `rows_from`: the target's
-    address where the copy is to have its rows.
+    `only_platform`: without what is the project's own; `rows_from`: the target's address where the copy is to have its
+    rows.
     Raises OpsError STOPPED, and UNEXPECTED when the cluster went away.
     """
     progress("making the copy's database")
@@ -63,7 +62,7 @@ def make_database(
         dump = replace(dump, before_rows=dump.platform, after_rows=())
         triggers = tuple(trigger for trigger in target.event_triggers if is_managed(trigger.schema))
         target = replace(target, event_triggers=triggers, publications=(), history=None)
-    database = _make_empty(scratch, target, name)
+    database = _make_empty(scratch, target)
     with contextlib.closing(psycopg.connect(scratch.superuser_url(database), autocommit=True)) as superuser:
         restorer = make_restorer(superuser, target, database)
         scratch.let_in(superuser, restorer.name)
@@ -84,23 +83,21 @@ def make_database(
     return Made(database, tuple(notes), refused)
 
 
-def _make_empty(scratch: Scratch, target: Target, name: str) -> str:
+def _make_empty(scratch: Scratch, target: Target) -> str:
     """The name of an empty database: the one that initdb made, renamed, where it will do."""
-    wanted = name or (_FIRST if target.database in _TEMPLATES else target.database)
+    wanted = _FIRST if target.database in _TEMPLATES else target.database
     with contextlib.closing(psycopg.connect(scratch.superuser_url("template1"), autocommit=True)) as superuser:
-        if target.encoding == "UTF8" and not name:
+        if target.encoding == "UTF8":
             if wanted != _FIRST:
                 superuser.execute(
                     sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(_FIRST), sql.Identifier(wanted))
                 )
             return wanted
-        if not name:
-            superuser.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(_FIRST)))
+        superuser.execute(sql.SQL("DROP DATABASE {}").format(sql.Identifier(_FIRST)))
         # Another encoding than UTF8 goes with the C locale only.
-        locale = "" if target.encoding == "UTF8" else " LOCALE_PROVIDER libc LOCALE 'C'"
         superuser.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {}{}").format(
-                sql.Identifier(wanted), sql.Literal(target.encoding), sql.SQL(locale)
+            sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING {} LOCALE_PROVIDER libc LOCALE 'C'").format(
+                sql.Identifier(wanted), sql.Literal(target.encoding)
             )
         )
     return wanted

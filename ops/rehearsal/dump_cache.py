@@ -28,6 +28,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.rehearsal.target_state import Target
 from ops.rehearsal.target_state import catalog_state
+from ops.schema.reading import without_tables
 from ops.standins import stand_in_files
 from ops.tools import Tools
 from ops.tools import connection_files
@@ -106,10 +107,10 @@ def _dumped(
     """The three lists of statements; the archive that they come from is gone again."""
     with tempfile.TemporaryDirectory(prefix="countersign-") as folder:
         archive, chosen = Path(folder, "archive"), Path(folder, "chosen")
-        left_out = [f"--exclude-table={_pattern(schema)}.{_pattern(name)}" for schema, name in target.unreadable]
         arguments = [
             *("--format=custom", "--schema-only", "--encoding=UTF8", "--no-password", "--no-tablespaces"),
-            *(f"--lock-wait-timeout={_LOCK_SECONDS}s", f"--role={target.acting}", f"--file={archive}", *left_out),
+            *(f"--lock-wait-timeout={_LOCK_SECONDS}s", f"--role={target.acting}", f"--file={archive}"),
+            *without_tables(target.unreadable),
         ]
         with connection_files(database_url) as files:
             finished = run_tool(tools, "pg_dump", arguments, connection=files, timeout_seconds=_DUMP_SECONDS, stop=stop)
@@ -197,10 +198,6 @@ def _statements(plain: str) -> Iterator[str]:
         else:
             # The restorer is no superuser, and may become whoever granted something.
             yield re.sub(r"^(RE)?SET SESSION AUTHORIZATION\b", r"\1SET ROLE", statement)
-
-
-def _pattern(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def private_folder(folder: Path | None) -> Path | None:

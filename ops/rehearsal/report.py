@@ -113,6 +113,11 @@ class FileFacts:
     ran: int = 0
     left_out: int = 0
 
+    def keeping(self, statements: tuple[StatementFacts, ...]) -> "FileFacts":
+        """The same with these of its statements; the others are counted."""
+        left_out = self.left_out + len(self.statements) - len(statements)
+        return replace(self, statements=statements, left_out=left_out)
+
 
 @dataclass(frozen=True)
 class AccessChange:
@@ -234,7 +239,7 @@ def bounded(found: Rehearsal) -> Rehearsal:
     files = []
     for number, one in enumerate(found.files):
         statements = tuple(_cut(each) for each in one.statements if (number, each.index) in kept)
-        files.append(replace(one, statements=statements, left_out=one.left_out + len(one.statements) - len(statements)))
+        files.append(one.keeping(statements))
     return replace(
         found,
         files=tuple(files),
@@ -272,7 +277,7 @@ def _with_most_facts(found: Rehearsal) -> tuple[FileFacts, ...]:
     files = []
     for number, one in enumerate(found.files):
         statements = tuple(kept[number, each.index] for each in one.statements if (number, each.index) in kept)
-        files.append(replace(one, statements=statements, left_out=one.left_out + len(one.statements) - len(statements)))
+        files.append(one.keeping(statements))
     return tuple(files)
 
 

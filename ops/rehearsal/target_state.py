@@ -13,6 +13,7 @@ from ops.catalog import catalog_hash
 from ops.database import Connection
 from ops.rehearsal.platform import Platform
 from ops.rehearsal.platform import read_platform
+from ops.schema.reading import barred_tables
 from ops.standins import Extension
 from ops.standins import read_extensions
 
@@ -155,7 +156,7 @@ def read_target(connection: Connection) -> Target:
         wrappers=tuple(name for (name,) in _rows(connection, _WRAPPERS)),
         publications=tuple((name, words, by_root) for name, words, by_root in _rows(connection, _PUBLICATIONS)),
         history=_history(connection),
-        unreadable=tuple((schema, name) for schema, name in _rows(connection, _UNREADABLE)),
+        unreadable=tuple(barred_tables(connection)),
         platform=read_platform(connection, acting, is_superuser=is_superuser),
         catalog_sha256=sha256,
         state=catalog_state(connection, sha256),
@@ -315,15 +316,6 @@ SELECT pubname::text, pg_catalog.concat_ws(', ', CASE WHEN pubinsert THEN 'inser
          CASE WHEN pubupdate THEN 'update' END, CASE WHEN pubdelete THEN 'delete' END,
          CASE WHEN pubtruncate THEN 'truncate' END), pubviaroot
 FROM pg_catalog.pg_publication WHERE puballtables ORDER BY pubname
-"""
-
-_UNREADABLE: LiteralString = """
-SELECT n.nspname::text, c.relname::text
-FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
-  AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_(catalog|toast)'
-  AND NOT pg_catalog.has_table_privilege(c.oid, 'SELECT')
-ORDER BY 1, 2
 """
 
 _HISTORY_COLUMNS: LiteralString = """

@@ -9,6 +9,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.rehearsal.memory import needed_for_rows
 from ops.rehearsal.target_state import Target
+from ops.schema.reading import without_tables
 from ops.scratch import Limits
 from ops.scratch import Scratch
 from ops.sql_errors import MASKED
@@ -39,9 +40,9 @@ def restore_rows(
 ) -> list[str]:
     """Dump the rows into the cluster's own folder and restore them; sentences about tables that came without theirs."""
     archive = scratch.work / "rows"
-    left_out = [f"--exclude-table={_pattern(schema)}.{_pattern(name)}" for schema, name in target.unreadable]
     arguments = ["--format=custom", "--data-only", "--compress=1", "--encoding=UTF8", "--no-password"]
-    arguments += [f"--role={target.acting}", "--lock-wait-timeout=10s", f"--file={archive}", *left_out]
+    arguments += [f"--role={target.acting}", "--lock-wait-timeout=10s", f"--file={archive}"]
+    arguments += without_tables(target.unreadable)
     with connection_files(database_url) as files:
         dumped = run_tool(
             scratch.tools,
@@ -84,7 +85,3 @@ def _size(archive: Path) -> str:
 def _last(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1][:300] if lines else "it said nothing"
-
-
-def _pattern(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

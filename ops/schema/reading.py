@@ -4,6 +4,7 @@ import contextlib
 import os
 import tempfile
 from collections.abc import Callable
+from collections.abc import Iterable
 from pathlib import Path
 
 import psycopg
@@ -73,10 +74,20 @@ def _read_left_out(connection: Connection) -> list[Entry]:
 
 
 def _role_and_barred(connection: Connection) -> tuple[str, list[tuple[str, str]]]:
-    """The role to act as, empty where it is the login; and the relations that pg_dump would stumble over."""
+    """The role to act as, empty where it is the login; and the tables that pg_dump would stumble over."""
     row = connection.execute("SELECT current_user::text, session_user::text").fetchone()
     role = row[0] if row and row[0] != row[1] else ""
-    return role, [(schema, name) for schema, name in connection.execute(_BARRED).fetchall()]
+    return role, barred_tables(connection)
+
+
+def barred_tables(connection: Connection) -> list[tuple[str, str]]:
+    """Tables at which pg_dump would give up in the name of this session's role: schema and name."""
+    return [(schema, name) for schema, name in connection.execute(_BARRED).fetchall()]
+
+
+def without_tables(tables: Iterable[tuple[str, str]]) -> list[str]:
+    """What to say to pg_dump so that it leaves these out."""
+    return [f"--exclude-table={quoted(schema)}.{quoted(name)}" for schema, name in tables]
 
 
 def _dump(
@@ -91,7 +102,7 @@ def _dump(
     arguments = ["--format=custom", "--compress=0", "--schema-only", "--encoding=UTF8", "--no-password"]
     arguments += [f"--lock-wait-timeout={_LOCK_WAIT}", f"--file={archive}"]
     arguments += [f"--role={role}"] if role else []
-    arguments += [f"--exclude-table={quoted(schema)}.{quoted(name)}" for schema, name in not_read]
+    arguments += without_tables(not_read)
     with connection_files(database_url) as connection:
         finished = run_tool(
             tools, "pg_dump", arguments, connection=connection, timeout_seconds=_DUMP_SECONDS, stop=stop

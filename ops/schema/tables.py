@@ -56,10 +56,6 @@ class Table:
     tail: dict[str, str] = field(default_factory=dict)
     more: tuple[str, ...] = ()
 
-    def is_like(self, other: "Table") -> bool:
-        """Equal apart from the order of the columns and constraints."""
-        return self == other
-
 
 def read_table(definition: str) -> Table | None:
     """The table that a definition makes; None where it is no CREATE TABLE that can be taken apart."""
