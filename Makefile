@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: test check demo demo-play bench lock clean
+.PHONY: test check chaos demo demo-play bench lock clean
 
 test: .venv/ready
 	$(BIN)/python -m pytest -n 4
@@ -11,6 +11,10 @@ check: .venv/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# Hundreds of kills and cuts over runs of real processes; about ten minutes. See tests/make_chaos.py.
+chaos: .venv/ready
+	PYTHONPATH=.:tests $(BIN)/python -m make_chaos
 
 demo: .venv/ready
 	$(BIN)/countersign demo
@@ -25,6 +29,7 @@ bench: .venv/ready
 	-$(BIN)/python -m bench.audit_append
 	-$(BIN)/python -m bench.plan
 	-$(BIN)/python -m bench.push
+	-$(BIN)/python -m bench.readers
 	-$(BIN)/python -m bench.backup
 	-$(BIN)/python -m bench.lint
 	-$(BIN)/python -m bench.schema_diff

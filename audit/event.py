@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
-from json.encoder import c_make_encoder  # type: ignore[attr-defined]
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -38,7 +37,6 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_INTEGER = 2**53 - 1
 _PLAIN = frozenset({str, bool, type(None)})
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
-_ENCODE = c_make_encoder(None, _ENCODER.default, encode_basestring, None, ":", ",", True, False, True)
 _quoted = encode_basestring  # a text in JSON's quotes, what is beyond ASCII as it is; TypeError for anything else
 _digits = int.__repr__  # TypeError for anything but a number
 _NUMBERED_ID = re.compile(r"/[0-9]+\Z")
@@ -231,7 +229,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _encode(value: Any) -> str:
-    return "".join(_ENCODE(value, 0))
+    return _ENCODER.encode(value)
 
 
 def _is_plain(value: Any) -> bool:

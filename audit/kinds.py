@@ -37,14 +37,25 @@ from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
 from audit.kinds_run import BackupProven
+from audit.kinds_run import BackupRemoved
+from audit.kinds_run import BackupStarted
+from audit.kinds_run import BatchSent
+from audit.kinds_run import CleanupSent
 from audit.kinds_run import CommitSent
 from audit.kinds_run import Failed
 from audit.kinds_run import HistoryPrepared
+from audit.kinds_run import HistoryRepaired
 from audit.kinds_run import Interrupted
+from audit.kinds_run import LoadNoted
 from audit.kinds_run import LockWaited
 from audit.kinds_run import MigrationApplied
+from audit.kinds_run import MigrationUndone
 from audit.kinds_run import PartiallyApplied
+from audit.kinds_run import PriorCopied
+from audit.kinds_run import PriorCopiesRemoved
+from audit.kinds_run import Progressed
 from audit.kinds_run import Resumed
+from audit.kinds_run import ScriptRun
 from audit.kinds_run import Started
 from audit.kinds_run import StatementFinished
 from audit.kinds_run import StatementSent
@@ -53,6 +64,10 @@ from audit.kinds_run import StepFinished
 from audit.kinds_run import StepStarted
 from audit.kinds_run import StopAsked
 from audit.kinds_run import Succeeded
+from audit.kinds_run import WatchBegan
+from audit.kinds_run import Watched
+from audit.kinds_run import WatchSampled
+from audit.kinds_run import WatchWorsened
 
 KINDS: Mapping[str, type[Data]] = {
     "commanded": Commanded,
@@ -78,15 +93,30 @@ KINDS: Mapping[str, type[Data]] = {
     "step_failed": StepFailed,
     "statement_sent": StatementSent,
     "commit_sent": CommitSent,
+    "batch_sent": BatchSent,
     "statement_finished": StatementFinished,
+    "cleanup_sent": CleanupSent,
     "lock_waited": LockWaited,
+    "progressed": Progressed,
     "migration_applied": MigrationApplied,
+    "migration_undone": MigrationUndone,
+    "history_repaired": HistoryRepaired,
+    "script_run": ScriptRun,
     "history_prepared": HistoryPrepared,
+    "prior_copied": PriorCopied,
+    "prior_copies_removed": PriorCopiesRemoved,
     "backup_proven": BackupProven,
+    "backup_removed": BackupRemoved,
+    "backup_started": BackupStarted,
     "succeeded": Succeeded,
     "failed": Failed,
     "partially_applied": PartiallyApplied,
     "interrupted": Interrupted,
+    "load_noted": LoadNoted,
+    "watch_began": WatchBegan,
+    "watch_sampled": WatchSampled,
+    "watch_worsened": WatchWorsened,
+    "watched": Watched,
     "locked": Locked,
     "unlocked": Unlocked,
     "frozen": Frozen,

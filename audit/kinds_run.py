@@ -69,6 +69,7 @@ class StatementSent(Data):
     sha256: str
     backend_pid: int
     backend_start: str
+    batches: int = 0
 
 
 class CommitSent(Data):
@@ -80,8 +81,31 @@ class CommitSent(Data):
     catalog_sha256: str
 
 
+class BatchSent(Data):
+    """A batch of a file ran; its COMMIT goes out now. What the server says of `xid` is whether the next one begins behind
+    `through` or `after`: the last row's key, or a hash of it where the log may not hold it; neither is the beginning.
+
+    `number` counts over all attempts, `total` and `seen` are of all batches up to here: rows written, rows gone through.
+    """
+
+    version: str
+    number: int
+    sha256: str
+    table: str
+    xid: str
+    backend_pid: int
+    backend_start: str
+    rows: int
+    total: int
+    seen: int
+    after: dict[str, Any]
+    through: dict[str, Any]
+    is_last: bool
+
+
 class StatementFinished(Data):
-    """What became of a `statement_sent`. `each_seconds`: of the statements that ended, in their order, where measured."""
+    """What became of a `statement_sent`. `each_seconds`: of the statements that ended, in their order, where measured.
+    `batches`: so many are committed of a file that runs in batches."""
 
     version: str
     segment: int
@@ -90,6 +114,7 @@ class StatementFinished(Data):
     seconds: float
     detail: str = ""
     each_seconds: list[float] = Field(default_factory=list)
+    batches: int = 0
 
 
 class LockWaited(Data):
@@ -97,6 +122,23 @@ class LockWaited(Data):
 
     version: str
     blockers: list[dict[str, Any]]
+
+
+class Progressed(Data):
+    """How far what runs is: as the server counts a statement, or as batches are done. For people; nothing rests on it."""
+
+    version: str
+    said: str
+    share: float | None = None
+
+
+class CleanupSent(Data):
+    """The intent: these indexes, which a statement that failed just now left INVALID, are dropped by the same backend."""
+
+    version: str
+    segment: int
+    statements: list[int]
+    indexes: list[str]
 
 
 class MigrationApplied(Data):
@@ -110,16 +152,59 @@ class MigrationApplied(Data):
     seconds: float
 
 
+class MigrationUndone(MigrationApplied):
+    """What undoes a file is committed on the target, and the file's history row is gone. The file is that of the undoing."""
+
+
+class HistoryRepaired(MigrationApplied):
+    """The history row of a file was made as the file stands; nothing of the file was run."""
+
+
+class ScriptRun(MigrationApplied):
+    """SQL that changes nothing in the history is committed on the target."""
+
+
 class HistoryPrepared(Data):
     """The history schema and table were made on the target, as the CLI makes them. Nothing was applied by that."""
 
     schema_name: str
 
 
+class PriorCopied(Data):
+    """What a statement was about to drop, change or delete was copied beside it, in the statement's own transaction: it is
+    there if that was committed. `copies` say what and where, `left_out` why something was not copied."""
+
+    version: str
+    statement: int
+    line: int
+    copies: list[dict[str, Any]]
+    left_out: list[str]
+
+
+class PriorCopiesRemoved(Data):
+    """Such copies were dropped, since they were kept long enough: the tables' names."""
+
+    tables: list[str]
+
+
 class BackupProven(Data):
-    """A backup was taken and proven before any statement ran."""
+    """A backup was taken and proven: in a run before any statement, or because somebody asked for it."""
 
     proof: dict[str, Any]
+
+
+class BackupStarted(Data):
+    """Somebody has a backup taken, outside a run. What is copied meanwhile is removed if it does not come to be proven."""
+
+    level: str
+
+
+class BackupRemoved(Data):
+    """A backup is removed now: the file at `path`, with what is beside it."""
+
+    sha256: str
+    path: str
+    because: str
 
 
 class Succeeded(Data):
@@ -139,7 +224,10 @@ class Failed(Data):
 
 
 class PartiallyApplied(Data):
-    """The run ended in the middle: what of it is on the target and what is not. `stopped_by` as in `failed`."""
+    """The run ended in the middle: what of it is on the target and what is not. `stopped_by` as in `failed`.
+
+    `statements`: what became of each of the file `within` which it ended, as far as they were kept.
+    """
 
     reason: str
     message: str
@@ -148,13 +236,56 @@ class PartiallyApplied(Data):
     not_applied: list[str]
     within: str | None = None
     stopped_by: str | None = None
+    statements: list[dict[str, Any]] = Field(default_factory=list)
+    questions: list[dict[str, str]] = Field(default_factory=list)
 
 
 class Interrupted(Data):
-    """It is unknown what became of a statement; a person decides, and the target stays blocked until then."""
+    """It is unknown what became of a statement; a person decides, and the target stays blocked until then.
+
+    `statements` as in `partially_applied`; `questions`: what to ask the target by hand, in order (asks, sql, means).
+    """
 
     reason: str
     message: str
     step: str
     applied: list[str]
     unknown: list[str]
+    statements: list[dict[str, Any]] = Field(default_factory=list)
+    questions: list[dict[str, str]] = Field(default_factory=list)
+
+
+class LoadNoted(Data):
+    """How much the target had to do before the first statement: what it is compared with afterwards."""
+
+    usual: dict[str, Any]
+
+
+class WatchBegan(Data):
+    """Every statement of the run is done; from here on its target is watched for so long."""
+
+    seconds: float
+    interval_seconds: float
+    until: str
+
+
+class WatchSampled(Data):
+    """What some looks at the watched target saw together, within bounds."""
+
+    sample: dict[str, Any]
+
+
+class WatchWorsened(Data):
+    """Something is worse than it was before the run, told as soon as it is certain: all that is by now."""
+
+    worse: list[dict[str, Any]]
+
+
+class Watched(Data):
+    """The watching is over. `seconds` were to be watched, `watched_seconds` were; `because` says why it was less."""
+
+    outcome: Literal["nothing_worse", "worse", "cut_short"]
+    seconds: float
+    watched_seconds: float
+    because: str
+    worse: list[dict[str, Any]]

@@ -28,16 +28,14 @@ from bot.thread_notes import note_of
 from commands.page import Page
 from commands.request_page import request_page
 from commands.request_parts import LastBackup
-from ops.adopting import document_of
 from ops.backups import last_backup
 from ops.errors import OpsError
+from ops.kinds import kind_of
 from ops.layer import Ops
 from ops.locking import lock_of
 from ops.people import Actor
-from ops.plan import pending_of
-from ops.plan import sql_document
 from ops.rehearsing import diff_text_of
-from ops.requests import ADOPT
+from ops.requests import PUSH
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import stream_of
@@ -103,7 +101,8 @@ class Announcer:
             self._changed.notify_all()
 
     def _on_events(self, events: Sequence[Event]) -> None:
-        for request in {event.request for event in events if event.stream.startswith("request:") and event.request}:
+        shown = (event for event in events if event.stream.startswith("request:") and event.kind != "watch_sampled")
+        for request in {event.request for event in shown if event.request}:
             # A run at work writes many events, and reading them takes longer the more there are.
             self.note(request, after_seconds=PAUSE_SECONDS if request in self._ops.active else 0.0)
         if any(event.kind in {"locked", "unlocked"} for event in events):
@@ -266,10 +265,7 @@ class Announcer:
 
     def _document(self, request: Request) -> str:
         """What a yes stands for, whole: the SQL of a push, the sentences of an adoption."""
-        if request.kind == ADOPT:
-            return document_of(request)
-        pending = pending_of(self._ops.repository(self._ops.target_of(request)), request.commit, request.files)
-        return sql_document(request.target, request.commit, request.digest, pending)
+        return kind_of(request.kind).document(self._ops, request)
 
     def _deliver_diff(self, request: Request, card: Card, how: str) -> None:
         """What the rehearsal saw change in the schema, beside the SQL: as a file, or only its hash. Once a thread."""
@@ -287,8 +283,8 @@ class Announcer:
         self._store.tell(once)
 
     def _upload(self, request: Request, card: Card, document: str, sha256: str) -> str:
-        what, ending = ("All that", "txt") if request.kind == ADOPT else ("The full SQL of", "sql")
-        stands = " stands for" if request.kind == ADOPT else ""
+        ending = kind_of(request.kind).ending
+        what, stands = ("The full SQL of", "") if request.kind == PUSH else ("All that", " stands for")
         comment = f"{what} {request.id}{stands}, sha256 {sha256[:16]}. Read it before you decide."
         file = self._api.upload(card.channel, card.message, f"{request.id}.{ending}", document, comment)
         current = self._store.card(request.id) or card

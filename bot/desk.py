@@ -35,6 +35,7 @@ from commands.dispatch import answer
 from commands.dispatch import crowded
 from commands.dispatch import guarded
 from commands.dispatch import is_heavy
+from commands.dispatch import run_line
 from commands.home_page import REFRESH
 from commands.page import Button
 from commands.page import Code
@@ -61,14 +62,19 @@ from ops.requests import find_request
 logger = logging.getLogger("countersign.desk")
 
 _VALUE = re.compile(
-    r"(?P<verb>approve|reject|cancel|stop) (?P<request>R-[1-9][0-9]{0,8}) (?P<prefix>[0-9a-f]{16})"
+    r"(?P<verb>approve|reject|cancel|stop|resume|rollback|clean) (?P<request>R-[1-9][0-9]{0,8}) (?P<prefix>[0-9a-f]{16})"
     r"( (?P<word>[0-9a-f]{16}))?"
 )
+SAYS: Mapping[str, str] = {"resume": "resume", "rollback": "rollback", "clean": "clean up"}
+"""The verbs whose button does what typing these words and the request's number does."""
 FORMS = frozenset({"reject"})
 """The verbs whose button opens a form; a form of any other verb is not ours."""
 
 SILENT: Mapping[str, Any] = {"seen": True}
 """The data of a reply that needs no words: the person sees what came of it."""
+
+DONE = ("approved", "rejected", "cancelled", "stopped", "requested")
+"""What ends the id of the event that a click led to."""
 
 SAID_LETTERS = 100
 
@@ -111,11 +117,11 @@ class Desk:
         """
         if not self._waiting.acquire(blocking=False):
             logger.error("desk_full act=%s", act.id)
-        elif act.kind != "commanded":
+        elif act.kind != "commanded" and act.verb not in SAYS:
             self._pool.submit(self._work, act, None)
         else:
             progress = _Progress(lambda words: self._say_progress(act, words))
-            if not is_heavy(act.text):
+            if not is_heavy(SAYS.get(act.verb, "") if act.kind != "commanded" else act.text):
                 self._pool.submit(self._work, act, progress)
             elif self._heavy.put(act.actor.id, lambda: self._work(act, progress)):
                 progress.follow("waits for its turn")
@@ -159,15 +165,15 @@ class Desk:
             return guarded(self._ops, _too_late, actor=act.actor, act=act.id, word=act.verb)
         if act.kind == "crowded":
             return crowded(self._ops, act.text, actor=act.actor, act=act.id)
-        if progress is not None:
+        if progress is not None and act.kind == "commanded":
             with progress:
                 return answer(
                     self._ops, act.text, actor=act.actor, front=Front.SLACK, act=act.id, progress=progress.note
                 )
-        reply = guarded(self._ops, lambda: self._click(act), actor=act.actor, act=act.id, word=act.verb)
+        reply = guarded(self._ops, lambda: self._click(act, progress), actor=act.actor, act=act.id, word=act.verb)
         return None if reply.data == SILENT else reply
 
-    def _click(self, act: Act) -> Reply:
+    def _click(self, act: Act, progress: "_Progress | None") -> Reply:
         """What a button or a form asks for, once it is certain that we gave it to this person."""
         if (act.verb, act.value) == (REFRESH, REFRESH):
             # It carries no authority, so it does not matter where it was pressed: everybody gets their own Home only.
@@ -194,6 +200,12 @@ class Desk:
                 because = act.inputs.get(REASON, "").strip()
                 decided = reject(self._ops, request.id, act.actor, act.id, found["prefix"], because)
                 return Reply(Page(f"{request.id} is rejected. Nothing was run."), request=request.id)
+            case verb, _ if verb in SAYS and progress is not None:
+                check_plan(request, found["prefix"])
+                with progress:
+                    return run_line(
+                        self._ops, f"{SAYS[verb]} {request.id}", act.actor, Front.SLACK, act.id, progress.note
+                    )
             case "stop", _:
                 check_plan(request, found["prefix"])
                 return stopped_reply(self._ops, request.id, act.actor, act.id)
@@ -206,7 +218,7 @@ class Desk:
         """A click counts only from the recorded card, or from a private answer by the person it was given to."""
         if act.inputs:
             return  # a form: we opened it for this person after these same checks, and Slack keeps its value
-        if any(self._ops.view.act(f"{act.id}:{done}") for done in ("approved", "rejected", "cancelled", "stopped")):
+        if any(self._ops.view.act(f"{act.id}:{done}") for done in DONE):
             return  # done before a restart and only not answered; its one-time word is used up
         if word is not None:
             if not self._store.take(word, f"{act.verb} {request.id} {request.digest[:PREFIX_LENGTH]}", act.actor.id):

@@ -2,20 +2,20 @@
 
 from audit import Event
 from commands.adoption_parts import is_adoption
+from commands.backup_parts import note_parts
+from commands.kind_parts import subject_of
 from commands.page import Code
 from commands.page import Line
-from commands.page import Listing
 from commands.page import Page
 from commands.page import Paragraph
-from commands.page import Part
 from commands.page import Who
 from commands.page_words import migrations
 from commands.page_words import sentence_line
 from commands.request_page import state_words
 from commands.request_parts import proof_line
+from commands.watch_parts import worsened_note
+from ops.requests import PUSH
 from ops.requests import Request
-
-NAMES_SHOWN = 12
 
 
 def note_of(event: Event, request: Request) -> Page | None:
@@ -32,11 +32,28 @@ def note_of(event: Event, request: Request) -> Page | None:
             return _backup_note(data["proof"])
         case "adopted":
             return _short(f"{request.target} is adopted", ("What it has now is the baseline that people approved.",))
+        case "watch_worsened":
+            return worsened_note(request, data)
+        case "succeeded" | "superseded" | "failed" | "partially_applied" | "interrupted":
+            return _ended(event, request)
+        case "recorded":
+            line: Line = (Who(event.actor), f" looked at {request.target}: {data['because']}")
+            return _short(f"{request.id} is settled, and {request.target} is free", line)
+        case _:
+            return None
+
+
+def _ended(event: Event, request: Request) -> Page | None:
+    """The note for the end of a run, or of what can no longer be run."""
+    data = event.data or {}
+    match event.kind:
         case "succeeded" if is_adoption(request):
             return None
         case "succeeded":
             count = len(data["applied"])
-            words = f"{migrations(count)} {'is' if count == 1 else 'are'} on {request.target}."
+            words = f"{subject_of(request)}: done on {request.target}."
+            if request.kind == PUSH:
+                words = f"{migrations(count)} {'is' if count == 1 else 'are'} on {request.target}."
             return _short(f"{request.id} is done", (words,))
         case "superseded" if data["by"]:
             return _short(
@@ -44,13 +61,8 @@ def note_of(event: Event, request: Request) -> Page | None:
             )
         case "superseded":
             return _short(f"{request.id} no longer holds", sentence_line(str(data["message"])))
-        case "failed" | "partially_applied" | "interrupted":
-            return _short(f"{request.id}: {state_words(request, request.status)}", sentence_line(str(data["message"])))
-        case "recorded":
-            line: Line = (Who(event.actor), f" looked at {request.target}: {data['because']}")
-            return _short(f"{request.id} is settled, and {request.target} is free", line)
         case _:
-            return None
+            return _short(f"{request.id}: {state_words(request, request.status)}", sentence_line(str(data["message"])))
 
 
 def _counted(event: Event, request: Request) -> str:
@@ -76,15 +88,4 @@ def _short(headline: str, line: Line) -> Page:
 
 def _backup_note(proof: dict[str, object]) -> Page:
     """What was proven, and what no dump holds."""
-    body: list[Part] = []
-    for title, key in (
-        ("Not in any dump, so not in this backup", "not_held"),
-        ("Expected and explained while restoring", "expected_errors"),
-        ("Stood in for while restoring", "stand_ins"),
-    ):
-        found = proof.get(key)
-        names = [str(name) for name in found] if isinstance(found, list) else []
-        if names:
-            lines: list[Line] = [(name,) for name in names[:NAMES_SHOWN]]
-            body.append(Listing(f"{title} ({len(names)})", lines))
-    return Page("Backup proven before any statement", facts=[("Backup", proof_line(proof))], body=body)
+    return Page("Backup proven before any statement", facts=[("Backup", proof_line(proof))], body=note_parts(proof))

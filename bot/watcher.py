@@ -1,4 +1,5 @@
-"""Looks at the targets now and then, and tells the channel once about every change that was made without us."""
+"""Looks at the targets now and then: for changes that were made without us, of which the channel is told once, and for how
+much they have to do; and has those watched behind which a run has just ended."""
 
 import logging
 import random
@@ -16,12 +17,17 @@ from bot.render import text_of
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
 from bot.store import Store
+from bot.watching import Watches
 from commands.outside_page import outside_page
+from ops.backups import tidy_up
 from ops.errors import OpsError
 from ops.layer import Ops
+from ops.load_memory import TICK
 from ops.outside import look
+from ops.prior.kept import remove_old
 from ops.targets import Target
 from ops.targets import all_targets
+from ops.watch import remember_load
 
 logger = logging.getLogger("countersign.watcher")
 
@@ -35,6 +41,9 @@ AFTER_RUN_SECONDS = 2.0
 """So soon after a run its schema is remembered, to name what changes next."""
 
 ENDED = frozenset({"succeeded", "partially_applied", "failed", "adopted", "recorded"})
+
+TIDY_SECONDS = 3600.0
+"""How often backups are removed that were kept long enough."""
 
 AGAIN_SECONDS = 60.0
 """So long a change that could not be told waits for the next try."""
@@ -52,6 +61,13 @@ class Watcher:
             for target in all_targets(ops.settings)
             if target.settings.drift_every is not None
         }
+        self._load_due = {
+            target.name: time.monotonic() + FIRST_LOOK_SECONDS
+            for target in all_targets(ops.settings)
+            if target.settings.watch_for is not None
+        }
+        self._watches = Watches(ops)
+        self._tidy_due = time.monotonic() + FIRST_LOOK_SECONDS
         self._again: dict[str, float] = {}
         self._woken = threading.Event()
         self._over = threading.Event()
@@ -67,19 +83,26 @@ class Watcher:
         self._over.set()
         self._woken.set()
         self._thread.join(seconds)
+        self._watches.stop(seconds)
 
     def _on_events(self, events: Sequence[Event]) -> None:
         for event in events:
             name = f"{event.project}/{event.environment}"
             if event.kind in ENDED and event.stream.startswith("target:") and name in self._due:
                 self._due[name] = time.monotonic() + AFTER_RUN_SECONDS
-        if any(event.kind in {"changed_outside", *ENDED} for event in events):
+        if self._watches.note(events) or any(event.kind in {"changed_outside", *ENDED} for event in events):
             self._woken.set()
 
     def _work(self) -> None:
         while not self._over.is_set():
             try:
+                self._watches.look()
+                if time.monotonic() >= self._tidy_due:
+                    self._tidy_due = time.monotonic() + TIDY_SECONDS
+                    tidy_up(self._ops)
                 for target in all_targets(self._ops.settings):
+                    if time.monotonic() >= self._load_due.get(target.name, float("inf")) and not self._over.is_set():
+                        self._remember_load(target)
                     if time.monotonic() >= self._due.get(target.name, float("inf")) and not self._over.is_set():
                         self._look(target)
                 self._tell()
@@ -91,7 +114,7 @@ class Watcher:
             self._woken.clear()
 
     def _pause(self) -> float:
-        soonest = min(self._due.values(), default=float("inf"))
+        soonest = min([*self._due.values(), *self._load_due.values()], default=float("inf"))
         return max(0.1, min(TICK_SECONDS, soonest - time.monotonic()))
 
     def _look(self, target: Target) -> None:
@@ -102,11 +125,19 @@ class Watcher:
         self._due[target.name] = time.monotonic() + every.total_seconds() * random.uniform(0.95, 1.05)  # noqa: S311
         try:
             event = look(self._ops, target)
+            remove_old(self._ops, target)
         except OpsError as error:
             logger.warning("target_not_looked_at target=%s reason=%s", target.name, error.reason.value)
             return
         if event is not None:
             logger.info("target_looked_at target=%s noted=%s", target.name, event.kind)
+
+    def _remember_load(self, target: Target) -> None:
+        self._load_due[target.name] = time.monotonic() + TICK.total_seconds() * random.uniform(0.95, 1.05)  # noqa: S311
+        try:
+            remember_load(self._ops, target)
+        except (OpsError, OSError) as error:
+            logger.warning("load_not_remembered target=%s error=%s", target.name, type(error).__name__)
 
     def _tell(self) -> None:
         """Post every change that was not told yet. One that cannot be told keeps no other back, and is tried again."""

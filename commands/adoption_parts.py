@@ -18,11 +18,6 @@ def is_adoption(request: Request) -> bool:
     return request.kind == ADOPT
 
 
-def subject_of(request: Request) -> str:
-    """What a request is about, in few words: `3 migrations`, or `adopt what is there`."""
-    return "adopt what is there" if is_adoption(request) else migrations(len(request.files))
-
-
 def adoption_parts(request: Request, most: int | None = UNKNOWN_SHOWN) -> list[Part]:
     """What nobody can say about the target; `most` None: all of it."""
     unknown = [str(one) for one in _adopts(request)["unknown"]]

@@ -29,7 +29,7 @@ TEXT_KEPT = 2000
 """So many characters of a typed line are kept; nobody types more on purpose."""
 
 
-HEAVY = frozenset({"adopt", "diff", "drift", "plan", "push"})
+HEAVY = frozenset({"adopt", "backup", "diff", "drift", "plan", "push", "record", "restore", "resume", "rollback"})
 """The words that may have a throw-away server at work for minutes. Whoever decides or looks never waits behind them."""
 
 
@@ -41,7 +41,8 @@ def is_heavy(text: str) -> bool:
         words = split_line(text)
     except OpsError:
         return False
-    return bool(words) and words[0].lower().lstrip("/") in HEAVY
+    word = words[0].lower().lstrip("/") if words else ""
+    return word in HEAVY or (word == "backups" and "--check" in words)
 
 
 def crowded(ops: Ops, text: str, *, actor: Actor, act: str) -> Reply:
@@ -115,11 +116,18 @@ def answer(
             raise OpsError(Reason.BAD_USAGE, message, "Say it shorter.")
         if front is Front.SLACK:
             check_member(ops, actor)
-        parsed = parse(split_line(text), front)
-        said = Said(parsed.word, parsed.arguments, parsed.options, actor, front, act, progress)
-        return all_words()[parsed.word].run(ops, said)
+        return run_line(ops, text, actor, front, act, progress)
 
     return guarded(ops, work, actor=actor, act=act, word=_word_of(text))
+
+
+def run_line(
+    ops: Ops, text: str, actor: Actor, front: Front, act: str, progress: Callable[[str], None] = lambda _: None
+) -> Reply:
+    """What the word of a line answers. Raises OpsError, AuditError and what nobody foresaw; writes no answer down."""
+    parsed = parse(split_line(text), front)
+    said = Said(parsed.word, parsed.arguments, parsed.options, actor, front, act, progress)
+    return all_words()[parsed.word].run(ops, said)
 
 
 def guarded(ops: Ops, work: Callable[[], Reply], *, actor: Actor, act: str, word: str) -> Reply:

@@ -17,6 +17,7 @@ from commands.knock import check_log
 from commands.page import Listing
 from commands.page import Page
 from commands.reply import Reply
+from ops.amounts import bytes_text
 from ops.database import connect
 from ops.direct_way import JOB_FILES
 from ops.direct_way import Sign
@@ -28,6 +29,7 @@ from ops.isolation import reached_isolation
 from ops.job_files import read_job_files
 from ops.layer import project_repository
 from ops.layer import utc_now
+from ops.prior.kept import held
 from ops.settings import Settings
 from ops.settings import load_settings
 from ops.settings import resolve_secret
@@ -118,6 +120,7 @@ def _private(settings: Settings) -> Iterator[Check]:
 def _targets(settings: Settings) -> Iterator[Check]:
     for target in all_targets(settings):
         yield _database(target)
+        yield from _copies(target)
         try:
             repository = project_repository(settings, target)
             repository.update()
@@ -147,6 +150,16 @@ def _database(target: Target) -> Check:
     except OpsError as error:
         return Check("problem", f"{target.name} database", f"{error.message} {error.hint}")
     return Check("ok", f"{target.name} database", f"Postgres {version}, {encrypted}; dumped by {tools.name}")
+
+
+def _copies(target: Target) -> Iterator[Check]:
+    """What runs keep of rows on the target itself, where there is any."""
+    with suppress(OpsError), closing(connect(target.database_url(), purpose="doctor")) as connection:
+        tables, size = held(connection)
+        if tables:
+            days = f"{target.settings.prior_copy_keep.total_seconds() / 86400:.3g} days"
+            said = f"{tables} tables in the schema countersign_undo, {bytes_text(size)}; each goes after {days}"
+            yield Check("ok", f"{target.name} prior copies", said)
 
 
 def _tools(settings: Settings) -> Iterator[Check]:

@@ -17,7 +17,7 @@ from datetime import datetime
 from audit import Event
 from audit import Query
 from audit import View
-from commands.adoption_parts import subject_of
+from commands.kind_parts import subject_of
 from commands.outside_page import outside_json
 from commands.outside_page import outside_line
 from commands.page import Code

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from audit import Query
-from commands.adoption_parts import subject_of
+from commands.kind_parts import subject_of
 from commands.page import Button
 from commands.page import Code
 from commands.page import Command
@@ -31,12 +31,12 @@ from ops.errors import OpsError
 from ops.layer import Ops
 from ops.locking import Lock
 from ops.locking import lock_of
+from ops.occupying import Occupant
+from ops.occupying import occupant_of
 from ops.people import Actor
 from ops.policy import may_approve
-from ops.requests import Occupant
 from ops.requests import Request
 from ops.requests import find_request
-from ops.requests import occupant_of
 from ops.requests import open_requests
 from ops.status import Status
 from ops.targets import all_targets

@@ -37,8 +37,8 @@ from ops.layer import Ops
 from ops.locking import USUAL
 from ops.locking import Lock
 from ops.locking import lock
-from ops.requests import Occupant
-from ops.requests import occupant_of
+from ops.occupying import Occupant
+from ops.occupying import occupant_of
 from ops.setting_values import parse_duration
 from ops.targets import Target
 from ops.targets import find_target

@@ -132,6 +132,8 @@ def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
         rules = class_rules(plan.policy, [hazard.to_json() for hazard in plan.hazards])
         facts.append(("Needs", _needs(plan, rules)))
         facts += class_needs(rules)
+    if plan.quiet is not None:
+        facts.append(("Quiet", (plan.quiet.words,)))
     facts.append(("Already applied", (migrations(plan.applied),)))
     facts.append(("Plan", (Code(plan.digest[:PREFIX_LENGTH]),)))
     # The title last, since it is somebody's words and may run from right to left.

@@ -8,6 +8,11 @@ from commands.adoption_parts import adoption_parts
 from commands.adoption_parts import adoption_question
 from commands.adoption_parts import is_adoption
 from commands.changes_parts import CHANGES_SHOWN
+from commands.kind_parts import again_of
+from commands.kind_parts import is_stated
+from commands.kind_parts import stated_parts
+from commands.kind_parts import stated_question
+from commands.kind_parts import title_of
 from commands.page import Button
 from commands.page import Code
 from commands.page import Command
@@ -21,6 +26,11 @@ from commands.page_words import joined
 from commands.page_words import migrations
 from commands.page_words import person
 from commands.page_words import plural
+from commands.partial_parts import end_blockers
+from commands.partial_parts import has_broken
+from commands.partial_parts import is_left
+from commands.partial_parts import or_resume
+from commands.partial_parts import ways_on
 from commands.plan_page import FILES_SHOWN
 from commands.plan_page import HAZARDS_SHOWN
 from commands.plan_page import files_part
@@ -40,8 +50,13 @@ from commands.request_parts import is_all_applied
 from commands.request_parts import lock_wait_of
 from commands.request_parts import steps_part
 from commands.request_parts import was_stopped
+from commands.watch_parts import after_words
+from commands.watch_parts import is_worse
+from commands.watch_parts import watch_buttons
+from commands.watch_parts import watch_parts
 from ops.approving import PREFIX_LENGTH
 from ops.locking import Lock
+from ops.requests import PUSH
 from ops.requests import Request
 from ops.status import Status
 
@@ -66,7 +81,7 @@ def request_page(
         headline=_headline(request, status, held),
         facts=facts_of(request, status, last_backup, held),
         body=_body(request, status),
-        next=_next(request, status, held),
+        next=after_words(request, now) if status is Status.SUCCEEDED else _next(request, status, held),
         buttons=_buttons(request, status),
         small=_small(request, status),
         tone=_tone(request, status, held),
@@ -76,12 +91,16 @@ def request_page(
 def _tone(request: Request, status: Status, lock: Lock | None) -> Tone:
     if lock or (status is Status.WAITING and is_dangerous(request.hazards)):
         return "warning"
+    if status is Status.SUCCEEDED and is_worse(request):
+        return "bad"
     return _TONES[status]
 
 
 def _small(request: Request, status: Status) -> Line:
     """What can be looked up."""
-    commit: Line = () if status is Status.WAITING else ("commit ", Code(request.commit[:12]), " · ")
+    commit: Line = (
+        () if status is Status.WAITING or not request.commit else ("commit ", Code(request.commit[:12]), " · ")
+    )
     digest = Code(request.digest[:PREFIX_LENGTH])
     return (*commit, "plan ", digest, " · ", Command(f"show {request.id}"), " for everything")
 
@@ -90,10 +109,13 @@ def _body(request: Request, status: Status) -> list[Part]:
     """Before the run, what would run; from its start on, how it goes. What went wrong comes first."""
     steps = steps_part(request) if request.steps else []
     if status is not Status.WAITING:
-        return [*ending_parts(request, status), *steps]
+        return [*watch_parts(request), *ending_parts(request, status), *steps]
     everything: Line = (Code(f"countersign show {request.id}"), " lists all")
     if is_adoption(request):
         return [*adoption_parts(request), *steps]
+    if is_stated(request):
+        hazards = hazards_part(request.hazards, HAZARDS_SHOWN, everything) if request.files else []
+        return [*stated_parts(request), *hazards, *steps]
     in_thread = request.shown is not None and request.shown["how"] == "file"
     named_only = [{"filename": one["filename"]} for one in request.files]
     hazards = hazards_part(request.hazards, HAZARDS_SHOWN, everything)
@@ -114,9 +136,12 @@ def _body(request: Request, status: Status) -> list[Part]:
 
 def whole_body(request: Request, status: Status) -> list[Part]:
     """Everything about a request: how it went, all hazards, all files with their hashes."""
-    went = [*ending_parts(request, status), *(steps_part(request) if request.steps else [])]
+    went = [*watch_parts(request), *ending_parts(request, status), *(steps_part(request) if request.steps else [])]
     if is_adoption(request):
         return [*went, *adoption_parts(request, None)]
+    if is_stated(request):
+        sentences = stated_parts(request, None)
+        return [*went, *sentences, *hazards_part(request.hazards, None, ()), *files_part(request.files, None, ())]
     return [
         *went,
         *hazards_part(request.hazards, None, ()),
@@ -155,7 +180,7 @@ _TONES: dict[Status, Tone] = {
 def _headline(request: Request, status: Status, lock: Lock | None) -> str:
     words = state_words(request, status) if request.missing or not lock else "approved, waits for a lock to end"
     words += ", failed on a copy" if status is Status.WAITING and has_failed(request) else ""
-    return f"{request.id} · {'adopt ' if is_adoption(request) else ''}{request.target}: {words}"
+    return f"{request.id} · {title_of(request)}{request.target}: {words}"
 
 
 def state_words(request: Request, status: Status) -> str:
@@ -166,6 +191,8 @@ def state_words(request: Request, status: Status) -> str:
         return "starting" if not request.needed else "approved, starts when it can"
     if status is Status.RUNNING:
         return _running_words(request)
+    if status is Status.SUCCEEDED and is_worse(request):
+        return "done, and worse than before"
     if is_all_applied(request, status):
         return "all applied, but not ended well"
     if status is Status.FAILED and was_stopped(request):
@@ -188,7 +215,8 @@ def _running_words(request: Request) -> str:
     if lock_wait_of(request):
         return "running, waiting for a lock"
     if doing == "migrate":
-        return f"running, migration {min(len(request.applied) + 1, len(request.files))} of {len(request.files)}"
+        what = "migration" if request.kind == PUSH else "script"
+        return f"running, {what} {min(len(request.applied) + 1, len(request.files))} of {len(request.files)}"
     return f"running, {doing}" if doing else "running"
 
 
@@ -209,15 +237,16 @@ def _next_while_running(request: Request) -> Line:
     if request.stop_asked is not None:
         return ("nothing to do; this card says what is on the target when it has stopped.",)
     if lock_wait_of(request):
-        return ("end what is in the way, or wait: it gives up by itself, and nothing of the file then remains.",)
+        ends = end_blockers(request, (lock_wait_of(request) or {}).get("blockers", ()))
+        return (*ends, "; or wait: it gives up by itself, and nothing of the file then remains.")
     return ("nothing to do; this card follows the run. ", Command(f"stop {request.id}"), " ends it early.")
 
 
 def _next_after(request: Request, status: Status) -> Line:
-    again = Command(f"{'adopt' if is_adoption(request) else 'push'} {request.environment}")
+    again = Command(again_of(request))
     match status:
-        case Status.SUCCEEDED:
-            return ("nothing to do.",)
+        case Status.PARTIALLY_APPLIED if request.ending.get("within"):
+            return ways_on(request)
         case Status.PARTIALLY_APPLIED if was_stopped(request):
             return ("to run what is left, ask again with ", again, ".")
         case Status.PARTIALLY_APPLIED if is_all_applied(request, status):
@@ -225,7 +254,7 @@ def _next_after(request: Request, status: Status) -> Line:
         case Status.PARTIALLY_APPLIED:
             return (Who(request.by.id), " mends what failed in a new commit; then ", again, " runs what is left.")
         case Status.INTERRUPTED if request.settlement is not None:
-            return ("settled, the target is free; ask again with ", again, ".")
+            return ("settled, the target is free; ask again with ", again, *or_resume(request), ".")
         case Status.INTERRUPTED:
             found = Command(f"cancel {request.id} <what you found>")
             return (
@@ -254,7 +283,7 @@ def _next_while_waiting(request: Request) -> Line:
         what = Command(f"status {request.environment}")
         return ("it starts as soon as the target is free; ", what, " tells what is in the way.")
     if request.shown is None:
-        about = "what it stands for" if is_adoption(request) else "the full SQL"
+        about = "the full SQL" if request.kind == PUSH else "what it stands for"
         return (f"{about} goes into the thread; then the Approve button appears.",)
     needed = plural(request.missing, "more approval" if request.approvals else "approval")
     cancels = (Who(request.by.id), " can cancel.")
@@ -289,8 +318,10 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     if status is Status.RUNNING and request.stop_asked is None:
         confirm = f"Stop {request.id}? What runs is cancelled; files that are applied stay on {request.target}."
         return [Button("stop", "Stop the run", f"stop {value}", "danger", confirm)]
+    if status is Status.PARTIALLY_APPLIED or request.settlement is not None:
+        return _ways_on(request, value)
     if status is not Status.WAITING or not request.needed:
-        return []
+        return watch_buttons(request, status)
     buttons = []
     if request.shown is not None and request.missing:
         confirm = _question(request)
@@ -303,10 +334,26 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     return buttons
 
 
+def _ways_on(request: Request, value: str) -> list[Button]:
+    """What can be asked for when a run ended half-way: each is a request of its own, with its own approvals."""
+    buttons = []
+    if is_left(request) and request.kind in {PUSH, "resume"}:
+        confirm = f"Ask to run what is left of {request.id}? It is a request of its own, to be approved like any other."
+        buttons.append(Button("resume", "Resume: run what is left", f"resume {value}", None, confirm))
+    if has_broken(request):
+        confirm = f"Ask to remove what {request.id} left broken, such as an INVALID index? It is a request of its own."
+        buttons.append(Button("clean", "Clean up what is broken", f"clean {value}", None, confirm))
+    if request.applied and request.kind in {PUSH, "resume"}:
+        buttons.append(Button("rollback", "Rollback: see the ways back", f"rollback {value}", None, None))
+    return buttons
+
+
 def _question(request: Request) -> str:
     """What is asked before a yes counts. It names what a yes accepts before the words of others, which may be cut."""
     if is_adoption(request):
         return adoption_question(request)
+    if is_stated(request):
+        return stated_question(request)
     plan = f"Run {migrations(len(request.files))} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
     plan += " It failed on a copy." if has_failed(request) else ""
     if not request.hazards:

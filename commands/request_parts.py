@@ -9,7 +9,8 @@ from typing import Literal
 
 from commands.adoption_parts import adoption_facts
 from commands.adoption_parts import is_adoption
-from commands.adoption_parts import subject_of
+from commands.kind_parts import files_text
+from commands.kind_parts import subject_of
 from commands.page import Code
 from commands.page import Line
 from commands.page import Listing
@@ -25,20 +26,22 @@ from commands.page_words import migrations
 from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import sentence_line
+from commands.partial_parts import filename_of
+from commands.partial_parts import half_parts
+from commands.partial_parts import whereabouts
 from commands.plan_page import class_needs
 from commands.plan_page import hazards_text
 from commands.plan_page import is_dangerous
 from ops.amounts import bytes_text
 from ops.blockers import Blocker
+from ops.errors import Reason
 from ops.locking import Lock
 from ops.requests import Request
-from ops.requests import Step
+from ops.run_steps import Step
 from ops.status import Status
-from ops.steps import STEPS
+from ops.steps import steps_of
 
 LEAST_SECONDS = 0.05
-LEFT_SHOWN = 10
-"""So many files that are, or are not, on the target are named one by one."""
 
 
 @dataclass(frozen=True)
@@ -68,12 +71,12 @@ def facts_of(
         case Status.WAITING:
             asked: Line = (Who(request.by.id), " ", When(request.requested_at))
             commit: Line = (Code(request.commit[:12]),)
-            more = _for_approvers(request, "unasked" if is_adoption(request) else last_backup)
+            more = _for_approvers(request, last_backup if "backup" in steps_of(request) else "unasked")
             worth_knowing = [*_dangers(request), *([("Locked", lock_line(lock))] if lock else [])]
             classes = _classes(request)
             about = adoption_facts(request) if is_adoption(request) else []
-            asked_for = [*_approvals(request), *classes, (REQUESTED_BY, asked), *more, ("Commit", commit)]
-            return [*worth_knowing, *about, *asked_for]
+            asked_for = [*_approvals(request), *classes, (REQUESTED_BY, asked), *more]
+            return [*worth_knowing, *about, *asked_for, *([("Commit", commit)] if request.commit else [])]
         case Status.RUNNING:
             return [*_running(request), _people(request)]
         case Status.SUCCEEDED | Status.FAILED | Status.PARTIALLY_APPLIED | Status.INTERRUPTED:
@@ -97,7 +100,8 @@ def all_facts_of(request: Request, status: Status, last_backup: LastBackup | Non
         facts = [(name, line) for name, line in facts if name != REQUESTED_BY]
     told = {name for name, _ in facts}
     asked: Line = (Who(request.by.id), " ", When(request.requested_at))
-    more: Facts = [*_approvals(request), (REQUESTED_BY, asked), ("Commit", (Code(request.commit[:12]),))]
+    more: Facts = [*_approvals(request), (REQUESTED_BY, asked)]
+    more += [("Commit", (Code(request.commit[:12]),))] if request.commit else []
     return [*facts, *(fact for fact in more if fact[0] not in told), ("Digest", (Code(request.digest),))]
 
 
@@ -170,13 +174,13 @@ def _running(request: Request) -> Facts:
 
 def _on_target(request: Request, status: Status) -> tuple[str, Line]:
     """What a run left behind, the first thing that anybody wants to know."""
-    count, all_of_it = len(request.applied), migrations(len(request.files))
+    count, all_of_it = len(request.applied), files_text(request)
     name = f"On {request.target} now"
     if is_adoption(request):
         return name, ("what was there before: an adoption changes nothing",)
     match status:
         case Status.SUCCEEDED:
-            return name, (f"all of this plan, {all_of_it}",)
+            return name, (f"all of this plan, {all_of_it}" if request.files else "all of this plan",)
         case Status.FAILED:
             return name, ("as before the run, nothing of this plan",)
         case Status.PARTIALLY_APPLIED if is_all_applied(request, status):
@@ -202,11 +206,13 @@ def _settled_words(count: int, of_all: int) -> str:
 def _doubtful_words(request: Request, count: int) -> str:
     """What is certain, and how much nobody knows."""
     unknown = len(request.ending.get("unknown") or ())
-    certain = f"{count} of {migrations(len(request.files))}"
+    certain = f"{count} of {files_text(request)}"
+    if request.ending.get("reason") == Reason.RUNNER_DIED:
+        return certain  # why its runner dies is what nobody knows
     if not unknown:
         return f"not known; at least {certain}" if count else "not known"
     if not count:
-        return f"not known: {migrations(unknown)} may or may not be there"
+        return f"not known: {files_text(request, unknown)} may or may not be there"
     return f"{certain}; {unknown} more may or may not be there"
 
 
@@ -258,7 +264,7 @@ def proof_line(proof: Mapping[str, Any]) -> Line:
 def steps_part(request: Request) -> list[Part]:
     """Every step of the run with its state in a word, in the order in which they come."""
     known = {step.name: step for step in request.steps}
-    names = STEPS[:1] if is_adoption(request) else STEPS  # an adoption changes nothing, so it looks and writes down
+    names = steps_of(request)
     marks = [_step_mark(known.get(name), request) for name in names]
     lines: list[Line] = [(name, *_step_words(known.get(name), request)) for name in names]
     return [Listing("Steps", lines, marks)]
@@ -278,11 +284,13 @@ def _step_words(step: Step | None, request: Request) -> Line:
     words: list[Span] = []
     is_running = step.outcome == "running" and not request.is_over
     if step.name == "migrate":
-        words.append(f"{len(request.applied)} of {migrations(len(request.files))} applied")
+        words.append(f"{len(request.applied)} of {files_text(request)} applied")
     if step.detail.get("said"):
         words.append(str(step.detail["said"]))
     if (wait := lock_wait_of(request)) is not None and is_running:
         words.append(f"waits for a lock; in the way: {_blockers_text(wait)}")
+    if is_running and step.detail.get("progress"):
+        words.append(str(step.detail["progress"]["said"]))
     if step.seconds is not None and step.seconds >= LEAST_SECONDS:
         words.append(seconds_text(step.seconds))
     if step.name == "migrate" and is_running and len(request.applied) < len(request.files):
@@ -319,22 +327,9 @@ def ending_parts(request: Request, status: Status) -> list[Part]:
     """What the end says: what a person found, why, where in the SQL, what to do, what is and is not on the target."""
     settled = request.settlement
     found: list[Part] = [Paragraph((Who(settled.by.id), f": {settled.because}"))] if settled is not None else []
-    return [*found, *_why(request, status), *_where_it_failed(request), *_whereabouts(request, status)]
-
-
-def _whereabouts(request: Request, status: Status) -> list[Part]:
-    """Which files are on the target: as the person found them who settled it, else as the run left them."""
-    if status not in {Status.INTERRUPTED, Status.PARTIALLY_APPLIED} or is_all_applied(request, status):
-        return []
-    known: Mapping[str, Any] = request.ending
-    if request.settlement is not None:
-        there = set(request.settlement.versions)
-        versions = [str(one["version"]) for one in request.files]
-        known = {
-            "applied": [one for one in versions if one in there],
-            "not_applied": [one for one in versions if one not in there],
-        }
-    return [_named(title, request, known[key]) for title, key in _WHERE if known.get(key)]
+    half = half_parts(request, status)
+    where = [] if is_all_applied(request, status) else whereabouts(request, status)
+    return [*found, *_why(request, status), *_where_it_failed(request), *half, *where]
 
 
 def _why(request: Request, status: Status) -> list[Part]:
@@ -369,22 +364,6 @@ def _where_it_failed(request: Request) -> list[Part]:
         # A hint of the database is its own words, in which nothing is read as ours.
         parts.append(Paragraph(("Hint: ", *((hint,) if sql else hint_line(hint)))))
     return parts
-
-
-_WHERE = (("On the target", "applied"), ("Not on the target", "not_applied"), ("Unknown", "unknown"))
-
-
-def _named(title: str, request: Request, versions: Sequence[str]) -> Listing:
-    lines: list[Line] = [(filename_of(request, one),) for one in versions[:LEFT_SHOWN]]
-    if len(versions) > LEFT_SHOWN:
-        everything = Code(f"countersign show {request.id} --json")
-        lines.append((f"and {len(versions) - LEFT_SHOWN} more; ", everything, " lists all"))
-    return Listing(f"{title} ({len(versions)})", lines)
-
-
-def filename_of(request: Request, version: str) -> str:
-    """The name of the plan's file with this version."""
-    return next((str(one["filename"]) for one in request.files if one["version"] == version), version)
 
 
 def lock_line(lock: Lock) -> Line:

@@ -70,7 +70,17 @@ _KINDS = {
     "recorded": "settled",
 }
 """Kinds of event as the cards name them."""
-TOLD = {kind for _, kind in TRANSITIONS} | {"migration_applied", "backup_proven", "step_failed", "recorded"}
+TOLD = {kind for _, kind in TRANSITIONS} | {
+    *(
+        "migration_applied",
+        "migration_undone",
+        "history_repaired",
+        "script_run",
+        "backup_proven",
+        "step_failed",
+        "recorded",
+    ),
+}
 """The kinds of event that people look for: the decisions, and what a run left on the target."""
 
 

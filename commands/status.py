@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from commands.adoption_parts import subject_of
+from commands.kind_parts import subject_of
 from commands.lock import lock_json
 from commands.page import Code
 from commands.page import Command

@@ -15,6 +15,7 @@ Examples:
 See also: cancel, show, status
 """
 
+from commands.kind_parts import files_text
 from commands.page import Command
 from commands.page import Line
 from commands.page import Page
@@ -22,7 +23,6 @@ from commands.page import Paragraph
 from commands.page import Part
 from commands.page import When
 from commands.page import Who
-from commands.page_words import migrations
 from commands.page_words import sentence_line
 from commands.push import push_reply
 from commands.reply import Reply
@@ -77,7 +77,7 @@ def _headline(request: Request) -> str:
         case Status.INTERRUPTED:
             return f"{request.id} is interrupted: it is not known what became of a statement"
         case Status.PARTIALLY_APPLIED if _was_stopped(request):
-            return f"{request.id} is stopped: {len(request.applied)} of {migrations(len(request.files))} stay applied"
+            return f"{request.id} is stopped: {len(request.applied)} of {files_text(request)} stay applied"
         case _ if _was_stopped(request):
             return f"{request.id} is stopped. Nothing of it remains on {request.target}."
         case _:
@@ -91,12 +91,24 @@ def _was_stopped(request: Request) -> bool:
 def _body(request: Request, actor: Actor) -> list[Part]:
     """Where exactly it was stopped, and who was first where that was somebody else."""
     parts: list[Part] = []
+    if request.status is Status.RUNNING:
+        parts.append(Paragraph((_still_running(request),)))
     if request.ending.get("message"):
         parts.append(Paragraph(sentence_line(str(request.ending["message"]))))
     asked = request.stop_asked
     if asked is not None and asked.by != actor:
         parts.append(Paragraph(("It was told to stop already, by ", Who(asked.by.id), " ", When(asked.at), ".")))
     return parts
+
+
+def _still_running(request: Request) -> str:
+    """What the stop does to a run that has not ended yet: cancel what the server works on, or send nothing more."""
+    step = next((one.name for one in reversed(request.steps) if one.outcome == "running"), "")
+    if step == "migrate":
+        return (
+            "The server is told to cancel the statement that it works on; if that ends all the same, no other is sent."
+        )
+    return f"No statement is under way{f' ({step})' if step else ''}; it stops before the next one is sent."
 
 
 def _next(request: Request) -> Line:

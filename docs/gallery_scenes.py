@@ -24,6 +24,13 @@ TWICE = "alter table public.orders add column currency text;\n"
 NO_SUCH_COLUMN = "update public.loyalty\n   set points = total\n where points = 0;\n"
 FORBIDDEN = "drop database shop;\n"
 CONTACTS = "20261205090000_name_contacts.sql"
+GIFTS = "20261206090000_make_gifts.sql"
+MAKE_GIFTS = """\
+create table public.gifts (id int primary key, name text);
+insert into public.gifts values (1, 'mug'), (2, 'mug');
+create unique index concurrently gifts_name on public.gifts (name);
+alter table public.gifts enable row level security;
+"""
 MISTYPED = """\
 create table public.contacts (
   customer_id uuid primary key references public.customers (id),
@@ -196,6 +203,35 @@ def _accepted(story: Story) -> Shown:
     return story.card(number, "accepted ")
 
 
+def _in_the_middle(story: Story) -> Shown:
+    story.press(ANA, "Cancel", _newest(story))
+    story.migration(GIFTS, MAKE_GIFTS)
+    return story.card(story.approved("staging"), "part of one more")
+
+
+def _resume(story: Story) -> Shown:
+    story.press(ANA, "Resume", _newest(story))
+    return story.card_of_next("resume", "[Approve for staging]")
+
+
+def _rollback(story: Story) -> Shown:
+    story.press(ANA, "Cancel", _newest(story))
+    return story.say(ANA, "/migrate rollback R-1")
+
+
+def _rollback_asked(story: Story) -> Shown:
+    story.say(ANA, "/migrate rollback R-1 --with inverse")
+    return story.card_of_next("rollback", "[Approve for prod]")
+
+
+def _terminate(story: Story) -> Shown:
+    with story.table_read("public.orders") as pid:
+        story.say(ANA, f"/migrate terminate staging pid{pid}")
+        shown = story.card_of_next("terminate", "[Approve for staging]")
+        story.press(ANA, "Cancel", _newest(story))
+    return shown
+
+
 def _blocked(story: Story) -> Shown:
     story.migration("20261207090000_drop_shop.sql", FORBIDDEN)
     return story.say(ANA, "/migrate plan staging")
@@ -331,6 +367,26 @@ SCENES = (
         "Accepted by name",
         "Whoever says yes accepts the classes of hazards by name; the card says who accepted what, and who is missing.",
         _accepted,
+    ),
+    Scene(
+        "in-the-middle",
+        "Failed in the middle of a file",
+        "A file that cannot be one transaction: the card says, statement by statement, what ran, and offers the ways on.",
+        _in_the_middle,
+    ),
+    Scene("resume", "A request to run what is left", "*Resume* asks for it; it is approved like a push.", _resume),
+    Scene(
+        "rollback",
+        "The ways back",
+        "`rollback R-1`: only what worked on a copy, with what it would lose, counted on the target.",
+        _rollback,
+    ),
+    Scene("rollback-asked", "A request to undo", "`rollback R-1 --with inverse`.", _rollback_asked),
+    Scene(
+        "terminate",
+        "A request to end a session",
+        "`terminate staging`: who is in the way, since when, and what they would lose.",
+        _terminate,
     ),
     Scene("plan-blocked", "A plan that cannot be pushed", "What is in the way, and how to mend it.", _blocked),
     Scene(

@@ -154,6 +154,15 @@ class Story:
         """The card of a request, once these words are on it."""
         return _message(self.wait(lambda: self._card(number, words), f"the card of {number} says {words!r}"))
 
+    def card_of_next(self, kind: str, words: str) -> Shown:
+        """The card of the newest request of this kind, once there is one and these words are on it."""
+
+        def look() -> str | None:
+            found = [one for one in self.stage.events("requested") if (one.data or {})["kind"] == kind]
+            return found[-1].request if found else None
+
+        return self.card(self.wait(look, f"a {kind} is asked for"), words)
+
     def note(self, number: str, words: str) -> Shown:
         """The note with these words in the thread of a request's card."""
 
@@ -180,12 +189,12 @@ class Story:
         self.stage.migration(name, sql)
 
     @contextmanager
-    def table_read(self, table: str) -> Iterator[None]:
+    def table_read(self, table: str) -> Iterator[int]:
         """Somebody's long report reads a table of staging meanwhile, so that it cannot be altered."""
         url = self.stage.postgres.url(self._staging)
         with closing(psycopg.connect(url, application_name="monthly report")) as connection:
             connection.execute(f"LOCK TABLE {table} IN ACCESS SHARE MODE".encode())
-            yield
+            yield connection.info.backend_pid
 
     def lose_runner(self, number: str) -> None:
         """What the log says when a runner died in the middle and nobody could find out what became of a statement."""

@@ -1,25 +1,35 @@
 """Statements that cannot be in a transaction: one at a time, looked at before and after, in doubt tried once only."""
 
 import time
+from collections.abc import Sequence
 from functools import partial
 from typing import NoReturn
 
 import psycopg
 
+from ops.apply_cleanup import drop_again
+from ops.apply_cleanup import made_by
+from ops.apply_indexes import FoundIndex
 from ops.apply_indexes import drop_first
+from ops.apply_indexes import find_copies
 from ops.apply_indexes import find_indexes
-from ops.apply_indexes import invalid_indexes
 from ops.apply_indexes import refuse_hidden_index
 from ops.apply_journal import Finished
+from ops.apply_journal import Intent
+from ops.apply_journal import Manners
 from ops.apply_journal import Outcome
 from ops.apply_journal import Work
 from ops.apply_journal import ended
+from ops.apply_recovery import settle_alone
 from ops.apply_session import Session
 from ops.apply_statements import Index
-from ops.apply_statements import Meaning
 from ops.apply_statements import meaning_of
 from ops.apply_transaction import LockUnavailableError
+from ops.apply_transaction import gave_way_words
+from ops.apply_transaction import has_given_way
 from ops.apply_transaction import sql_failed
+from ops.blockers import Blocker
+from ops.blockers import pid_text
 from ops.database import is_lost
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -41,82 +51,128 @@ class Alone:
         self.text = work.migration.statements[index].text
         self.meaning = meaning_of(self.text)
         self._began = time.monotonic()
+        self._before: tuple[FoundIndex, ...] = ()
 
-    def run(self) -> None:
+    def run(self, manners: Manners) -> None:
         """Raises LockUnavailableError (it may be tried again), or OpsError: SQL_FAILED, STOPPED, LOCK_TIMEOUT,
         PLAN_CHANGED, PLAN_BLOCKED (an INVALID index has the name), OUTCOME_UNKNOWN."""
         work, session = self.work, self.session
-        invalid_before = self._check_before()
+        self._before = self._check_before(manners)
         intent = session.intent(work.migration.version, self.segment, (self.index,), (self.text,))
-        session.watch.forget()
+        tell = partial(work.journal.progressed, work.migration.version)
+        session.watch.begin(give_way_seconds=self._give_way_seconds(manners), tell=tell)
         work.journal.statement_intended(intent)
         try:
             work.carry_out(session.connection, self.index, partial(session.run, self.text))
-            left = self._left(invalid_before)
+            left = self._left()
         except psycopg.Error as error:
-            self._fail(error, invalid_before)
+            self._fail(error, intent)
         if left:
-            self._finished(Outcome.FAILED, f"left INVALID: {', '.join(left)}")
-            raise self._left_behind(left)
+            names = _names(left)
+            self._finished(Outcome.FAILED, f"left INVALID: {', '.join(names)}")
+            raise self._left_behind(names)
         self._finished(Outcome.DONE)
 
-    def _check_before(self) -> tuple[str, ...]:
-        """Everything that may say no while nothing was sent. Returns the indexes that are INVALID already."""
+    def _check_before(self, manners: Manners) -> tuple[FoundIndex, ...]:
+        """Everything that may say no while nothing was sent. Returns the indexes that are there already."""
         work, connection = self.work, self.session.connection
         work.guard.check()
         migrating_lock(connection, work.guard.target_name)  # DISCARD ALL, or the file itself, may have let go of it
         work.check_stop(self.remains)
         work.check_history(read_versions(connection))
         refuse_hidden_index(connection, self.meaning.builds, work.migration.filename)
-        patience = work.patience
+        self.session.limit(self._lock_timeout_seconds(manners))
+        return self._touched()
+
+    def _lock_timeout_seconds(self, manners: Manners) -> float:
         if self.meaning.waits_quietly:
-            self.session.limit(patience.seconds)
-        else:
-            self.session.limit(
-                patience.lock_timeout_seconds if self.meaning.leaves_nothing else patience.once_lock_timeout_seconds
-            )
-        return self._invalid_now()
+            return self.work.patience.seconds
+        return manners.lock_timeout_seconds if self.meaning.may_repeat else self.work.patience.once_lock_timeout_seconds
 
-    def _invalid_now(self) -> tuple[str, ...]:
-        touched = _touched(self.meaning)
-        return tuple(name for index in touched for name in invalid_indexes(self.session.connection, index))
+    def _give_way_seconds(self, manners: Manners) -> float | None:
+        may_give_way = self.meaning.may_repeat and not self.meaning.waits_quietly
+        return manners.give_way_seconds if may_give_way else None
 
-    def _left(self, invalid_before: tuple[str, ...]) -> tuple[str, ...]:
+    def _touched(self) -> tuple[FoundIndex, ...]:
+        """What the statement may leave INVALID: on the table that one is built on (whatever its name), or those named."""
+        connection, builds = self.session.connection, self.meaning.builds
+        found = find_indexes(connection, Index(None, builds.table, None)) if builds else self._named()
+        return (*found, *(find_copies(connection) if self.meaning.leaves_copies else ()))
+
+    def _named(self) -> tuple[FoundIndex, ...]:
+        """The indexes that it names to rebuild or drop them."""
+        wanted = ((self.meaning.rebuilds,) if self.meaning.rebuilds else ()) + self.meaning.drops
+        return tuple(index for one in wanted for index in find_indexes(self.session.connection, one))
+
+    def _left(self) -> tuple[FoundIndex, ...]:
         """What is not as the statement should have made it: new INVALID indexes, one not rebuilt, one not dropped."""
-        connection = self.session.connection
-        left = set(self._invalid_now()) - set(invalid_before)
-        if self.meaning.rebuilds:
-            left |= set(invalid_indexes(connection, self.meaning.rebuilds))
-        for index in self.meaning.drops:
-            left |= {found.name for found in find_indexes(connection, index) if not found.valid}
-        return tuple(sorted(left))
+        invalid_before = {index.oid for index in self._before if not index.valid}
+        if self.meaning.rebuilds or self.meaning.drops:
+            # Such a statement was to mend or drop what it names, also what was INVALID before.
+            invalid_before -= {index.oid for index in self._named()}
+        found = {
+            index.oid: index
+            for index in self._touched()
+            if not index.valid and not index.others_build and index.oid not in invalid_before
+        }
+        return tuple(sorted(found.values(), key=lambda index: index.name))
 
-    def _fail(self, error: psycopg.Error, invalid_before: tuple[str, ...]) -> NoReturn:
+    def _fail(self, error: psycopg.Error, intent: Intent) -> NoReturn:
         """Look at what was left, write it down, and say it in our words (`from None`: the text may quote rows)."""
-        work, session = self.work, self.session
+        work, session, watch = self.work, self.session, self.session.watch
         if is_lost(session.connection):
-            self._finished(Outcome.UNKNOWN, "the connection was lost")
-            raise outcome_unknown(work.migration, f"statement {self.index + 1} ran outside a transaction") from None
-        no_lock = isinstance(error, psycopg.errors.LockNotAvailable)
+            raise self._lost(intent) from None
+        stopped = watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled)
+        gave_way = gave_way_words(watch) if has_given_way(watch, error) else ""
+        no_lock = bool(gave_way) or isinstance(error, psycopg.errors.LockNotAvailable)
+        # As it is seen now, for what is done next is watched too.
+        unavailable = LockUnavailableError(watch.blockers, watch.behind)
         try:
-            left = self._left(invalid_before)
+            found = self._left()
         except psycopg.Error:
             self._finished(Outcome.UNKNOWN, "it failed, and the target could not be looked at")
             raise outcome_unknown(work.migration, "the target was looked at after an error") from None
-        builds_named = self.meaning.builds is not None and bool(self.meaning.builds.name)
-        if self.meaning.leaves_nothing or (builds_named and not left):  # a failed build that left no index left nothing
-            self._finished(Outcome.ROLLED_BACK, f"SQLSTATE {error.sqlstate or 'unknown'}")
-            if no_lock and self.meaning.leaves_nothing:
-                raise LockUnavailableError(session.watch.blockers) from None
-        else:
-            said = f"left INVALID: {', '.join(left)}" if left else f"SQLSTATE {error.sqlstate or 'unknown'}"
-            self._finished(Outcome.FAILED, said)
+        ours = made_by(self.meaning, found, {index.oid for index in self._before}, watch.built)
+        dropped = drop_again(work, session, intent, ours)
+        left = tuple(name for name in _names(found) if name not in dropped)
+        self._write_down(error, left, dropped, gave_way)
+        if no_lock and self.meaning.may_repeat:
+            raise unavailable from None
         remains = f"{_left_sentence(left)} {self.remains}".strip()
-        if session.watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
-            raise work.stopped(remains, self.index, drop_first(left)) from None
+        hint = f"{_dropped_sentence(dropped)} {drop_first(left)}".strip()
+        if stopped:
+            raise work.stopped(remains, self.index, hint) from None
         if no_lock:
-            raise lock_timeout(work, remains, session.watch.blockers) from None
-        raise sql_failed(describe(error, work.migration, self.index), remains, drop_first(left)) from None
+            raise lock_timeout(work, remains, unavailable.blockers, hint) from None
+        raise sql_failed(describe(error, work.migration, self.index), remains, hint) from None
+
+    def _lost(self, intent: Intent) -> OpsError:
+        """The connection ended meanwhile: the catalog may show what became of the statement, in a new session."""
+        work, number = self.work, self.index + 1
+        found = settle_alone(work.connect, work.migration, intent)
+        self._finished(found.outcome, f"the connection was lost; {found.why}")
+        if found.outcome is Outcome.UNKNOWN:
+            return outcome_unknown(work.migration, f"statement {number} ran outside a transaction")
+        is_done = found.outcome is Outcome.DONE
+        stays = (
+            f"{number} of this file's {len(work.migration.statements)} statements stay on the target, without its row."
+        )
+        return ended(
+            Reason.CONNECTION_LOST,
+            f"{work.migration.filename}: the connection was lost while statement {number} ran outside a transaction. "
+            f"{'It is done' if is_done else 'Nothing of it remains'}: {found.why}.",
+            stays if is_done else self.remains,
+            "Look whether the target is up, then go on with what is left.",
+        )
+
+    def _write_down(self, error: psycopg.Error, left: tuple[str, ...], dropped: tuple[str, ...], gave_way: str) -> None:
+        # A failed build that left no index, or whose index is gone again, left nothing.
+        builds_named = self.meaning.builds is not None and bool(self.meaning.builds.name)
+        nothing = self.meaning.leaves_nothing or ((builds_named or bool(dropped)) and not left)
+        said = gave_way or f"SQLSTATE {error.sqlstate or 'unknown'}"
+        said = f"left INVALID: {', '.join(left)}" if left else said
+        said += f"; dropped again: {', '.join(dropped)}" if dropped else ""
+        self._finished(Outcome.ROLLED_BACK if nothing else Outcome.FAILED, said)
 
     def _left_behind(self, left: tuple[str, ...]) -> OpsError:
         return ended(
@@ -133,24 +189,29 @@ class Alone:
         )
 
 
-def lock_timeout(work: Work, remains: str, blockers: tuple[object, ...]) -> OpsError:
+def lock_timeout(work: Work, remains: str, blockers: tuple[Blocker, ...], hint: str = "") -> OpsError:
     """The patience is used up: who was in the way when it was last seen."""
     who = "; ".join(str(blocker) for blocker in blockers) or "nobody that could be seen"
+    pid = next((blocker.pid for blocker in blockers if blocker.pid), None)
+    ending = f" That it is ended can be asked for: `terminate {work.guard.target_name} {pid_text(pid)}`." if pid else ""
+    asking = f"Wait until they are done, or ask them to end their transaction; then push again.{ending}"
     return ended(
         Reason.LOCK_TIMEOUT,
         f"{work.migration.filename} waited for a lock and gave up. In the way: {who}.",
         remains,
-        "Wait until they are done, or ask them to end their transaction; then push again.",
+        f"{hint} {asking}".strip(),
         exit_code=5,
+        details={"blockers": [blocker.to_json() for blocker in blockers]},
     )
 
 
-def _touched(meaning: Meaning) -> tuple[Index, ...]:
-    """What to look through for INVALID indexes: the table that one is built on (whatever its name), or those named."""
-    if meaning.builds:
-        return (Index(None, meaning.builds.table, None),)
-    return ((meaning.rebuilds,) if meaning.rebuilds else ()) + meaning.drops
+def _names(indexes: Sequence[FoundIndex]) -> tuple[str, ...]:
+    return tuple(index.name for index in indexes)
 
 
 def _left_sentence(left: tuple[str, ...]) -> str:
     return f"Index {', '.join(left)} is INVALID: it costs writes and helps nobody." if left else ""
+
+
+def _dropped_sentence(dropped: tuple[str, ...]) -> str:
+    return f"Index {', '.join(dropped)}, which it left INVALID, was dropped again." if dropped else ""

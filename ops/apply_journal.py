@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 from typing import Any
@@ -10,6 +11,9 @@ from typing import Protocol
 
 from pglast import ast
 
+from ops.batch_log import BatchIntent
+from ops.batch_log import Begun
+from ops.batch_pace import Pace
 from ops.blockers import Blocker
 from ops.database import Connection
 from ops.errors import OpsError
@@ -48,6 +52,8 @@ class Intent:
     sha256: str
     backend_pid: int
     backend_start: str
+    batches: int = 0
+    """Of a file that runs in batches: so many are committed already."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,8 @@ class Finished:
     seconds: float
     detail: str = ""
     each_seconds: tuple[float, ...] = ()
+    batches: int = 0
+    """Of a file that runs in batches: so many are committed."""
 
 
 class Journal(Protocol):
@@ -88,6 +96,12 @@ class Journal(Protocol):
     def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
         """Begin to keep it; what is returned waits until it is durable, and is called before COMMIT."""
 
+    def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
+        """The same for the COMMIT of a batch."""
+
+    def batches_begun(self, migration: Migration) -> Begun | None:
+        """The newest batch of this file that may be on the target, from whichever run; None: there is none."""
+
     def segment_finished(self, finished: Finished) -> None:
         """Called after; missing when the process died or the journal failed."""
 
@@ -97,23 +111,44 @@ class Journal(Protocol):
     def waiting(self, version: str, blockers: tuple[Blocker, ...]) -> None:
         """A lock was not to be had; everything was rolled back and is tried again after a pause."""
 
+    def cleaning(self, intent: Intent, indexes: tuple[str, ...]) -> None:
+        """Called before INVALID indexes are dropped, which the intent's statement made and left when it failed."""
+
+    def progressed(self, version: str, words: str, share: float | None) -> None:
+        """How far what runs is, and how much of it (0 to 1, None: not known). Called now and then, from any thread."""
+
 
 @dataclass(frozen=True)
 class Patience:
     """How long locks are waited for, and how.
 
-    A statement waits `lock_timeout_seconds`, so that others queue behind it no longer than that; then all is rolled
-    back, and after a growing, uneven pause tried again, until `seconds` have passed since the first try. What cannot be
-    rolled back is tried once: with `seconds` where waiting disturbs nobody (CONCURRENTLY, VACUUM), else with
-    `once_lock_timeout_seconds`. `statement_timeout_seconds` None: statements may take as long as they take.
+    A statement waits `lock_timeout_seconds` at first and up to `longest_lock_timeout_seconds` in later tries, but gives
+    way as soon as somebody waits behind it; where that is ever the case, not before it let them wait `give_way_seconds`.
+    Then all is rolled back, and after a growing, uneven pause tried again, until `seconds` have passed since the first
+    try. What cannot be rolled back is tried once: with `seconds` where waiting disturbs nobody (CONCURRENTLY, VACUUM),
+    else with `once_lock_timeout_seconds`. What a failed statement left is dropped within `cleanup_seconds`.
+    `statement_timeout_seconds` None: statements may take as long as they take.
     """
 
     seconds: float = 120.0
     lock_timeout_seconds: float = 0.1
+    longest_lock_timeout_seconds: float = 2.0
+    give_way_seconds: float = 0.08
     once_lock_timeout_seconds: float = 1.0
     first_pause_seconds: float = 0.2
     longest_pause_seconds: float = 5.0
+    cleanup_seconds: float = 5.0
     statement_timeout_seconds: float | None = None
+    pace: Pace = field(default_factory=Pace)
+    """Of what runs in batches."""
+
+
+@dataclass(frozen=True)
+class Manners:
+    """How one try waits for its locks: so long, and so long while somebody waits behind it (None: whoever does)."""
+
+    lock_timeout_seconds: float
+    give_way_seconds: float | None
 
 
 NOTHING_REMAINS = "Nothing of this file remains on the target."
@@ -144,6 +179,8 @@ class Work:
     """Given the catalog hash that a file leaves which is one transaction, before its COMMIT; raising rolls all back."""
     carry_out: CarryOut = _as_it_is
     """Around each statement of the file; with another one than this, every statement is sent by itself."""
+    batches_together: bool = False
+    """The batches of a file are one statement for `carry_out`, which gives them a transaction: for a copy of a target."""
 
     @property
     def is_one_transaction(self) -> bool:
@@ -169,9 +206,10 @@ class Work:
         """How a file ended that somebody stopped; `cancelled` is the statement that was on its way just then."""
         filename = self.migration.filename
         if cancelled is None:
-            said = f"{filename} was stopped between two statements."
+            said = f"{filename} was stopped before its next statement was sent."
         else:
-            said = f"{filename}: the statement at line {self.migration.statements[cancelled].line} was cancelled."
+            line = self.migration.statements[cancelled].line
+            said = f"{filename}: the statement at line {line} was cancelled on the server."
         return ended(Reason.STOPPED, said, remains, hint or "What is still to be done can be pushed again.")
 
     def check_history(self, versions: tuple[str, ...]) -> None:

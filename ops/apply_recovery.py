@@ -5,6 +5,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Literal
+from typing import TypeVar
 
 import psycopg
 
@@ -17,9 +18,13 @@ from ops.database import Connection
 from ops.errors import OpsError
 from ops.guard import is_settled
 from ops.guard import wait_until_gone
+from ops.history import file_sha256
 from ops.history import read_history
 from ops.history import statements_sha256
+from ops.migration import Effect
 from ops.migrations import Migration
+
+Answer = TypeVar("Answer")
 
 _SETTLE_SECONDS = 15.0
 _RECONNECT_SECONDS = 0.5
@@ -44,27 +49,41 @@ def inspect_after_crash(
 ) -> Found:
     """What became of the last intent of a file that has no outcome. Reads only, and does not wait.
 
-    `commit_xid` is the transaction of the intent's COMMIT, None when that was not written down: then it was not sent.
+    `commit_xid` is the transaction of the intent's COMMIT, of batches the newest's; None: no COMMIT was sent.
     First wait until the backend is gone (`wait_until_gone`); while it works, everything is UNKNOWN.
     """
     if not is_settled(connection, intent.backend_pid, intent.backend_start):
         return Found(Outcome.UNKNOWN, "segment", f"backend {intent.backend_pid} is still at work")
-    row = next((row for row in read_history(connection) if row.version == migration.version), None)
-    if row is not None:
-        same = row.sha256 == statements_sha256(statement.text for statement in migration.statements)
-        if same:
-            return Found(Outcome.DONE, "file", "the history has the file with these statements")
-        return Found(Outcome.UNKNOWN, "file", "the history has this version with other statements")
+    told = _told_by_history(connection, migration)
+    if told is not None:
+        return told
 
     is_row_alone = intent.segment >= len(migration.segments)
     if is_row_alone:
-        return Found(Outcome.ROLLED_BACK, "segment", "every statement ran; only the history row is missing")
-    if not migration.segments[intent.segment].transactional:
+        return Found(Outcome.ROLLED_BACK, "segment", "every statement ran; only the history is not as it should be yet")
+    if migration.batches is None and not migration.segments[intent.segment].transactional:
         return _inspect_alone(connection, migration, intent)
-    if len(migration.segments) == 1:
-        return Found(Outcome.ROLLED_BACK, "file", "its transaction left no history row")
-    outcome = _transaction_outcome(connection, commit_xid) if commit_xid else Outcome.ROLLED_BACK
-    return Found(outcome, "segment", f"transaction {commit_xid}" if commit_xid else "COMMIT was never sent")
+    if migration.is_one_transaction and migration.effect is not Effect.KEEPS:
+        return Found(Outcome.ROLLED_BACK, "file", "its transaction left the history as it was")
+    outcome = transaction_outcome(connection, commit_xid) if commit_xid else Outcome.ROLLED_BACK
+    of: Literal["file", "segment"] = "file" if migration.is_one_transaction else "segment"
+    return Found(outcome, of, f"transaction {commit_xid}" if commit_xid else "COMMIT was never sent")
+
+
+def _told_by_history(connection: Connection, migration: Migration) -> Found | None:
+    """What the history says of a file whose last transaction changes it; None where that was not committed."""
+    row = next((row for row in read_history(connection) if row.version == migration.version), None)
+    match migration.effect:
+        case Effect.ADDS if row is not None:
+            if row.sha256 == statements_sha256(statement.text for statement in migration.statements):
+                return Found(Outcome.DONE, "file", "the history has the file with these statements")
+            return Found(Outcome.UNKNOWN, "file", "the history has this version with other statements")
+        case Effect.WRITES if row is not None and row.sha256 == file_sha256(migration):
+            return Found(Outcome.DONE, "file", "the history has the file with these statements")
+        case Effect.REMOVES if row is None:
+            return Found(Outcome.DONE, "file", "the history has this version no more")
+        case _:
+            return None
 
 
 def settle(
@@ -80,21 +99,55 @@ def settle(
     Asks in a new session, once the old backend is gone; UNKNOWN when either does not happen within `patience_seconds`,
     which is enough for a server that starts again after a crash.
     """
+    asked = _ask_when_gone(
+        connect, pid, backend_start, lambda connection: transaction_outcome(connection, xid), patience_seconds
+    )
+    return asked or Outcome.UNKNOWN
+
+
+def settle_alone(
+    connect: Callable[[], Connection],
+    migration: Migration,
+    intent: Intent,
+    *,
+    patience_seconds: float = _SETTLE_SECONDS,
+) -> Found:
+    """The same for a statement outside a transaction: what the catalog shows of it, once its backend is gone."""
+    asked = _ask_when_gone(
+        connect,
+        intent.backend_pid,
+        intent.backend_start,
+        lambda connection: inspect_after_crash(connection, migration, intent),
+        patience_seconds,
+    )
+    if asked is None or asked.of == "file":
+        return Found(Outcome.UNKNOWN, "segment", asked.why if asked else "the target could not be looked at")
+    return asked
+
+
+def _ask_when_gone(
+    connect: Callable[[], Connection],
+    pid: int,
+    backend_start: str,
+    question: Callable[[Connection], Answer],
+    patience_seconds: float,
+) -> Answer | None:
+    """The answer in a new session, once the backend can change nothing any more; None where that takes too long."""
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
             with closing(connect()) as connection:
                 left_seconds = max(0.0, deadline - time.monotonic())
                 if not wait_until_gone(connection, pid, backend_start, timeout_seconds=left_seconds):
-                    return Outcome.UNKNOWN
-                return _transaction_outcome(connection, xid)
+                    return None
+                return question(connection)
         except (OpsError, psycopg.Error):
             if time.monotonic() >= deadline:
-                return Outcome.UNKNOWN
+                return None
         time.sleep(_RECONNECT_SECONDS)
 
 
-def _transaction_outcome(connection: Connection, xid: str) -> Outcome:
+def transaction_outcome(connection: Connection, xid: str) -> Outcome:
     """By the server's own record, which a crash of the server does not lose (nor a COMMIT that only it saw)."""
     try:
         row = connection.execute("SELECT pg_catalog.pg_xact_status(%s::xid8)", (xid,)).fetchone()

@@ -26,6 +26,7 @@ from ops.apply_together import Answers
 from ops.apply_together import read_answers
 from ops.apply_watch import Watch
 from ops.catalog import KnownCatalog
+from ops.database import NOTICES_A_DEAD_CLIENT
 from ops.database import Connection
 from ops.database import is_lost
 from ops.database import restore_role
@@ -33,6 +34,7 @@ from ops.database import use_migration_role
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import migrating_lock
+from ops.migration import Effect
 from ops.migrations import Migration
 
 # Our own transactions wait for the log only; a process that froze must not keep locks for ever.
@@ -40,6 +42,7 @@ _IDLE_IN_TRANSACTION = "60s"
 
 # Texts after which a limit may be switched off: every file that pg_dump made begins with SET lock_timeout = 0.
 _MAY_DROP_LIMITS = re.compile(r"_timeout|\breset\b|\bdiscard\b", re.IGNORECASE)
+_MAY_BUILD = re.compile(r"index\b|constraint\b|\bkey\b", re.IGNORECASE)
 _MAY_RESET_ROLE = re.compile(r"\brole\b|\bdiscard\b|\bauthorization\b", re.IGNORECASE)
 
 
@@ -56,13 +59,7 @@ class Session:
         self._wanted: dict[str, str] = {}
         if work.patience.statement_timeout_seconds:
             self._wanted["statement_timeout"] = _milliseconds(work.patience.statement_timeout_seconds)
-        row = connection.execute(
-            """
-            SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
-            FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
-            """
-        ).fetchone()
-        self.pid, self.started_at = (int(row[0]), str(row[1])) if row else (0, "")
+        self.pid, self.started_at = _itself(connection)
         self.watch = Watch(connection, self.pid, self.started_at, work.guard, work.stop)
 
     def run(self, text: str) -> "psycopg.Cursor[tuple[Any, ...]]":
@@ -70,7 +67,7 @@ class Session:
 
         Returns its result, at the first of several. Raises psycopg.Error.
         """
-        with self.watch.over():
+        with self.watch.over(builds=_MAY_BUILD.search(text) is not None):
             cursor = self.connection.execute(text.encode(), prepare=False)
         if _MAY_DROP_LIMITS.search(text):
             self._keep_limits()
@@ -83,7 +80,7 @@ class Session:
 
         An error of the server's is among the answers. Raises psycopg.Error when the connection ends.
         """
-        with self.watch.over(), self.connection.lock:
+        with self.watch.over(builds=_MAY_BUILD.search(text) is not None), self.connection.lock:
             self.connection.pgconn.send_query(text.encode())
             self.connection.pgconn.flush()
             meanwhile()
@@ -97,10 +94,12 @@ class Session:
         self._wanted["lock_timeout"] = wanted
         self._keep_limits()
 
-    def intent(self, version: str, segment: int, statements: Iterable[int], texts: Iterable[str]) -> Intent:
+    def intent(
+        self, version: str, segment: int, statements: Iterable[int], texts: Iterable[str], *, batches: int = 0
+    ) -> Intent:
         """The entry to be made before these statements are sent."""
         sha256 = hashlib.sha256("\0".join(texts).encode()).hexdigest()
-        return Intent(version, segment, tuple(statements), sha256, self.pid, self.started_at)
+        return Intent(version, segment, tuple(statements), sha256, self.pid, self.started_at, batches)
 
     def roll_back(self) -> None:
         """End the transaction if there is one; a session that cannot is closed, which ends it too."""
@@ -127,6 +126,27 @@ class Session:
         """As the CLI: logins that act as postgres go on doing so after RESET ROLE; SET ROLE to somebody else stands."""
         if self._setting("SELECT pg_catalog.current_setting(%s)", "role") == "none":
             use_migration_role(self.connection)
+
+
+def _itself(connection: Connection) -> tuple[int, str]:
+    """The backend's number and start."""
+    pid, started_at = _pid_and_start(connection)
+    if started_at is None:
+        # Who acts as postgres may not see the start of a backend whose login is another, even if it is its own.
+        connection.execute("RESET ROLE")
+        pid, started_at = _pid_and_start(connection)
+        use_migration_role(connection)
+    return pid, started_at or ""
+
+
+def _pid_and_start(connection: Connection) -> tuple[int, str | None]:
+    row = connection.execute(
+        """
+        SELECT pid, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+        FROM pg_catalog.pg_stat_activity WHERE pid = pg_catalog.pg_backend_pid()
+        """
+    ).fetchone()
+    return (int(row[0]), row[1]) if row else (0, None)
 
 
 def _milliseconds(seconds: float) -> str:
@@ -163,6 +183,7 @@ class Sessions:
         """What a plain file touches; None for a file that is not plain, or not to be run as it is."""
         if migration.version not in self._touched:
             plain = migration.is_one_transaction and not migration.refusals
+            plain = plain and migration.effect is Effect.ADDS and not migration.done
             self._touched[migration.version] = touched_relations(migration) if plain else None
         return self._touched[migration.version]
 
@@ -199,7 +220,7 @@ class Sessions:
 
 
 @contextmanager
-def open_session(work: Work) -> Iterator[Session]:
+def open_session(work: Work, lock_timeout_seconds: float) -> Iterator[Session]:
     """A session with the second lock that is new, or like new; closed at the end unless it still is like new.
 
     Raises OpsError as `connect` does, or TARGET_BUSY.
@@ -209,7 +230,7 @@ def open_session(work: Work) -> Iterator[Session]:
     try:
         if kept and not work.is_one_transaction:  # what is one transaction does so at its beginning
             session.connection.execute("DISCARD SEQUENCES")
-        session.limit(work.patience.lock_timeout_seconds)
+        session.limit(lock_timeout_seconds)
         yield session
     finally:
         if session.is_like_new and not is_lost(session.connection):
@@ -247,9 +268,7 @@ def session_failed(work: Work, error: psycopg.Error, remains: str) -> OpsError:
 
 def _notice_dead_clients(connection: Connection) -> None:
     """Let the server end a statement whose sender died, and a transaction that nobody goes on with."""
-    connection.execute(
-        "SELECT pg_catalog.set_config('idle_in_transaction_session_timeout', %s, false)", (_IDLE_IN_TRANSACTION,)
-    )
+    connection.execute(NOTICES_A_DEAD_CLIENT, ("idle_in_transaction_session_timeout", _IDLE_IN_TRANSACTION))
     # Not every system that Postgres runs on can do this; then it refuses.
     with suppress(psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
         connection.execute("SET client_connection_check_interval = '1s'")

@@ -34,13 +34,17 @@ class Meaning:
     """`commands` counts SQL commands: 0 is only comments, None is text that our parser does not know.
 
     `steers`: it begins or ends a transaction (savepoints do not). `leaves_nothing`: when it fails, all of it is
-    rolled back. `waits_quietly`: while it waits for locks, nobody queues up behind it.
+    rolled back. `may_repeat`: sent again after it failed, it does what it would have done at first. `waits_quietly`:
+    while it waits for locks, nobody queues up behind it. `leaves_copies`: what it rebuilds is beside the old index
+    until it is done, under a name that the server makes.
     """
 
     commands: int | None
     steers: Literal["", "begins", "commits", "otherwise"] = ""
     leaves_nothing: bool = True
+    may_repeat: bool = True
     waits_quietly: bool = False
+    leaves_copies: bool = False
     builds: Index | None = None
     rebuilds: Index | None = None
     drops: tuple[Index, ...] = ()
@@ -61,7 +65,7 @@ def meaning_of(text: str) -> Meaning:
     try:
         parsed = pglast.parse_sql(text)
     except pglast.parser.ParseError:
-        return Meaning(commands=None, leaves_nothing=False)
+        return Meaning(commands=None, leaves_nothing=False, may_repeat=False)
     if len(parsed) != 1:
         return Meaning(commands=len(parsed))
     return _meaning(parsed[0].stmt)
@@ -87,24 +91,27 @@ def _meaning(node: Any) -> Meaning:
         case ast.IndexStmt():
             return _index(node)
         case ast.DropStmt(removeType=ObjectType.OBJECT_INDEX, concurrent=True):
-            return Meaning(
-                1, leaves_nothing=False, waits_quietly=True, drops=tuple(_named(parts) for parts in node.objects or ())
-            )
+            dropped = tuple(_named(parts) for parts in node.objects or ())
+            return Meaning(1, leaves_nothing=False, may_repeat=False, waits_quietly=True, drops=dropped)
         case ast.ReindexStmt():
             return _reindex(node)
         case ast.VacuumStmt():
             return Meaning(1, leaves_nothing=False, waits_quietly=not _has_option(node.options, "full"))
-        case ast.ClusterStmt(relation=None) | ast.CallStmt() | ast.DoStmt():
+        case ast.ClusterStmt(relation=None):
             return Meaning(1, leaves_nothing=False)
+        case ast.CallStmt() | ast.DoStmt():
+            return Meaning(1, leaves_nothing=False, may_repeat=False)
         case ast.AlterTableStmt() if any(_detaches_concurrently(command) for command in node.cmds or ()):
-            return Meaning(1, leaves_nothing=False, waits_quietly=True)
+            return Meaning(1, leaves_nothing=False, may_repeat=False, waits_quietly=True)
     return Meaning(1)
 
 
 def _index(node: Any) -> Meaning:
     table, concurrently = node.relation, bool(node.concurrent)
     index = Index(table.schemaname, table.relname, node.idxname, concurrently, bool(node.if_not_exists))
-    return Meaning(1, leaves_nothing=not concurrently, waits_quietly=concurrently, builds=index)
+    return Meaning(
+        1, leaves_nothing=not concurrently, may_repeat=not concurrently, waits_quietly=concurrently, builds=index
+    )
 
 
 def _steers(node: ast.TransactionStmt) -> Literal["", "begins", "commits", "otherwise"]:
@@ -125,7 +132,14 @@ def _reindex(node: Any) -> Meaning:
         rebuilt = Index(node.relation.schemaname, None, node.relation.relname, concurrently)
     elif node.kind == ReindexObjectType.REINDEX_OBJECT_TABLE:
         rebuilt = Index(node.relation.schemaname, node.relation.relname, None, concurrently)
-    return Meaning(1, leaves_nothing=not (concurrently or whole), waits_quietly=concurrently, rebuilds=rebuilt)
+    return Meaning(
+        1,
+        leaves_nothing=not (concurrently or whole),
+        may_repeat=not concurrently,
+        waits_quietly=concurrently,
+        leaves_copies=concurrently,
+        rebuilds=rebuilt,
+    )
 
 
 def _has_option(options: Any, name: str) -> bool:

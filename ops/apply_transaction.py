@@ -11,6 +11,7 @@ from ops.apply_history import question
 from ops.apply_indexes import refuse_hidden_index
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
+from ops.apply_journal import Manners
 from ops.apply_journal import Outcome
 from ops.apply_journal import Work
 from ops.apply_journal import ended
@@ -19,6 +20,7 @@ from ops.apply_session import Session
 from ops.apply_statements import meaning
 from ops.apply_together import Message
 from ops.apply_together import compose
+from ops.apply_watch import Watch
 from ops.blockers import Blocker
 from ops.catalog import KnownCatalog
 from ops.catalog import catalog_hash
@@ -27,18 +29,22 @@ from ops.catalog import remains_of_a_session
 from ops.database import is_lost
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.history import insert_row
+from ops.history import write_row
 from ops.sql_errors import SqlError
 from ops.sql_errors import describe
 from ops.sql_errors import outcome_unknown
 
 
 class LockUnavailableError(Exception):
-    """A lock was not to be had, and everything of this try was rolled back: it may be tried again."""
+    """A lock was not to be had, and everything of this try was rolled back: it may be tried again.
 
-    def __init__(self, blockers: tuple[Blocker, ...]) -> None:
+    `behind`: so many sessions were seen to wait behind it.
+    """
+
+    def __init__(self, blockers: tuple[Blocker, ...], behind: int) -> None:
         super().__init__(f"{len(blockers)} in the way")
         self.blockers = blockers
+        self.behind = behind
 
 
 class Transaction:
@@ -63,7 +69,7 @@ class Transaction:
         self._each_seconds: list[float] = []
         self._remains = 0
 
-    def run(self) -> str:
+    def run(self, manners: Manners) -> str:
         """Returns the catalog hash that it left. Raises LockUnavailableError, or OpsError: SQL_FAILED, STOPPED,
         PLAN_CHANGED, CONNECTION_LOST (rolled back), OUTCOME_UNKNOWN (only: the connection ended during COMMIT), and what
         the check of the catalog hash raises (rolled back)."""
@@ -73,7 +79,8 @@ class Transaction:
         self.session.is_like_new = False
         texts = [migration.statements[index].text for index in self.statements]
         intent = self.session.intent(migration.version, self.segment, self.statements, texts)
-        self.session.watch.forget()
+        tell = partial(self.work.journal.progressed, migration.version)
+        self.session.watch.begin(give_way_seconds=manners.give_way_seconds, tell=tell)
         self.work.sessions.intend(intent, self.work.journal)
         self._began = time.monotonic()
         try:
@@ -189,7 +196,7 @@ class Transaction:
         session.run("SET CONSTRAINTS ALL IMMEDIATE")
         session.restore_role()
         if self.with_row:
-            insert_row(session.connection, self.work.migration)
+            write_row(session.connection, self.work.migration)
         catalog_sha256 = catalog_hash(session.connection)
         row = session.connection.execute("SELECT pg_catalog.pg_current_xact_id()::text").fetchone()
         return catalog_sha256, str(row[0]) if row else ""
@@ -200,7 +207,7 @@ class Transaction:
         names = [(relation.schema, relation.name) for relation in self._touched or ()]
         with session.watch.over():
             session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            insert_row(session.connection, self.work.migration)
+            write_row(session.connection, self.work.migration)
             row = session.connection.execute(remains_of_a_session().encode()).fetchone()
             self._remains = int(row[0]) if row else 1
             if session.catalog is None:
@@ -232,7 +239,10 @@ class Transaction:
         session.roll_back()
         if isinstance(error, psycopg.errors.LockNotAvailable):
             self._finished(Outcome.ROLLED_BACK, "a lock was not available")
-            raise LockUnavailableError(session.watch.blockers) from None
+            raise LockUnavailableError(session.watch.blockers, session.watch.behind) from None
+        if has_given_way(session.watch, error):
+            self._finished(Outcome.ROLLED_BACK, gave_way_words(session.watch))
+            raise LockUnavailableError(session.watch.blockers, session.watch.behind) from None
         self._finished(Outcome.ROLLED_BACK, f"SQLSTATE {error.sqlstate or 'unknown'}")
         if session.watch.cancelled and isinstance(error, psycopg.errors.QueryCanceled):
             raise self.work.stopped(self.remains, self._running) from None
@@ -260,6 +270,15 @@ class Transaction:
                 tuple(self._each_seconds),
             )
         )
+
+
+def has_given_way(watch: Watch, error: psycopg.Error) -> bool:
+    """Whether a statement ended because others waited behind it, and nobody said stop."""
+    return isinstance(error, psycopg.errors.QueryCanceled) and watch.gave_way and not watch.cancelled
+
+
+def gave_way_words(watch: Watch) -> str:
+    return f"it gave way to {watch.behind} that waited behind it"
 
 
 def sql_failed(found: SqlError, remains: str, hint: str = "") -> OpsError:

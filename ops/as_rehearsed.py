@@ -12,13 +12,14 @@ from ops.requests import Request
 class AsRehearsed:
     """Compares the schema that each file leaves with the one that people saw.
 
-    Where the policy requires a rehearsal, a difference ends the run (NOT_AS_REHEARSED); where it is only shown, the
-    files that differ are in `differing`, by name.
+    Where the policy requires a rehearsal, and of a rollback always, a difference ends the run (NOT_AS_REHEARSED); where
+    it is only shown, the files that differ are in `differing`, by name.
     """
 
     def __init__(self, request: Request) -> None:
         self._request = request
-        self._is_required = request.plan["policy"].get("rehearsal") == "required"
+        # Undoing was offered because a copy showed exactly this, whatever the policy says of pushes.
+        self._is_required = request.plan["policy"].get("rehearsal") == "required" or request.kind == "rollback"
         self.differing: list[str] = []
 
     def before_commit(self, migration: Migration) -> "partial[None]":
@@ -51,7 +52,12 @@ class AsRehearsed:
             f"{migration.filename} did something else on {self._request.target} than on the copy: the schema behind it "
             "is not the one that was rehearsed.",
             remains,
-            "Look for what depends on rows, on the time or on settings, such as a DO block with a condition. Ask again "
-            f"with the rows on the copy: `push {self._request.environment} --with-data`.",
+            "Look for what depends on rows, on the time or on settings, such as a DO block with a condition. "
+            f"{self._again()}",
             details={"file": migration.filename, "expected_catalog": expected, "found_catalog": found},
         )
+
+    def _again(self) -> str:
+        if self._request.kind == "rollback":
+            return f"Look which ways there are now: `rollback {self._request.of}`."
+        return f"Ask again with the rows on the copy: `push {self._request.environment} --with-data`."

@@ -24,6 +24,7 @@ from ops.backup_catalog import content_of
 from ops.backup_catalog import use_plain_output
 from ops.backup_errors import explain
 from ops.backup_errors import read_errors
+from ops.backup_files import files_of
 from ops.database import Connection
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -39,8 +40,9 @@ Progress = Callable[[str, float | None], None]
 Stop = Callable[[], bool]
 Contents = Mapping[Table, Content]
 
-_DATABASE = "restored"
+DATABASE = "restored"
 _RESTORE_SECONDS = 6 * 3600.0
+_RESTORING = ("--verbose", "--no-owner", "--no-tablespaces", "--no-password")
 _Result = TypeVar("_Result")
 
 
@@ -73,29 +75,38 @@ def restore(
     tools: Tools,
     extension_files: Mapping[str, str],
     with_hash: bool,
+    jobs: int = 1,
     progress: Progress,
     stop: Stop,
 ) -> Restored:
     """Restore an archive into a scratch cluster of its own and read it back. Leaves nothing behind.
 
+    What several `jobs` end with an error is done again by one, whose errors cannot be mistaken for each other's.
     Raises OpsError when no scratch cluster comes up, on `stop`, and when a limit ended the cluster.
     """
+    restored = _restore(archive, catalog, tools, extension_files, with_hash, jobs, progress, stop)
+    if restored.problems and jobs > 1:
+        return _restore(archive, catalog, tools, extension_files, with_hash, 1, progress, stop)
+    return restored
+
+
+def _restore(
+    archive: Path,
+    catalog: Catalog,
+    tools: Tools,
+    extension_files: Mapping[str, str],
+    with_hash: bool,
+    jobs: int,
+    progress: Progress,
+    stop: Stop,
+) -> Restored:
     progress("starting a scratch database", None)
     limits = scratch_limits(catalog.database_bytes)
-    roles = catalog.roles
-    with Scratch(tools, roles=roles, extension_files=extension_files, limits=limits) as scratch:
-        progress("preparing the scratch database", None)
-        scratch.create_database(_DATABASE, encoding=catalog.encoding)
-        problems = list(_create_extensions(scratch, catalog))
-        stderr, exit_code = _run_pg_restore(scratch, archive, catalog, progress, stop)
-        errors, complete = read_errors(stderr)
-        expected, unexpected = explain(errors, stood_in(tools, catalog))
-        problems += [f"Restoring failed at {error}" for error in unexpected]
-        if not complete or exit_code not in (0, 1) or (exit_code == 1 and not errors):
-            problems.append(f"pg_restore did not end well: {_last_line(stderr)}")
+    with Scratch(tools, roles=catalog.roles, extension_files=extension_files, limits=limits) as scratch:
+        expected, problems = restore_into(scratch, archive, catalog, jobs=jobs, progress=progress, stop=stop)
         contents: Contents = {}
         try:
-            with psycopg.connect(scratch.superuser_url(_DATABASE), autocommit=True) as connection:
+            with psycopg.connect(scratch.superuser_url(DATABASE), autocommit=True) as connection:
                 contents = _read_back(connection, catalog, with_hash, progress, stop)
                 problems += _lost_large_objects(connection, catalog)
         except psycopg.Error as error:
@@ -103,6 +114,25 @@ def restore(
             problems.append(f"The restored database could not be read: {reason}")
         progress("removing the scratch database", None)
     return Restored(contents, expected, tuple(problems))
+
+
+def restore_into(
+    scratch: Scratch, archive: Path, catalog: Catalog, *, jobs: int, progress: Progress, stop: Stop
+) -> tuple[tuple[str, ...], list[str]]:
+    """Restore an archive into the database `DATABASE`, made for it, of a scratch cluster that stands.
+
+    What comes back: sentences on expected errors, and on all others. Raises OpsError on `stop`.
+    """
+    progress("preparing the scratch database", None)
+    scratch.create_database(DATABASE, encoding=catalog.encoding)
+    problems = list(_create_extensions(scratch, catalog))
+    stderr, exit_code = _run_pg_restore(scratch, archive, catalog, jobs, progress, stop)
+    errors, complete = read_errors(stderr)
+    expected, unexpected = explain(errors, stood_in(scratch.tools, catalog))
+    problems += [f"Restoring failed at {error}" for error in unexpected]
+    if not complete or exit_code not in (0, 1) or (exit_code == 1 and not errors):
+        problems.append(f"pg_restore did not end well: {_last_line(stderr)}")
+    return expected, problems
 
 
 def read_contents(
@@ -157,11 +187,11 @@ def _create_extensions(scratch: Scratch, catalog: Catalog) -> Iterator[str]:
     """Extensions before everything else: real ones by the superuser, stand-ins by the foreign role, as untrusted."""
     stand_ins = {extension.name for extension in stood_in(scratch.tools, catalog)}
     for extension in catalog.extensions:
-        url = scratch.url(_DATABASE) if extension.name in stand_ins else scratch.superuser_url(_DATABASE)
+        url = scratch.url(DATABASE) if extension.name in stand_ins else scratch.superuser_url(DATABASE)
         schema = sql.Identifier(extension.schema)
         try:
             if _is_own_schema(extension.schema):
-                with psycopg.connect(scratch.url(_DATABASE), autocommit=True) as connection:
+                with psycopg.connect(scratch.url(DATABASE), autocommit=True) as connection:
                     connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(schema))
             with psycopg.connect(url, autocommit=True) as connection:
                 connection.execute(
@@ -194,19 +224,19 @@ def _lost_large_objects(connection: Connection, catalog: Catalog) -> Iterator[st
 
 
 def _run_pg_restore(
-    scratch: Scratch, archive: Path, catalog: Catalog, progress: Progress, stop: Stop
+    scratch: Scratch, archive: Path, catalog: Catalog, jobs: int, progress: Progress, stop: Stop
 ) -> tuple[str, int]:
     """What pg_restore said, and its exit code."""
     listing = run_tool(scratch.tools, "pg_restore", ["--list", str(archive)], timeout_seconds=600, stop=stop)
     made_before = {extension.schema for extension in catalog.extensions if _is_own_schema(extension.schema)}
     list_file = scratch.work / "list"
     list_file.write_text("\n".join(_wanted(listing.stdout.splitlines(), made_before)) + "\n")
+    copy = archive
     if scratch.uid is not None:
         # Root parses no dump: the cluster's own user does, on a copy that this user may read.
         copy = scratch.work / "archive"
-        attended(lambda: shutil.copyfile(archive, copy), tell=lambda: progress("copying the backup", None), stop=stop)
-        archive = copy
-        for path in (list_file, copy):
+        attended(lambda: _copy(archive, copy), tell=lambda: progress("copying the backup", None), stop=stop)
+        for path in (list_file, copy, *files_of(copy)):
             os.chown(path, scratch.uid, scratch.uid)
     empty = scratch.disk_bytes()
 
@@ -214,11 +244,11 @@ def _run_pg_restore(
         share = (scratch.disk_bytes() - empty) / max(1, catalog.database_bytes)
         progress("restoring the backup into a scratch database", min(share, 0.95))
 
-    with connection_files(scratch.url(_DATABASE), owner=scratch.uid) as connection:
+    with connection_files(scratch.url(DATABASE), owner=scratch.uid) as connection:
         finished = run_tool(
             scratch.tools,
             "pg_restore",
-            ["--verbose", "--no-owner", "--no-tablespaces", "--no-password", f"--use-list={list_file}", str(archive)],
+            [*_RESTORING, f"--jobs={jobs}", f"--use-list={list_file}", str(copy)],
             connection=connection,
             uid=scratch.uid,
             timeout_seconds=_RESTORE_SECONDS,
@@ -226,6 +256,13 @@ def _run_pg_restore(
             stop=stop,
         )
     return finished.stderr, finished.exit_code
+
+
+def _copy(archive: Path, copy: Path) -> None:
+    if archive.is_dir():
+        copy.mkdir(mode=0o700)
+    for path in files_of(archive):
+        shutil.copyfile(path, copy / path.name if archive.is_dir() else copy)
 
 
 def _wanted(lines: Sequence[str], made_before: Collection[str]) -> Iterator[str]:

@@ -40,6 +40,11 @@ class Blocker:
         return asdict(self)
 
 
+def pid_text(pid: int) -> str:
+    """The number as it is to be typed: six digits or more by themselves are taken for a one-time code, and covered."""
+    return str(pid) if pid < 100_000 else f"pid{pid}"
+
+
 def read_blockers(connection: "Connection", pid: int) -> tuple[Blocker, ...]:
     """Those whom the backend `pid` waits for at this moment, the oldest transaction first; none if it does not wait."""
     rows = connection.execute(

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
     from ops.database import Connection
 
+UNDO_SCHEMA = "countersign_undo"
+"""Where what runs of ours dropped, changed or deleted is kept on a target for a while; no part of its schema."""
+
 MANAGED_SCHEMAS = (
     "information_schema",
     "pg_*",
@@ -30,6 +33,7 @@ MANAGED_SCHEMAS = (
     "_realtime",
     "_supavisor",
     "auth",
+    UNDO_SCHEMA,
     "cron",
     "dbdev",
     "etl",
@@ -76,6 +80,15 @@ def catalog_lines(connection: "Connection") -> frozenset[tuple[str, str, str]]:
         connection.execute(_WORDING)
         rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
     return frozenset((kind, name, line) for kind, name, line in rows if kind != "newest")
+
+
+def sha256_of_lines(lines: Iterable[tuple[str, str, str]]) -> str:
+    """What `catalog_hash` says of a schema that has these lines (see `catalog_lines`)."""
+    parts: dict[str, list[bytes]] = {}
+    for _, name, line in lines:
+        parts.setdefault(hashlib.sha256(name.encode()).hexdigest()[:2], []).append(line.encode())
+    hashed = (part + hashlib.sha256(b"\n".join(sorted(parts[part]))).hexdigest() for part in sorted(parts))
+    return hashlib.sha256("\n".join(hashed).encode()).hexdigest()
 
 
 Name = tuple[str | None, str]

@@ -37,7 +37,10 @@ def connect(database_url: str, *, purpose: str, connect_timeout_seconds: int = 1
             _refuse_shared_sessions(connection, parameters)
         use_migration_role(connection)
     except psycopg.Error as error:
+        was_lost = is_lost(connection)
         connection.close()
+        if was_lost:
+            raise _unreachable(parameters, error) from None
         raise OpsError(
             Reason.TARGET_REFUSED,
             f"{place(parameters)} let us in but not to work: {_without_secrets(str(error), parameters)}",
@@ -137,6 +140,17 @@ def restore_role(connection: Connection) -> None:
     use_migration_role(connection)
 
 
+NOTICES_A_DEAD_CLIENT = """
+    SELECT pg_catalog.set_config('tcp_keepalives_idle', '10', false),
+           pg_catalog.set_config('tcp_keepalives_interval', '5', false),
+           pg_catalog.set_config('tcp_keepalives_count', '3', false),
+           pg_catalog.set_config('tcp_user_timeout', '30s', false),
+           pg_catalog.set_config(%s, %s, false)
+"""
+"""For a session that holds a lock, with one setting more: a client whose machine or network is gone says no goodbye, and
+the server would keep its session, and its locks, for the two hours that TCP allows. So it is gone in half a minute."""
+
+
 def target_failed(target: str, error: psycopg.Error) -> OpsError:
     """A target that refused or dropped us while no statement of a file was on its way. Its own text may quote rows."""
     if isinstance(error, psycopg.errors.LockNotAvailable):
@@ -174,11 +188,15 @@ def _open(parameters: dict[str, str]) -> Connection:
         # prepare_threshold=None: nothing of ours stays behind in a pooled session.
         return psycopg.connect(**parameters, autocommit=True, prepare_threshold=None)  # type: ignore[arg-type]
     except psycopg.Error as error:
-        raise OpsError(
-            Reason.TARGET_UNAVAILABLE,
-            f"No connection to {place(parameters)}: {_without_secrets(str(error), parameters)}",
-            "Check that the database runs, that this machine may reach it, and the user and password of the URL.",
-        ) from None
+        raise _unreachable(parameters, error) from None
+
+
+def _unreachable(parameters: dict[str, str], error: psycopg.Error) -> OpsError:
+    return OpsError(
+        Reason.TARGET_UNAVAILABLE,
+        f"No connection to {place(parameters)}: {_without_secrets(str(error), parameters)}",
+        "Check that the database runs, that this machine may reach it, and the user and password of the URL.",
+    )
 
 
 def _without_secrets(text: str, parameters: dict[str, str]) -> str:
@@ -201,10 +219,17 @@ def _refuse_shared_sessions(connection: Connection, parameters: dict[str, str]) 
     beside = _open(parameters)
     try:
         mine = _number(connection, _PID)
+        # Twice in a row: a pooler that deals its sessions out in turn could give each client the same one every time.
+        if _number(connection, _PID) != mine:
+            raise _shared_sessions(parameters)
         for _ in range(3):
             theirs = _number(beside, _PID)
             if theirs == mine or _number(connection, _PID) != mine:
                 raise _shared_sessions(parameters)
+        # While another client is in a transaction, the session that it has is not to be had: mine must not change.
+        beside.execute("BEGIN")
+        if _number(beside, _PID) == mine or _number(connection, _PID) != mine:
+            raise _shared_sessions(parameters)
     finally:
         beside.close()
 

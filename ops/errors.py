@@ -14,6 +14,7 @@ class Reason(StrEnum):
     UNKNOWN_WORD = "unknown_word"
     UNKNOWN_ENVIRONMENT = "unknown_environment"
     UNKNOWN_REQUEST = "unknown_request"
+    UNKNOWN_BACKUP = "unknown_backup"
     ENVIRONMENT_NEEDED = "environment_needed"
     NO_LOG = "no_log"
     LOG_BUSY = "log_busy"
@@ -33,6 +34,7 @@ class Reason(StrEnum):
     HAZARDS_FOUND = "hazards_found"
     DRIFT_FOUND = "drift_found"
     HISTORY_NOT_REPLAYED = "history_not_replayed"
+    BACKUP_DAMAGED = "backup_damaged"
     UNEXPECTED = "unexpected"
 
     # refused by policy (exit 3)
@@ -70,6 +72,7 @@ class Reason(StrEnum):
     TARGET_BLOCKED = "target_blocked"
     TARGET_LOCKED = "target_locked"
     LOCK_TIMEOUT = "lock_timeout"
+    STANDBY_BEHIND = "standby_behind"
 
     # a run ended (exit 1)
     SQL_FAILED = "sql_failed"
@@ -77,6 +80,7 @@ class Reason(StrEnum):
     HEALTH_FAILED = "health_failed"
     STOPPED = "stopped"
     OUTCOME_UNKNOWN = "outcome_unknown"
+    RUNNER_DIED = "runner_died"
     CONNECTION_LOST = "connection_lost"
 
 

@@ -11,8 +11,8 @@ FILES = {"100644", "100755"}
 _ODD = {"120000": "a symbolic link", "160000": "a submodule", TREE: "a folder"}
 
 
-def migrations_in(objects: Objects, entry: tuple[str, str], what: str) -> dict[str, tuple[str, str]]:
-    """The entries of the migrations folder by `migrations/<name>`; its sub-folders are no migrations."""
+def files_in(objects: Objects, entry: tuple[str, str], folder: str, what: str) -> dict[str, tuple[str, str]]:
+    """The entries of a folder of files by `<folder>/<name>`; what is in its sub-folders does not count."""
     mode, tree_sha = entry
     if mode != TREE:
         raise odd_entry(what, mode)
@@ -27,7 +27,7 @@ def migrations_in(objects: Objects, entry: tuple[str, str], what: str) -> dict[s
                 "Rename it with plain letters, digits and _.",
             )
         if kind != TREE:
-            found[f"migrations/{name}"] = (kind, sha)
+            found[f"{folder}/{name}"] = (kind, sha)
     return found
 
 

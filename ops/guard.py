@@ -21,6 +21,7 @@ from typing import TypeVar
 
 import psycopg
 
+from ops.database import NOTICES_A_DEAD_CLIENT
 from ops.database import Connection
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -87,7 +88,7 @@ class Guard:
     def __enter__(self) -> "Guard":
         connection = self._connect()
         try:
-            connection.execute("SELECT pg_catalog.set_config('idle_session_timeout', '0', false)")
+            connection.execute(NOTICES_A_DEAD_CLIENT, ("idle_session_timeout", "0"))
             _take(connection, GUARD_KEY, self.target_name, self._patience_seconds)
         except psycopg.Error as error:
             connection.close()

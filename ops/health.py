@@ -11,6 +11,8 @@ import psycopg
 from audit import Event
 from ops.database import connect
 from ops.errors import OpsError
+from ops.load import SILENCE_SECONDS
+from ops.load import given_up_after
 from ops.settings import Health
 from ops.settings import resolve_secret
 from ops.targets import Target
@@ -61,7 +63,10 @@ def _check(target: Target, check: Health) -> Checked:
 
 def _query(target: Target, check: Health) -> tuple[bool, str]:
     """One row, one true, in a read-only transaction that is rolled back."""
-    with closing(connect(target.database_url(), purpose=f"health {target.name}")) as connection:
+    with (
+        closing(connect(target.database_url(), purpose=f"health {target.name}")) as connection,
+        given_up_after(connection, check.timeout_seconds + SILENCE_SECONDS),
+    ):
         connection.execute("BEGIN READ ONLY")
         milliseconds = int(check.timeout_seconds * 1000)
         connection.execute(f"SET LOCAL statement_timeout = {milliseconds}")

@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.migration import Effect
 from ops.migration import Migration
 
 if TYPE_CHECKING:
@@ -38,9 +39,10 @@ class HistoryRow(NamedTuple):
 
 @dataclass(frozen=True)
 class HistoryProblem:
-    """A difference between history and files. `blocks`: nothing may be pushed before it is settled, as `repair` says.
+    """A difference between history and files, or between a file and what is on the target. `blocks`: nothing may be
+    pushed before it is settled, as `repair` says.
 
-    Codes: remote_only, out_of_order, edited, duplicate_version (these block), unknown, version_too_big.
+    Codes: remote_only, out_of_order, edited, duplicate_version, invalid_index (these block), unknown, version_too_big.
     """
 
     code: str
@@ -154,6 +156,38 @@ def insert_row(connection: "Connection", migration: Migration) -> None:
         "INSERT INTO supabase_migrations.schema_migrations(version, name, statements) VALUES(%s, %s, %s::text[])",
         (migration.version, migration.name, [statement.text for statement in migration.statements]),
     )
+
+
+def write_row(connection: "Connection", migration: Migration) -> None:
+    """Do to the history what running this file does. Raises OpsError(PLAN_CHANGED) when the row to remove is not there."""
+    if migration.effect is Effect.ADDS:
+        insert_row(connection, migration)
+    elif migration.effect is Effect.WRITES:
+        connection.execute("DELETE FROM supabase_migrations.schema_migrations WHERE version = %s", (migration.version,))
+        insert_row(connection, migration)
+    elif migration.effect is Effect.REMOVES:
+        found = connection.execute(
+            "DELETE FROM supabase_migrations.schema_migrations WHERE version = %s", (migration.version,)
+        )
+        if found.rowcount != 1:
+            raise OpsError(
+                Reason.PLAN_CHANGED,
+                f"The target's history has no row {migration.version} that could be removed.",
+                "Somebody else removed it; make a new plan.",
+                exit_code=3,
+                details={"changed": ["the target's migration history"]},
+            )
+
+
+def versions_after(versions: Iterable[str], migration: Migration) -> frozenset[str]:
+    """The history's versions once this file has run."""
+    match migration.effect:
+        case Effect.ADDS | Effect.WRITES:
+            return frozenset(versions) | {migration.version}
+        case Effect.REMOVES:
+            return frozenset(versions) - {migration.version}
+        case Effect.KEEPS:
+            return frozenset(versions)
 
 
 def compare(rows: Sequence[HistoryRow], migrations: Sequence[Migration]) -> Comparison:

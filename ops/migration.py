@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
+from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,16 @@ if TYPE_CHECKING:
     from ops.grammar import Tree
 
 FILE_NAME = re.compile(r"([0-9]+)_([^\n\r\u2028\u2029]*)\.sql")
+REVERSE = ".down.sql"
+"""What the name of a script that takes a migration back ends in, instead of `.sql`."""
+IN_BATCHES = "-- countersign: in batches"
+"""The first line of a file that runs in batches (`ops.batches`)."""
+MOST_ROWS = 100_000
+"""No batch may ask for more rows."""
+
+_MARK = re.compile(
+    r"--[ \t]*countersign[ \t]*:[ \t]*in batches(?:[ \t]+of[ \t]+([0-9]{1,9})[ \t]+rows?)?[ \t]*\r?(?:\n|$)"
+)
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,29 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Batches:
+    """A file's wish to be run in batches, of `rows` at most; None: as many as go into the time for one."""
+
+    rows: int | None
+
+
+def batches_of(text: str) -> Batches | None:
+    """What the first line of a file wishes; None where it is no mark."""
+    found = _MARK.match(text)
+    return None if found is None else Batches(int(found[1]) if found[1] else None)
+
+
+class Effect(StrEnum):
+    """What running a file does to its row in the target's history."""
+
+    ADDS = "adds"
+    REMOVES = "removes"
+    WRITES = "writes"
+    """The row is made as the file stands, whatever it was; nothing of the file is run."""
+    KEEPS = "keeps"
+
+
+@dataclass(frozen=True)
 class Migration:
     """One file. `text` is its content without a byte order mark; `refusals` are reasons why it cannot be run."""
 
@@ -75,6 +109,14 @@ class Migration:
     notes: tuple[str, ...]
     stored_sha256: str = ""
     """Not empty: the file was not read, since it is known to hold the statements that have this hash in the history."""
+    effect: Effect = Effect.ADDS
+    done: int = 0
+    """So many of its first statements are on the target already; `segments` has only those that are left."""
+
+    @property
+    def batches(self) -> Batches | None:
+        """Not None: it runs in batches, and its one segment is a transaction for each of them."""
+        return batches_of(self.text)
 
     @property
     def is_one_transaction(self) -> bool:

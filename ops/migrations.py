@@ -19,13 +19,16 @@ from pglast import ast
 from ops import grammar
 from ops import refusing
 from ops import splitting
+from ops.batches import mark_refusals
 from ops.migration import FILE_NAME
+from ops.migration import REVERSE
 from ops.migration import Folder
 from ops.migration import Migration
 from ops.migration import Refusal
 from ops.migration import Segment
 from ops.migration import Skipped
 from ops.migration import Statement
+from ops.migration import batches_of
 from ops.migration import unread_migration
 
 __all__ = ["Folder", "Migration", "Refusal", "Segment", "Skipped", "Statement", "read_folder", "read_migration"]
@@ -33,6 +36,10 @@ __all__ = ["Folder", "Migration", "Refusal", "Segment", "Skipped", "Statement", 
 _OLD_INIT = re.compile(r"([0-9]{14})_init\.sql")
 _OLD_INIT_BEFORE = "20211209000000"
 _EVERY_STATEMENT_ALONE = "-- pg-delta: transaction=false"
+_WOULD_RUN_FIRST = (
+    "it takes {taken_back} back. The Supabase CLI takes it for a migration and would run it before {taken_back}: "
+    "move it to supabase/rollbacks"
+)
 # How many pieces the CLI may have cut one statement into before it is given up as unreadable.
 _MOST_JOINED = 64
 
@@ -44,7 +51,8 @@ def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingP
     """
     found: list[tuple[str, str, str]] = []
     skipped: list[Skipped] = []
-    for position, filename in enumerate(sorted({*files, *unread})):
+    names = {*files, *unread}
+    for position, filename in enumerate(sorted(names)):
         matched = FILE_NAME.fullmatch(filename)
         if position == 0 and _is_old_init(filename):
             skipped.append(Skipped(filename, 'an old "init" file in first place; rename it to have it run'))
@@ -52,6 +60,8 @@ def read_folder(files: Mapping[str, bytes], unread: Mapping[str, str] = MappingP
             skipped.append(Skipped(filename, "it is in a folder below supabase/migrations"))
         elif matched is None:
             skipped.append(Skipped(filename, 'the name is not like "20260101000000_name.sql"'))
+        elif filename.endswith(REVERSE) and (taken_back := filename.removesuffix(REVERSE) + ".sql") in names:
+            skipped.append(Skipped(filename, _WOULD_RUN_FIRST.format(taken_back=taken_back)))
         else:
             found.append((matched[1], filename, matched[2]))
     migrations = [
@@ -98,10 +108,13 @@ def read_migration(filename: str, version: str, name: str, content: bytes) -> Mi
     text = content.decode("utf-8", errors="replace").removeprefix("\ufeff")
     taken = splitting.cut(text)
     reading = _Reading() if unreadable else _read(text, taken)
-    segments, refused = _segments(reading.statements, _asks_for_autocommit(text), text)
+    # In batches nothing is one transaction, no more than where a file asks for none.
+    alone = _asks_for_autocommit(text) or batches_of(text) is not None
+    segments, refused = _segments(reading.statements, alone, text)
     trees = [statement.tree for statement in reading.statements if statement.tree]
     refused += refusing.statements_that_need_psql(trees, () if unreadable else taken.backslashes, text)
     refused += refusing.blocks_that_commit(trees, text)
+    refused += () if unreadable else mark_refusals(text, reading.statements)
     if not unreadable and all(statement.is_comment for statement in reading.statements):
         reading.notes.append("there is nothing in it but comments" if text.strip() else "it is empty")
     return Migration(

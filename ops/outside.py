@@ -19,11 +19,15 @@ from ops.fingerprint import read_fingerprint
 from ops.history import HistoryRow
 from ops.history import history_sha256
 from ops.history import read_history
+from ops.journal import APPLIED
 from ops.layer import Ops
+from ops.migration import Effect
+from ops.occupying import occupant_of
 from ops.outside_memory import Memory
 from ops.outside_memory import Remembered
 from ops.people import Actor
-from ops.requests import occupant_of
+from ops.requests import find_request
+from ops.scripts import removed_rows
 from ops.targets import Target
 
 WATCH = Actor("system:watch")
@@ -40,13 +44,18 @@ _AFTER_A_HALF = "a run ended half-way, so nobody can say what its state should b
 class Accounted:
     """The state of a target that the log accounts for.
 
-    `history_sha256` is of the rows without those of `applied_since`, which our runs added after it was noted;
-    `schema_sha256` is what the last of these left.
+    `history_sha256` is of the rows without those of `applied_since`, which our runs added after it was noted, and with
+    those of `removed_since`, which they took out; `schema_sha256` is what the last of these runs left.
     """
 
     history_sha256: str
     schema_sha256: str
     applied_since: tuple[str, ...]
+    removed_since: tuple[HistoryRow, ...] = ()
+
+    @property
+    def has_runs_since(self) -> bool:
+        return bool(self.applied_since or self.removed_since)
 
 
 def accounted_state(view: View, target: Target) -> Accounted | None:
@@ -62,16 +71,36 @@ def accounted_state(view: View, target: Target) -> Accounted | None:
             and (kind == "recorded" or (event.data or {"within": 1})["within"])
         ):
             return None
-    query = Query(
-        project=target.project, environment=target.environment, kinds=("migration_applied",), after_seq=noted.seq
-    )
-    applied = [event.data for event in view.find(query) if event.data]
+    kinds = tuple(APPLIED.values())
+    query = Query(project=target.project, environment=target.environment, kinds=kinds, after_seq=noted.seq)
+    events = [event for event in view.find(query) if event.data]
     state = noted.data["fingerprint"]
+    applied, removed = _rows_since(view, events)
     return Accounted(
         history_sha256=state["history_sha256"],
-        schema_sha256=applied[-1]["catalog_sha256"] if applied else state["schema_sha256"],
-        applied_since=tuple(str(one["version"]) for one in applied),
+        schema_sha256=(events[-1].data or {})["catalog_sha256"] if events else state["schema_sha256"],
+        applied_since=tuple(applied),
+        removed_since=tuple(removed.values()),
     )
+
+
+def _rows_since(view: View, events: Sequence[Event]) -> tuple[list[str], dict[str, HistoryRow]]:
+    """The versions that these runs of ours added to the history, and the rows that they took out of it."""
+    applied: list[str] = []
+    removed: dict[str, HistoryRow] = {}
+    for event in events:
+        version = str((event.data or {})["version"])
+        if event.kind == APPLIED[Effect.ADDS]:
+            applied.append(version)
+        elif event.kind == APPLIED[Effect.REMOVES] and version in applied:
+            applied.remove(version)
+        elif event.kind == APPLIED[Effect.KEEPS] or version in applied:
+            pass
+        else:
+            applied += [version] if event.kind == APPLIED[Effect.WRITES] else []
+            plan = find_request(view, event.request or "").plan
+            removed |= {row.version: row for row in removed_rows(plan) if row.version == version}
+    return applied, removed
 
 
 def look(ops: Ops, target: Target, *, remember: bool = True) -> Event | None:
@@ -105,7 +134,7 @@ def look_if_strange(ops: Ops, target: Target, now: Fingerprint, place: int) -> E
     if before is None:
         is_free = occupant_of(ops.view, target.stream) is None
         return _written(ops, target, _noted(target, now, _FIRST_LOOK), place) if is_free else None
-    is_same_history = bool(before.applied_since) or before.history_sha256 == now.history_sha256
+    is_same_history = before.has_runs_since or before.history_sha256 == now.history_sha256
     if before.schema_sha256 == now.schema_sha256 and is_same_history:
         return None
     return look(ops, target, remember=False)
@@ -129,7 +158,7 @@ def _verdict(view: View, target: Target, rows: Sequence[HistoryRow], now: Finger
         objects = memory.changed_objects(remembered, now)
         what += _schema_words(objects)
     if not what:
-        return _noted(target, now, _AFTER_A_RUN) if before.applied_since else None
+        return _noted(target, now, _AFTER_A_RUN) if before.has_runs_since else None
     data = {
         "what": what,
         "objects": list(objects),
@@ -142,8 +171,12 @@ def _verdict(view: View, target: Target, rows: Sequence[HistoryRow], now: Finger
 def _history_words(before: Accounted, rows: Sequence[HistoryRow], remembered: Remembered) -> list[str]:
     ours = set(before.applied_since)
     earlier = [row for row in rows if row.version not in ours]
+    again = {row.version for row in earlier} & {row.version for row in before.removed_since}
+    earlier += [row for row in before.removed_since if row.version not in again]
+    earlier.sort(key=lambda row: row.version)
     lost = sorted(ours - {row.version for row in rows})
     words = [f"The row of migration {version}, which we applied, is gone from the history." for version in lost[:20]]
+    words += [f"Migration {version}, which a run of ours undid, is in the history again." for version in sorted(again)]
     if history_sha256(earlier) == before.history_sha256:
         return words
     if remembered.rows is None:

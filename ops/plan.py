@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import field
+from dataclasses import replace
 from functools import cached_property
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ from ops.repository import Repository
 from ops.targets import Target
 
 if TYPE_CHECKING:
+    from ops.quiet import Quiet
     from ops.target_reading import State
 
 # Grammar, rules and database driver are loaded where they are needed, the last while git works: most plans are of files
@@ -65,6 +67,8 @@ class Plan:
     """What it did on a copy of the target; None where it was not tried."""
     rehearsed: str | None = None
     """The id of the event that tells it."""
+    quiet: "Quiet | None" = None
+    """When the target is quiet, as far as it is known; None where it is not watched."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -221,8 +225,9 @@ def make_plan(
         progress("looking for hazards")
         reading = _judged(repository, listing, stored, target.settings.project_ref or "")
         files = {migration.version: migration for migration in reading.folder.migrations}
-        rows = state.rows_with_statements(files)
-    comparison = compare(rows, reading.folder.migrations)
+        comparison = compare(state.rows_with_statements(files), reading.folder.migrations)
+        problems = (*state.hidden_indexes(comparison.pending), *comparison.problems)
+    comparison = replace(comparison, problems=problems)
     return _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
 
 

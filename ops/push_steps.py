@@ -13,7 +13,9 @@ from ops.apply_session import Sessions
 from ops.as_rehearsed import AsRehearsed
 from ops.backup import BackupProof
 from ops.backup import Level
-from ops.backup import take_backup
+from ops.backup_taking import take_of
+from ops.backups import tidy_up
+from ops.batch_pace import Pace
 from ops.database import Connection
 from ops.database import connect
 from ops.errors import OpsError
@@ -27,18 +29,22 @@ from ops.health import worse_than
 from ops.history import ensure_history
 from ops.history import has_history
 from ops.history import read_versions
+from ops.history import versions_after
 from ops.journal import LogJournal
 from ops.migrations import Migration
 from ops.plan import changed_parts
-from ops.plan import pending_of
+from ops.prior.copies import PriorCopies
 from ops.progress import Told
 from ops.recheck import what_changed
 from ops.recovery import Standing
 from ops.rehearsing import isolation_unmet
 from ops.requests import Request
 from ops.requests import find_request
+from ops.scripts import scripts_of
 from ops.steps import Recorder
 from ops.targets import Target
+from ops.watch import begin_watch
+from ops.watch import note_load
 
 
 def connector(target: Target, purpose: str) -> Callable[[], Connection]:
@@ -57,6 +63,17 @@ class Ready:
     row_missing: str | None
 
 
+def run_scripts(recorder: Recorder, target: Target, guard: Guard | None, standing: Standing | None) -> None:
+    """All steps of a request that runs files or scripts, one after the other."""
+    if guard is None:
+        raise ValueError(recorder.request.kind)
+    ready = preflight(recorder, target, standing)
+    backup(recorder, target, guard)
+    migrate(recorder, target, guard, ready)
+    health(recorder, target, ready.before)
+    begin_watch(recorder, target)
+
+
 def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> Ready:
     """The digest again, under the guard, before anything else; then the baseline of the health checks."""
     request = recorder.request
@@ -66,12 +83,13 @@ def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> 
         with recorder.step("preflight", {"digest": request.digest, "makes": makes}) as result:
             if standing is None:
                 _check_same(request, what_changed(recorder.ops, request, recorder.progress))
-            pending = pending_of(recorder.ops.repository(target), request.commit, request.files)
+            pending = scripts_of(recorder.ops, request)
             if ensure_history(connection):
                 recorder.record("history_prepared", {"schema_name": "supabase_migrations"})
             versions = read_versions(connection)
             before = baseline_of(recorder.ops.view.events(stream=request.stream)) or check_health(target)
             result["health"] = [check.to_json() for check in before]
+            note_load(recorder, target, connection)
             bad = [check.name for check in before if not check.ok]
             said = "exactly the plan that was asked for" if standing is None else "taken up where it stood"
             result["said"] = said + (f"; already failing: {', '.join(bad)}" if bad else "")
@@ -123,18 +141,18 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
             )
         result["said"] = f"{level.value} and proven"
         recorder.record("backup_proven", {"proof": proof.to_json()})
+        tidy_up(recorder.ops)
         guard.check()
 
 
 def _take_backup(recorder: Recorder, target: Target, level: Level) -> BackupProof:
-    request, settings = recorder.request, recorder.ops.settings
+    request = recorder.request
     try:
-        return take_backup(
-            target.database_url(),
-            level=level,
-            folder=settings.path(settings.backup.path),
+        return take_of(
+            recorder.ops,
+            target,
+            level,
             label=f"{request.project}-{request.environment}-{request.id}",
-            tools_bin=settings.postgres.bin,
             progress=lambda words, share: recorder.progress(Told(f"backup: {words}", step="backup", share=share)),
             stop=recorder.stop,
         )
@@ -151,16 +169,21 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     timeout = settings.statement_timeout
     patience = Patience(
         seconds=settings.lock_patience.total_seconds(),
+        longest_lock_timeout_seconds=settings.lock_timeout.total_seconds(),
         statement_timeout_seconds=timeout.total_seconds() if timeout else None,
+        pace=Pace(
+            lag_seconds=settings.standby_lag.total_seconds() or None, lag_bytes=settings.standby_lag_bytes or None
+        ),
     )
     request = find_request(recorder.ops.view, recorder.request.id)
     left = [migration for migration in ready.pending if migration.version not in request.applied]
-    versions = set(ready.versions)
+    versions = frozenset(ready.versions)
     about = {"files": len(ready.pending), "left": len(left)}
     with recorder.step("migrate", about) as result, closing(Sessions()) as sessions, _Ahead(target, request) as ahead:
         if not request.applied and ready.row_missing is None:
             _check_state(request, target, ahead.open())
         as_rehearsed = AsRehearsed(request)
+        copies = PriorCopies(recorder, target, left)
         followings = [*left[1:], None]
         for number, migration in enumerate(left, len(request.applied) + 1):
             if recorder.stop():
@@ -175,6 +198,7 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
                     sessions=sessions,
                     following=followings[number - len(request.applied) - 1],
                     check_catalog=as_rehearsed.before_commit(migration),
+                    carry_out=copies.around(migration),
                 )
             )
             applied = apply(
@@ -186,7 +210,7 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
                 stop=recorder.stop,
                 expect_history=tuple(sorted(versions)),
             )
-            versions.add(migration.version)
+            versions = versions_after(versions, migration)
             as_rehearsed.behind(migration, applied.catalog_sha256)
         result["applied"] = [migration.version for migration in left]
         if as_rehearsed.differing:

@@ -1,5 +1,6 @@
 """After a runner died: what is on the target, from the log's intents and the target's own word. Guesses nothing."""
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
@@ -17,14 +18,18 @@ from ops.database import Connection
 from ops.database import connect
 from ops.fingerprint import identity_of
 from ops.guard import wait_until_gone
+from ops.history import HistoryRow
 from ops.history import history_sha256
 from ops.history import read_history
+from ops.journal import APPLIED
 from ops.journal import applied_data
 from ops.layer import Ops
+from ops.migration import Effect
 from ops.migrations import Migration
-from ops.plan import pending_of
 from ops.requests import Request
 from ops.requests import stream_of
+from ops.scripts import removed_rows
+from ops.scripts import scripts_of
 from ops.targets import Target
 
 BACKEND_SECONDS = 60.0
@@ -35,13 +40,14 @@ BACKEND_SECONDS = 60.0
 class Standing:
     """Where a target stands after its runner died.
 
-    `found`: data of the `migration_applied` event that the dead runner could not write any more. `settled`: data of the
+    `found`: data of the event, of kind `found_kind`, that the dead runner could not write any more. `settled`: data of the
     `statement_finished` events likewise. `row_missing`: the version of a file whose every statement is there, but not
     its history row. `problem` says why the run may not go on by itself; it is empty when the target is exactly the base
     and a prefix of the plan.
     """
 
     found: dict[str, object] | None = None
+    found_kind: str = "migration_applied"
     settled: tuple[dict[str, object], ...] = ()
     row_missing: str | None = None
     problem: str = ""
@@ -54,9 +60,9 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
     """
     events = ops.view.events(stream=stream_of(request.id))
     repository = ops.repository(target)
-    if not repository.has_commit(request.commit):
+    if request.files and not repository.has_commit(request.commit):
         repository.update()
-    pending = pending_of(repository, request.commit, request.files)
+    pending = scripts_of(ops, request)
     with closing(connect(target.database_url(), purpose=f"recovery {request.id}")) as connection:
         other = _identity_problem(connection, request, target)
         if other:
@@ -70,7 +76,9 @@ def where_it_stands(ops: Ops, request: Request, target: Target) -> Standing:
         applied = [*request.applied, *([str(standing.found["version"])] if standing.found else [])]
         problem = _history_problem(connection, request, pending, applied)
         if not problem and standing.row_missing is None:
-            left = [migration.version for migration in pending if migration.version not in applied]
+            # What runs in batches goes on behind the last one, and does no row twice.
+            whole = [migration for migration in pending if migration.batches is None]
+            left = [migration.version for migration in whole if migration.version not in applied]
             problem = _half_file_problem(events, left) or _schema_problem(connection, events, request, standing)
         if not problem:
             problem = _rehearsal_problem(connection, request, standing.row_missing or next(iter(applied[-1:]), None))
@@ -94,6 +102,7 @@ def _both(earlier: Standing, later: Standing) -> Standing:
     """Where two open intents leave the target together: at most one of them was at its COMMIT."""
     return Standing(
         found=earlier.found or later.found,
+        found_kind=earlier.found_kind if earlier.found else later.found_kind,
         settled=(*earlier.settled, *later.settled),
         row_missing=later.row_missing,
         problem=later.problem,
@@ -107,6 +116,14 @@ class _OpenIntent:
     intent: Intent
     is_done: bool = False
     commit: Mapping[str, Any] | None = None
+    batch: Mapping[str, Any] | None = None
+    """The newest batch whose COMMIT was sent."""
+
+    @property
+    def xid(self) -> str | None:
+        """The transaction whose COMMIT was sent last."""
+        sent = self.commit or self.batch
+        return str(sent["xid"]) if sent else None
 
 
 def _open_intents(events: Sequence[Event]) -> list[_OpenIntent]:
@@ -123,11 +140,13 @@ def _open_intents(events: Sequence[Event]) -> list[_OpenIntent]:
                 found[version] = _OpenIntent(_intent(data))
             case "commit_sent" if version in found:
                 found[version] = replace(found[version], commit=data)
+            case "batch_sent" if version in found:
+                found[version] = replace(found[version], batch=data)
             case "statement_finished" if version in found and data["outcome"] == "done":
                 found[version] = replace(found[version], is_done=True)
             case "statement_finished" if data["outcome"] in {"rolled_back", "failed"}:
                 found.pop(version, None)
-            case "migration_applied":
+            case kind if kind in APPLIED.values():
                 found.pop(version, None)
     return [found[version] for version in sorted(found)]
 
@@ -140,6 +159,7 @@ def _intent(data: dict[str, Any]) -> Intent:
         sha256=data["sha256"],
         backend_pid=data["backend_pid"],
         backend_start=data["backend_start"],
+        batches=data.get("batches", 0),
     )
 
 
@@ -147,7 +167,7 @@ def _settle(connection: Connection, migration: Migration, last: _OpenIntent) -> 
     """What the target says of an intent, once its backend is gone."""
     intent, commit = last.intent, last.commit
     gone = wait_until_gone(connection, intent.backend_pid, intent.backend_start, timeout_seconds=BACKEND_SECONDS)
-    found = inspect_after_crash(connection, migration, intent, commit_xid=str(commit["xid"]) if commit else None)
+    found = inspect_after_crash(connection, migration, intent, commit_xid=last.xid)
     if last.is_done and (found.of == "segment" or found.outcome is Outcome.ROLLED_BACK):
         found = replace(found, outcome=Outcome.DONE, why="its end was written down")
     if not gone or found.outcome is Outcome.UNKNOWN:
@@ -164,12 +184,28 @@ def _settle(connection: Connection, migration: Migration, last: _OpenIntent) -> 
     if found.outcome is Outcome.DONE and found.of == "file":
         if commit is None:
             return _applied_by_others(migration, last, settled)
-        return Standing(found=applied_data(migration, str(commit["catalog_sha256"]), 0.0), settled=(settled,))
+        data = applied_data(migration, str(commit["catalog_sha256"]), 0.0)
+        return Standing(found=data, found_kind=APPLIED[migration.effect], settled=(settled,))
+    if migration.batches is not None and intent.segment < len(migration.segments):
+        return _settle_batches(migration, last, found, settled)
     if _is_all_done(migration, intent, found):
         return Standing(settled=(settled,), row_missing=migration.version)
     if found.outcome is Outcome.ROLLED_BACK and _is_first(migration, intent):
         return Standing(settled=(settled,))
     return Standing(settled=(settled,), problem=f"{migration.filename} was interrupted in the middle: {found.why}")
+
+
+def _settle_batches(migration: Migration, last: _OpenIntent, found: Found, settled: Mapping[str, object]) -> Standing:
+    """So many batches are there, and a run may go on behind them; `found` is what became of the newest."""
+    batch, batches = last.batch, last.intent.batches
+    if batch is not None:
+        batches = int(batch["number"]) - (0 if found.outcome is Outcome.DONE else 1)
+    if last.is_done or (batch is not None and batch["is_last"] and found.outcome is Outcome.DONE):
+        done = {**settled, "outcome": Outcome.DONE.value, "batches": batches}
+        return Standing(settled=(done,), row_missing=migration.version)
+    outcome = Outcome.FAILED if batches else Outcome.ROLLED_BACK
+    words = f"found after a crash: {batches} {'batch is' if batches == 1 else 'batches are'} committed"
+    return Standing(settled=({**settled, "outcome": outcome.value, "detail": words, "batches": batches},))
 
 
 def _applied_by_others(migration: Migration, last: _OpenIntent, settled: Mapping[str, object]) -> Standing:
@@ -219,18 +255,41 @@ def _history_problem(
     if list(applied) != planned[: len(applied)]:
         return "what was applied is not the beginning of the plan"
     rows = read_history(connection)
-    mine = {row.version for row in rows} & set(planned)
-    if mine != set(applied):
-        return f"the target's history and the log differ in {', '.join(sorted(mine ^ set(applied)))}"
-    base = [row for row in rows if row.version not in mine]
-    if history_sha256(base) != request.plan["fingerprint"]["history_sha256"]:
+    there = {row.version for row in rows}
+    odd = [one.version for one in pending if not _is_as_told(one, there, one.version in applied)]
+    if odd:
+        return f"the target's history and the log differ in {', '.join(sorted(odd))}"
+    if history_sha256(_base_of(rows, request, pending, applied)) != request.plan["fingerprint"]["history_sha256"]:
         return "somebody else changed the target's history meanwhile"
     return ""
 
 
+def _is_as_told(migration: Migration, there: Collection[str], is_applied: bool) -> bool:
+    """Whether the history holds a file's row as it should where the file was run, or was not."""
+    match migration.effect:
+        case Effect.ADDS:
+            return (migration.version in there) == is_applied
+        case Effect.REMOVES:
+            return (migration.version in there) != is_applied
+        case Effect.WRITES:
+            return migration.version in there or not is_applied
+        case Effect.KEEPS:
+            return True
+
+
+def _base_of(
+    rows: Sequence[HistoryRow], request: Request, pending: Sequence[Migration], applied: Sequence[str]
+) -> list[HistoryRow]:
+    """The history as it was before the run, from what it is now and what the run did to it."""
+    added = {one.version for one in pending if one.effect in {Effect.ADDS, Effect.WRITES}} & set(applied)
+    base = [row for row in rows if row.version not in added]
+    base += [row for row in removed_rows(request.plan) if row.version in applied]
+    return sorted(base, key=lambda row: row.version)
+
+
 def _schema_problem(connection: Connection, events: Sequence[Event], request: Request, standing: Standing) -> str:
     """The schema must be what the last applied file left, by the hash of its own transaction; else the base."""
-    left = [event.data["catalog_sha256"] for event in events if event.kind == "migration_applied" and event.data]
+    left = [event.data["catalog_sha256"] for event in events if event.kind in APPLIED.values() and event.data]
     expected = left[-1] if left else request.plan["fingerprint"]["schema_sha256"]
     if standing.found:
         expected = standing.found["catalog_sha256"]

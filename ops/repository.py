@@ -31,7 +31,7 @@ from ops.git import run_git
 from ops.git import safe_words
 from ops.git_folder import FILES
 from ops.git_folder import TREE
-from ops.git_folder import migrations_in
+from ops.git_folder import files_in
 from ops.git_folder import odd_entry
 from ops.git_names import SHA
 from ops.git_names import check_ref
@@ -44,6 +44,8 @@ _SHORT_SHA = re.compile(r"[0-9a-f]{7,40}")
 _PERSON = re.compile(rb"(?P<name>[^<>]*)<(?P<email>[^<>]*)> ?(?P<seconds>-?\d{1,12})?.*", re.DOTALL)
 _CO_AUTHOR = re.compile(r"^co-authored-by:\s*(?P<name>[^<>\n]*)<(?P<email>[^<>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _HEADS = "refs/heads/"
+FOLDERS = ("migrations", "rollbacks")
+"""What is read of the supabase folder: the migrations, and the scripts that take them back."""
 _LISTED: dict[tuple[str, str], Mapping[str, str]] = {}
 """What trees hold, by folder and git's name of the tree, which says it all: the same is not taken apart twice."""
 
@@ -71,7 +73,7 @@ class Commit:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a commit holds of the supabase folder: `migrations/…` (no sub-folders) and `config.toml`, if there.
+    """What a commit holds of the supabase folder: `migrations/…`, `rollbacks/…` (no sub-folders) and `config.toml`, if there.
 
     `tree_sha` names the whole folder's content: equal for commits that differ only elsewhere.
     """
@@ -198,8 +200,9 @@ class Repository:
                 return Listing(raw.commit, known, tree_sha)
             entries = read_tree(objects, tree_sha, self.supabase or "the root folder")
             wanted = {"config.toml": entries[b"config.toml"]} if b"config.toml" in entries else {}
-            if b"migrations" in entries:
-                wanted |= migrations_in(objects, entries[b"migrations"], self._path("migrations"))
+            for folder in FOLDERS:
+                if folder.encode() in entries:
+                    wanted |= files_in(objects, entries[folder.encode()], folder, self._path(folder))
             for path, (mode, _) in wanted.items():
                 if mode not in FILES:
                     raise odd_entry(self._path(path), mode)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from audit import Draft
+from audit import Event
 from audit import Query
 from audit import View
 from ops.errors import OpsError
@@ -17,10 +18,12 @@ from ops.layer import Ops
 from ops.layer import Progress
 from ops.layer import may_request_now
 from ops.locking import check_unlocked
+from ops.partial import half_done
 from ops.people import Actor
 from ops.plan import Plan
 from ops.plan import make_plan
 from ops.policy import may_request
+from ops.quiet import with_quiet
 from ops.rehearsing import rehearse_plan
 from ops.rehearsing import summary
 from ops.requests import Request
@@ -72,6 +75,7 @@ def plan_target(
         )
     place = ops.view.last_place(target.stream)
     plan = _with_adopted(ops, make_plan(target, ops.repository(target), commit=commit, progress=progress))
+    plan = replace(plan, problems=(*half_done(ops.view, target, plan.pending), *plan.problems))
     if target.settings.drift_every is not None:
         # Here because it reads whole schemas, which takes 50 ms to import: an environment that is not watched goes without.
         from ops.outside import look_if_strange
@@ -79,6 +83,8 @@ def plan_target(
         with suppress(OpsError):  # a look beside the plan, which was read already
             look_if_strange(ops, target, plan.fingerprint, place)
     plan = rehearse_plan(ops, plan, actor, rehearse=rehearse, with_data=with_data, progress=progress)
+    if target.settings.watch_for is not None:
+        plan = with_quiet(ops, plan)
     ops.log.append([_planned(plan, actor)], id=f"{act}:planned")
     return plan
 
@@ -318,7 +324,8 @@ def _write_request(view: View, ops: Ops, wish: Draft, pins: Sequence[Draft]) -> 
     number = view.next_number("R-")
     drafts = [_numbered(wish, number)] + [_numbered(pin, number) for pin in pins]
     for older in standing:
-        if older.by.id == wish.actor and older.status_at(now) is Status.WAITING:
+        is_newer = (older.kind, older.of) == (wish.data["kind"], wish.data["plan"].get("of"))
+        if is_newer and older.by.id == wish.actor and older.status_at(now) is Status.WAITING:
             message = f"{wish.actor} asked for a newer plan of the same target: {number}."
             data = {"changed": ["the plan"], "message": message, "by": number}
             drafts.append(ops.draft("superseded", older.by, older, data))
@@ -354,12 +361,23 @@ def _standing(found: Sequence[Request], wish: Request, ops: Ops) -> Request | No
     )
 
 
+def _on(events: Sequence[Event]) -> dict[str, str]:
+    """What these runs left on a target: the SHA-256 of each file by version, without those that were undone again."""
+    found: dict[str, str] = {}
+    for event in events:
+        if event.data and event.kind == "migration_applied":
+            found[event.data["version"]] = event.data["sha256"]
+        elif event.data:
+            found.pop(event.data["version"], None)
+    return found
+
+
 def _check_after(ops: Ops, plan: Plan) -> None:
     """`after = ["dev"]`: each pending file must have been applied there, or adopted, byte for byte, by our log."""
     for earlier in plan.target.settings.after:
-        query = Query(project=plan.target.project, environment=earlier, kinds=("migration_applied",), limit=100_000)
-        events = ops.view.find(query)
-        done = {(event.data["version"], event.data["sha256"]) for event in events if event.data}
+        kinds = ("migration_applied", "migration_undone")
+        query = Query(project=plan.target.project, environment=earlier, kinds=kinds, limit=100_000)
+        done = {(version, sha256) for version, sha256 in _on(ops.view.find(query)).items()}
         adopted = ops.view.last(kind="adopted", project=plan.target.project, environment=earlier)
         if adopted is not None and adopted.data is not None:
             done |= {(one["version"], one["sha256"]) for one in adopted.data["versions"]}

@@ -11,10 +11,13 @@ from datetime import datetime
 from typing import Any
 
 from audit import Event
+from audit import Query
 from audit import View
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.people import Actor
+from ops.run_steps import Step
+from ops.run_steps import steps_after
 from ops.status import ENDINGS
 from ops.status import FINAL
 from ops.status import TRANSITIONS
@@ -22,7 +25,11 @@ from ops.status import Status
 from ops.targets import nearest
 
 ADOPT = "adopt"
-"""The kind of a request that makes what a target has the baseline; all others so far are pushes."""
+"""The kind of a request that makes what a target has the baseline."""
+PUSH = "push"
+"""The kind of a request that runs the files of a branch."""
+BESIDE = frozenset({"terminate"})
+"""The kinds that run beside what runs on their target: they are there to help it on. All others have it to themselves."""
 
 
 @dataclass(frozen=True)
@@ -40,17 +47,6 @@ class Approval:
     stands: bool = True
     accepts: tuple[str, ...] = ()
     covers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Step:
-    """One act of a run, as far as the log knows it. `outcome` is running, done or failed; `seconds` once it ended."""
-
-    name: str
-    outcome: str
-    started_at: datetime
-    seconds: float | None = None
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -107,10 +103,23 @@ class Request:
     ended_by: Actor | None = None
     ending: Mapping[str, Any] = field(default_factory=dict)
     settlement: Settlement | None = None
+    watch: Mapping[str, Any] | None = None
+    """How its target is watched behind it: `until`, what is `worse`, and the `outcome` once that is over; None: it is not."""
 
     @property
     def target(self) -> str:
         return f"{self.project}/{self.environment}"
+
+    @property
+    def occupies(self) -> bool:
+        """Whether its run has the target to itself."""
+        return self.kind not in BESIDE
+
+    @property
+    def of(self) -> str | None:
+        """The request that this one is about: which it resumes, undoes or cleans up behind. None: it stands by itself."""
+        found: str | None = self.plan.get("of")
+        return found
 
     @property
     def stream(self) -> str:
@@ -250,7 +259,7 @@ def _from_requested(event: Event) -> Request:
 def _apply(request: Request, event: Event) -> Request:
     data = event.data or {}
     to = TRANSITIONS.get((request.status, event.kind), request.status)
-    request = replace(request, status=to, place=event.place)
+    request = replace(request, status=to, place=event.place, steps=steps_after(request.steps, event))
     match event.kind:
         case "pinned":
             return _pin(request, data)
@@ -260,18 +269,14 @@ def _apply(request: Request, event: Event) -> Request:
             return _as_said(request, event, data)
         case "started" | "resumed":
             return replace(request, attempts=data["attempt"], started_at=request.started_at or event.at)
-        case "step_started":
-            step = Step(data["step"], "running", event.at, detail=data["about"])
-            return replace(request, steps=(*(one for one in request.steps if one.name != step.name), step))
-        case "step_finished" | "step_failed":
-            return replace(request, steps=_ended_step(request.steps, event))
-        case "lock_waited":
-            return replace(request, steps=_waiting_step(request.steps, data))
-        case "migration_applied":
-            steps = _waiting_step(request.steps, None)
-            return replace(request, applied=(*request.applied, data["version"]), steps=steps)
+        case "migration_applied" | "migration_undone" | "history_repaired" | "script_run":
+            return replace(request, applied=(*request.applied, data["version"]))
         case "backup_proven":
             return replace(request, proof=data["proof"])
+        case "watch_began":
+            return replace(request, watch=data)
+        case "watch_worsened" | "watched":
+            return replace(request, watch={**(request.watch or {}), **data})
         case kind if kind in ENDINGS or kind in {"rejected", "cancelled", "expired", "superseded"}:
             ending = {**request.ending, **data}
             return replace(request, ended_at=event.at, ended_by=Actor(event.actor), ending=ending)
@@ -315,23 +320,6 @@ def is_one_of(actor: Actor, people: Container[str | None]) -> bool:
     return actor.id in people or (actor.user is not None and actor.user in people)
 
 
-def _ended_step(steps: tuple[Step, ...], event: Event) -> tuple[Step, ...]:
-    data = event.data or {}
-    outcome = "done" if event.kind == "step_finished" else "failed"
-    detail = data["result"] if outcome == "done" else {**data["error"], "message": data["message"]}
-    return tuple(
-        replace(step, outcome=outcome, seconds=data["seconds"], detail=detail) if step.name == data["step"] else step
-        for step in steps
-    )
-
-
-def _waiting_step(steps: tuple[Step, ...], wait: Mapping[str, Any] | None) -> tuple[Step, ...]:
-    """The steps with what the running one waits for: the data of a `lock_waited`; None: it waits no more."""
-    return tuple(
-        replace(step, detail={**step.detail, "waits": wait}) if step.outcome == "running" else step for step in steps
-    )
-
-
 def find_request(view: View, request: str) -> Request:
     """The request of this number, read from the log. Raises OpsError(UNKNOWN_REQUEST) with the nearest number."""
     number = request.strip().upper()[:40]
@@ -358,25 +346,13 @@ def _meant(number: str, highest: int) -> str | None:
     return near.upper() if near else None
 
 
+def requests_about(view: View, request: Request) -> list[Request]:
+    """The requests that are about this one (see `Request.of`), oldest first."""
+    query = Query(project=request.project, environment=request.environment, kinds=("requested",), text=request.id)
+    found = [one for one in view.find(query) if one.data and one.data["plan"].get("of") == request.id]
+    return [fold(view.events(stream=one.stream)) for one in found]
+
+
 def open_requests(view: View, *, but: Container[str] = ()) -> list[Request]:
     """The requests that wait, run or keep a target blocked, oldest first; those in `but` are not even read."""
     return [fold(view.events(stream=stream_of(request))) for request in view.open_requests() if request not in but]
-
-
-@dataclass(frozen=True)
-class Occupant:
-    """The request that holds a target: it runs there, or it was interrupted and a person must decide."""
-
-    request: str
-    since: datetime
-    blocked: bool
-
-
-def occupant_of(view: View, stream: str) -> Occupant | None:
-    """Who holds this target (`target:shop/prod`), from the target's own stream; None when it is free."""
-    for event in reversed(view.events(stream=stream)):
-        if event.kind in {"started", "interrupted"}:
-            return Occupant(event.request or "", event.at, event.kind == "interrupted")
-        if event.kind in ENDINGS or event.kind == "recorded":
-            return None
-    return None

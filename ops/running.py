@@ -16,25 +16,21 @@ from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
+from ops.kinds import kind_of
 from ops.layer import Ops
 from ops.layer import Progress
 from ops.locking import check_unlocked
+from ops.occupying import occupant_of
+from ops.partial import told_at_end
 from ops.policy import Clearance
 from ops.policy import clearance
 from ops.policy import may_decide_now
-from ops.push_steps import backup
 from ops.push_steps import connector
-from ops.push_steps import health
-from ops.push_steps import migrate
-from ops.push_steps import preflight
 from ops.recovery import Standing
 from ops.recovery import remains_of
-from ops.recovery import where_it_stands
-from ops.requests import ADOPT
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import fold
-from ops.requests import occupant_of
 from ops.requests import open_requests
 from ops.status import Status
 from ops.steps import RUNNER
@@ -67,8 +63,8 @@ def carry_out(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     target = ops.target_of(request)
     with ops.at_work(number):
         try:
-            _check_free(ops.view, target, ops.now())
-            with Guard(connector(target, f"guard {number}"), target.name) as guard:
+            _check_free(ops.view, target, ops.now(), request)
+            with _guard(request, target) as guard:
                 _claim(ops, request, target)
                 with _left_as_it_is(number):
                     _attempt(ops, number, target, guard, 1, progress)
@@ -118,7 +114,7 @@ def _give_up(ops: Ops, request: Request, error: OpsError) -> None:
 def _take_up(ops: Ops, request: Request, progress: Progress) -> Request:
     number = request.id
     target = ops.target_of(request)
-    with ops.at_work(number), Guard(connector(target, f"guard {number}"), target.name, patience_seconds=60) as guard:
+    with ops.at_work(number), _guard(request, target, patience_seconds=60) as guard:
         request = find_request(ops.view, number)
         if request.status is not Status.RUNNING:
             return request  # its runner was still at work, and ended it while we waited for the target
@@ -127,17 +123,20 @@ def _take_up(ops: Ops, request: Request, progress: Progress) -> Request:
     return find_request(ops.view, number)
 
 
-def _go_on(ops: Ops, request: Request, target: Target, guard: Guard, progress: Progress) -> None:
+def _go_on(ops: Ops, request: Request, target: Target, guard: Guard | None, progress: Progress) -> None:
     recorder = Recorder(ops, request, request.attempts + 1, progress)
     try:
-        standing = where_it_stands(ops, request, target)
+        standing = kind_of(request.kind).stands(ops, request, target)
     except psycopg.Error as error:
         raise target_failed(target.name, error) from error
     for settled in standing.settled:
         recorder.record("statement_finished", settled)
     if standing.found:
-        recorder.record("migration_applied", standing.found)
+        recorder.record(standing.found_kind, standing.found)
     why = standing.problem or _why_not_again(ops, request) or _no_longer_allowed(ops, request, target)
+    if not why and request.attempts >= ATTEMPTS:
+        _end(ops, recorder, target, _died_too_often(request))
+        return
     if why:
         message = f"{request.id} is not taken up again by itself: {why}."
         _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
@@ -146,6 +145,17 @@ def _go_on(ops: Ops, request: Request, target: Target, guard: Guard, progress: P
     # As long as nothing reached the target, everything is asked again as if the run began now.
     is_untouched = not request.applied and standing.found is None and standing.row_missing is None
     _attempt(ops, request.id, target, guard, request.attempts + 1, progress, None if is_untouched else standing)
+
+
+def _died_too_often(request: Request) -> OpsError:
+    """What is on the target is known, but not what ends the runner: a person looks before anything runs there again."""
+    return OpsError(
+        Reason.RUNNER_DIED,
+        f"{request.id} is not taken up again by itself: its runner died {request.attempts} times, and what ended it is not "
+        f"known. On {request.target} is exactly what the log says.",
+        "Find out what ended it (memory, disk, the supervisor's log).",
+        exit_code=1,
+    )
 
 
 def _no_longer_allowed(ops: Ops, request: Request, target: Target) -> str:
@@ -186,8 +196,6 @@ def _why_not_again(ops: Ops, request: Request) -> str:
     now = find_request(ops.view, request.id)  # finding out where it stands took its time
     if now.stop_asked is not None and len(now.applied) < len(now.files):
         return "somebody asked it to stop"
-    if request.attempts >= ATTEMPTS:
-        return f"its runner died {request.attempts} times"
     return "its time ran out meanwhile" if ops.now() >= request.expires_at else ""
 
 
@@ -216,16 +224,29 @@ def _claim(ops: Ops, request: Request, target: Target) -> None:
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, request.id)
         may_decide_now(fresh, ops.now()).or_raise(exit_code=5 if fresh.status is Status.RUNNING else 3)
-        _check_free(view, target, ops.now())
+        _check_free(view, target, ops.now(), fresh)
         data = {"digest": fresh.digest, "attempt": 1, "runner": ops.runner, "facts": cleared.facts()}
         return Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream)
 
     ops.log.transact(decide)
 
 
-def _check_free(view: View, target: Target, now: datetime) -> None:
+@contextmanager
+def _guard(request: Request, target: Target, patience_seconds: float = 5.0) -> Iterator[Guard | None]:
+    """The target's guard for as long as this lasts; None for a run that does not occupy its target."""
+    if not request.occupies:
+        yield None
+        return
+    connect = connector(target, f"guard {request.id}")
+    with Guard(connect, target.name, patience_seconds=patience_seconds) as guard:
+        yield guard
+
+
+def _check_free(view: View, target: Target, now: datetime, request: Request) -> None:
     """Raise OpsError unless a run may begin here as far as others are concerned: TARGET_LOCKED, _BLOCKED, _BUSY."""
     check_unlocked(view, target, now)
+    if not request.occupies:
+        return
     occupant = occupant_of(view, target.stream)
     if occupant is None:
         return
@@ -272,7 +293,7 @@ def _attempt(
     ops: Ops,
     number: str,
     target: Target,
-    guard: Guard,
+    guard: Guard | None,
     attempt: int,
     progress: Progress,
     standing: Standing | None = None,
@@ -282,15 +303,7 @@ def _attempt(
     with told_to_stop(ops, request) as stop:
         recorder = Recorder(ops, request, attempt, progress, stop)
         try:
-            if request.kind == ADOPT:
-                from ops.adopting import adopt  # here because it loads what few runs need
-
-                adopt(recorder, target)
-            else:
-                ready = preflight(recorder, target, standing)
-                backup(recorder, target, guard)
-                migrate(recorder, target, guard, ready)
-                health(recorder, target, ready.before)
+            kind_of(request.kind).carry_out(recorder, target, guard, standing)
         except OpsError as error:
             _end(ops, recorder, target, error)
             return
@@ -302,7 +315,7 @@ def _attempt(
 
 
 def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
-    """The last event of a run that did not succeed: superseded, failed, half-way, or unknown."""
+    """The last event of a run that did not succeed: superseded, failed, half-way, or a person's to settle."""
     events = ops.view.events(stream=recorder.request.stream)
     request = fold(events)
     step = next((one.name for one in reversed(request.steps) if one.outcome != "done"), "preflight")
@@ -318,11 +331,14 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
     data: Mapping[str, object]
     if error.reason is Reason.PLAN_CHANGED and not applied and not remains:
         kind, data = "superseded", {"changed": error.details["changed"], "message": error.message, "by": None}
-    elif error.reason is Reason.OUTCOME_UNKNOWN or remains == "unknown":
-        kind, data = "interrupted", {**told, "applied": applied, "unknown": left[:1]}
+    elif error.reason in {Reason.OUTCOME_UNKNOWN, Reason.RUNNER_DIED} or remains == "unknown":
+        unknown = left[:1] if error.reason is not Reason.RUNNER_DIED or remains == "unknown" else []
+        part = told_at_end(ops, request, events, unknown[0]) if unknown else {}
+        kind, data = "interrupted", {**told, "applied": applied, "unknown": unknown, **part}
     elif applied or remains:
         within = left[0] if remains else None
-        found = {"applied": applied, "not_applied": left, "within": within}
+        part = told_at_end(ops, request, events, within) if within else {}
+        found = {"applied": applied, "not_applied": left, "within": within, **part}
         kind, data = "partially_applied", {**told, **found, "stopped_by": by}
     else:
         kind, data = "failed", {**told, "stopped_by": by}

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 PREFIX = "countersign-scratch-"
-MEMORY = Path("/dev/shm")  # noqa: S108
+MEMORY = Path("/dev/shm")  # noqa: S108 (only folders of our own are made in it: 0700, with a name of chance)
 """A file system in memory, where copies with rows lie."""
 
 

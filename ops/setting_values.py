@@ -3,6 +3,7 @@
 import difflib
 import re
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated
 from typing import Any
 from typing import Self
@@ -17,6 +18,8 @@ from pydantic import Field
 from pydantic import model_validator
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})\s*(s|m|h|d)")
+_SIZE = re.compile(r"([1-9][0-9]{0,4})\s*(kB|MB|GB)")
+_POWERS = {"kB": 10, "MB": 20, "GB": 30}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PERSON = re.compile(r"[UW][A-Z0-9]{2,20}")
@@ -34,6 +37,17 @@ def parse_duration(text: object) -> timedelta:
         msg = 'a duration is a number and a unit, such as "30m", "24h" or "7d"'
         raise ValueError(msg)
     return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def _byte_count(value: object) -> int:
+    """`64MB` or `1GB` in bytes, counted as Postgres counts them; `off` is none at all."""
+    if value == "off":
+        return 0
+    match = _SIZE.fullmatch(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        msg = 'a size is a number and a unit, such as "64MB" or "1GB", or "off"'
+        raise ValueError(msg)
+    return int(match[1]) << _POWERS[match[2]]
 
 
 def _secret_reference(text: str) -> str:
@@ -147,6 +161,20 @@ def _hazard_class(text: str) -> str:
     return text
 
 
+def _age_recipients(value: object) -> object:
+    """One public key, or several in a list."""
+    texts = [value] if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        msg = 'backups are sealed for a public key of age, "age1…", or for several in a list'
+        raise ValueError(msg)
+    # Here because few configurations seal, and a mistyped key must not be found when the backup is needed.
+    from ops.sealing import check_recipient
+
+    for text in texts:
+        check_recipient(text)
+    return tuple(texts)
+
+
 def _drift_check(value: object) -> object:
     """`off` as no time at all. A look at the whole schema more often than each minute would be a load of its own."""
     if value == "off":
@@ -158,7 +186,39 @@ def _drift_check(value: object) -> object:
     return every
 
 
+def _watch(value: object) -> object:
+    """`off` as no time at all. Longer than a day would be no watch over one run."""
+    if value == "off":
+        return timedelta(0)
+    lasts = parse_duration(value)
+    if lasts > timedelta(days=1):
+        msg = 'a run is watched for at most "24h", or "off"'
+        raise ValueError(msg)
+    return lasts
+
+
+def _standby_lag(value: object) -> timedelta:
+    """No time at all stands for `off`."""
+    return timedelta(0) if value == "off" else parse_duration(value)
+
+
+_LOCK_TIMEOUT = re.compile(r"([1-9][0-9]{0,4})\s*(ms|s)")
+
+
+def _lock_timeout(value: object) -> timedelta:
+    """`500ms` or `2s`. The first try waits 100 ms, so less than that says nothing; more than a minute is no limit."""
+    match = _LOCK_TIMEOUT.fullmatch(value.strip()) if isinstance(value, str) else None
+    seconds = int(match[1]) / (1000 if match[2] == "ms" else 1) if match else 0.0
+    if not 0.1 <= seconds <= 60:
+        msg = 'a wait for a lock is at least "100ms" and at most "60s"'
+        raise ValueError(msg)
+    return timedelta(seconds=seconds)
+
+
+AgeRecipients = Annotated[tuple[str, ...], BeforeValidator(_age_recipients)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
+StandbyLag = Annotated[timedelta, BeforeValidator(_standby_lag)]
+ByteCount = Annotated[int, BeforeValidator(_byte_count)]
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 PeopleEntry = Annotated[str, AfterValidator(_people_entry)]
@@ -170,13 +230,24 @@ RepositoryUrl = Annotated[str, AfterValidator(_repository)]
 SupabaseFolder = Annotated[str, AfterValidator(_folder)]
 ProjectRef = Annotated[str, AfterValidator(_project_ref)]
 HazardClassName = Annotated[str, AfterValidator(_hazard_class)]
+LockTimeout = Annotated[timedelta, BeforeValidator(_lock_timeout)]
 DriftCheck = Annotated[timedelta, BeforeValidator(_drift_check)]
+Watch = Annotated[timedelta, BeforeValidator(_watch)]
 
 
 class Table(BaseModel):
     """A table of the configuration file: frozen, and every key must be known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class Backup(Table):
+    """Where backups lie, for how long, for which keys of age they are sealed, and the secret key to open them with."""
+
+    path: Path = Path("var/backups")
+    keep: Duration | None = None
+    encrypt: AgeRecipients = ()
+    identity: SecretReference | None = None
 
 
 class HazardRule(Table):

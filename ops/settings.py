@@ -22,6 +22,8 @@ from pydantic import model_validator
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.setting_values import Backup
+from ops.setting_values import ByteCount
 from ops.setting_values import Channel
 from ops.setting_values import DatabaseUrl
 from ops.setting_values import DriftCheck
@@ -29,14 +31,17 @@ from ops.setting_values import Duration
 from ops.setting_values import HazardClassName
 from ops.setting_values import HazardRule
 from ops.setting_values import HealthUrl
+from ops.setting_values import LockTimeout
 from ops.setting_values import Name
 from ops.setting_values import PeopleEntry
 from ops.setting_values import PersonId
 from ops.setting_values import ProjectRef
 from ops.setting_values import RepositoryUrl
 from ops.setting_values import SecretReference
+from ops.setting_values import StandbyLag
 from ops.setting_values import SupabaseFolder
 from ops.setting_values import Table
+from ops.setting_values import Watch
 
 
 class Slack(Table):
@@ -50,10 +55,6 @@ class Audit(Table):
 
 class State(Table):
     path: Path = Path("var/state.db")
-
-
-class Backup(Table):
-    path: Path = Path("var/backups")
 
 
 class Postgres(Table):
@@ -100,10 +101,16 @@ class Environment(Table):
     hazards: dict[HazardClassName, HazardRule] = Field(default_factory=dict)
     overriders: tuple[PeopleEntry, ...] = ()
     drift_check: DriftCheck | None = None
+    watch: Watch | None = None
     expires: Duration = timedelta(hours=24)
     confirm: Literal["click"] = "click"
     lock_patience: Duration = timedelta(minutes=5)
+    lock_timeout: LockTimeout = timedelta(seconds=2)
     statement_timeout: Duration | None = None
+    standby_lag: StandbyLag = timedelta(seconds=10)
+    standby_lag_bytes: ByteCount = 64 * 2**20
+    prior_copy: ByteCount | None = None
+    prior_copy_keep: Duration = timedelta(days=14)
     health: tuple[Health, ...] = ()
 
     @field_validator("confirm", mode="before")
@@ -165,6 +172,12 @@ class Environment(Table):
         """How often the target is looked at for what came from outside; None: never."""
         every = self.drift_check if self.drift_check is not None else timedelta(hours=1 if self.approvals else 0)
         return every or None
+
+    @property
+    def watch_for(self) -> timedelta | None:
+        """How long the target is watched behind a run: as said, else 10 min where people approve; None: not at all."""
+        lasts = self.watch if self.watch is not None else timedelta(minutes=10 if self.approvals else 0)
+        return lasts or None
 
     def policy(self) -> dict[str, Any]:
         """The rules that an approval rests on, as they go into the digest (handles as written)."""
@@ -327,7 +340,7 @@ def _mistake(found: Mapping[str, Any]) -> str:
     if found["type"] == "missing" and name == "approvals":
         return f"{shown} is missing: say how many people must agree (0 for nobody)"
     if found["type"] == "extra_forbidden":
-        if name in {"windows", "keep", "encrypt"}:
+        if name == "windows":
             return f"{shown}: {_NOT_BUILT}"
         near = difflib.get_close_matches(name.lower(), _settings_at(place), n=1, cutoff=0.6)
         return f"{shown} is not a setting that exists" + (f": did you mean {near[0]}?" if near else "")

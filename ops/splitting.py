@@ -21,7 +21,6 @@ _SPACE = r"[ \t\n\r\f\v]"
 _STOP = re.compile(r"""['"$\\;()]|--|/\*|[aA][tT][oO][mM][iI][cC]""")
 _STOP_IN_BODY = re.compile(rf"{_STOP.pattern}|[eE][nN][dD]")
 
-_PLAIN_STRING = re.compile(r"[^']*+'")
 _ESCAPE_STRING = re.compile(r"(?:[^'\\]++|''|\\.)*+'", re.DOTALL)
 # 'a'<newline>'b' is one literal to Postgres, and the second part keeps the E of the first.
 _CONTINUATION = re.compile(rf"(?:[ \t\f\v]|--[^\n\r]*+)*+[\n\r](?:{_SPACE}|--[^\n\r]*+[\n\r])*+'")

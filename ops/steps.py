@@ -24,6 +24,7 @@ from ops.layer import Ops
 from ops.people import Actor
 from ops.plan import Progress
 from ops.progress import Told
+from ops.requests import ADOPT
 from ops.requests import Request
 from ops.requests import find_request
 
@@ -38,6 +39,13 @@ BUSY_SECONDS = 15.0
 
 STEPS = ("preflight", "backup", "migrate", "health")
 """The steps of a push, in order."""
+
+
+def steps_of(request: Request) -> tuple[str, ...]:
+    """The steps of a request's run, in order."""
+    if request.kind == ADOPT:
+        return STEPS[:1]  # it changes nothing, so it looks and writes down
+    return tuple(request.plan.get("steps") or STEPS)
 
 
 def both_streams(mine: Draft, target_stream: str) -> list[Draft]:
@@ -123,9 +131,16 @@ class Recorder:
         """Have this event appended with the next one, in one transaction: where the target itself tells it meanwhile."""
         self._later.append(self.ops.draft(kind, RUNNER, self.request, data))
 
+    def note(self, kind: str, data: Mapping[str, Any]) -> None:
+        """Append one event that nothing rests on, from any thread; a log that cannot take it goes without it."""
+        with suppress(AuditError):
+            self.ops.log.append([self.ops.draft(kind, RUNNER, self.request, data)])
+
     def drafts(self, kind: str, data: Mapping[str, Any], stream: str) -> list[Draft]:
-        """The same event for the request's stream and for the target's, to be appended as one act."""
-        return both_streams(self.ops.draft(kind, RUNNER, self.request, data), stream)
+        """The same event for the request's stream and for the target's, to be appended as one act; only for its own where
+        the run does not occupy its target."""
+        mine = self.ops.draft(kind, RUNNER, self.request, data)
+        return both_streams(mine, stream) if self.request.occupies else [mine]
 
     @contextmanager
     def step(self, name: str, about: dict[str, Any] | None = None) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """What a target says of itself when a plan is made."""
 
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import psycopg
@@ -10,6 +11,7 @@ from ops.database import connect
 from ops.database import target_failed
 from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
+from ops.history import HistoryProblem
 from ops.history import HistoryRow
 from ops.history import read_history
 from ops.history import with_statements
@@ -30,6 +32,17 @@ class State:
         """The history with the stored statements of what differs from its file. Raises OpsError."""
         try:
             return with_statements(self.connection, self.rows, files)
+        except psycopg.Error as error:
+            raise target_failed(self.target, error) from error
+
+    def hidden_indexes(self, pending: Sequence[Migration]) -> tuple[HistoryProblem, ...]:
+        """The INVALID indexes that these files would take for good ones. Raises OpsError."""
+        if not any("index" in text and "exists" in text for text in (one.text.lower() for one in pending)):
+            return ()
+        from ops.hidden_indexes import hidden_indexes  # with the grammar, which few plans need
+
+        try:
+            return hidden_indexes(self.connection, pending)
         except psycopg.Error as error:
             raise target_failed(self.target, error) from error
 

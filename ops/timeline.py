@@ -14,6 +14,9 @@ from audit import Event
 from ops.blockers import Blocker
 from ops.errors import Reason
 
+_BEHIND = frozenset({"watch_began", "watch_sampled", "watch_worsened", "watched"})
+"""The kinds of events of a watch, which goes on when the run is over."""
+
 FILES_SHOWN = 14
 STATEMENTS_SHOWN = 6
 STATEMENTS_SECONDS = 0.05
@@ -119,6 +122,8 @@ class _Fold:
         self._names: Mapping[str, str] = {}
 
     def take(self, event: Event) -> None:
+        if event.kind in _BEHIND:
+            return
         data: Mapping[str, Any] = event.data or {}
         before, self._now = self._now, max(self._now, (event.at - self._began).total_seconds())
         match event.kind:
@@ -138,7 +143,9 @@ class _Fold:
                 self._finished(data)
             case "lock_waited":
                 self._waited(data)
-            case "migration_applied" if (file := self._file(data)) is not None:
+            case "migration_applied" | "migration_undone" | "history_repaired" | "script_run" if (
+                file := self._file(data)
+            ) is not None:
                 file.end, file.outcome = self._now, "done"
             case "succeeded" | "failed" | "partially_applied" | "interrupted" if self._open_step() is not None:
                 self._steps[-1].end("broken off", self._now - self._steps[-1].bar.start_seconds)

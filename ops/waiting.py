@@ -63,5 +63,7 @@ def _told(request: Request, status: Status) -> Told:
         # Short, and without a bar, so that who is in the way is on the line where it is narrow.
         in_the_way = "; ".join(str(Blocker(**one)) for one in wait["blockers"]) or "nobody that could be seen"
         return Told(f"{request.id} waits for a lock; in the way: {in_the_way}", step=f"{step}: waits for a lock")
+    if progress := running.detail.get("progress"):
+        return Told(f"{request.id}: {progress['said']}", step=f"{step}: {request.id}", share=progress["share"])
     done, files = len(request.applied), len(request.files)
     return Told(f"{words}: migrate, {done} of {files} applied", step=step, share=done / files if files else None)

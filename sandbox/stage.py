@@ -191,7 +191,9 @@ class Stage:
             **self._more_environment,
         }
         said = self._prod.partition("\n[")[0]
-        unsaid = "".join(f'{name} = "off"\n' for name in ("rehearsal", "drift_check") if f"{name} =" not in said)
+        unsaid = "".join(
+            f'{name} = "off"\n' for name in ("rehearsal", "drift_check", "watch") if f"{name} =" not in said
+        )
         self.config.write_text(CONFIGURATION.format(slack=self._slack_settings, unsaid=unsaid, prod=self._prod))
         Log.create(self.log_path)
 

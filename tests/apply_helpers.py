@@ -22,10 +22,13 @@ import pytest
 
 from ops.apply import Applied
 from ops.apply import apply_migration
+from ops.apply_journal import CarryOut
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
 from ops.apply_journal import Intent
 from ops.apply_journal import Patience
+from ops.batch_log import BatchIntent
+from ops.batch_log import Begun
 from ops.blockers import Blocker
 from ops.database import Connection
 from ops.database import connect
@@ -106,6 +109,7 @@ class ListJournal:
     entries: list[Any] = field(default_factory=list)
     before: Callable[[Any], None] = lambda _: None
     waits: list[tuple[Blocker, ...]] = field(default_factory=list)
+    told: list[tuple[str, float | None]] = field(default_factory=list)
 
     def _keep(self, entry: Any) -> None:
         self.before(entry)
@@ -122,6 +126,15 @@ class ListJournal:
         self._keep(commit)
         return lambda: None
 
+    def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
+        self._keep(batch)
+        return lambda: None
+
+    def batches_begun(self, migration: Migration) -> Begun | None:
+        """The newest batch here; what became of it is the server's to say."""
+        found = [one for one in self.entries if isinstance(one, BatchIntent) and one.version == migration.version]
+        return Begun(found[-1], "R-6", None) if found else None
+
     def segment_finished(self, finished: Finished) -> None:
         self._keep(finished)
 
@@ -130,6 +143,12 @@ class ListJournal:
 
     def waiting(self, version: str, blockers: tuple[Blocker, ...]) -> None:
         self.waits.append(blockers)
+
+    def cleaning(self, intent: Intent, indexes: tuple[str, ...]) -> None:
+        self._keep(("cleaning", intent.statements, indexes))
+
+    def progressed(self, version: str, words: str, share: float | None) -> None:
+        self.told.append((words, share))
 
     def outcomes(self) -> list[str]:
         return [entry.outcome.value for entry in self.entries if isinstance(entry, Finished)]
@@ -153,6 +172,7 @@ def apply(
     patience: Patience = QUICK,
     stop: Callable[[], bool] = never,
     expect_history: Sequence[str] | None = None,
+    carry_out: CarryOut | None = None,
 ) -> Applied:
     """Apply one file under a guard of its own; the history is expected to be what it is, unless told otherwise."""
     expected = read_versions(target.connection) if expect_history is None else expect_history
@@ -165,6 +185,7 @@ def apply(
             journal=journal or ListJournal(),
             stop=stop,
             expect_history=expected,
+            carry_out=carry_out,
         )
 
 

@@ -9,7 +9,7 @@ import pytest
 from sandbox.postgres import LocalPostgres
 from sandbox.stage import Stage
 
-pytest_plugins = ["postgres_fixtures", "rehearsal_support", "run_support"]
+pytest_plugins = ["postgres_fixtures", "rehearsal_support", "run_support", "undo_support"]
 
 
 @pytest.fixture

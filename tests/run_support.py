@@ -20,9 +20,9 @@ from processes import terminal
 from audit import Event
 from audit import Reader
 from ops.database import Connection
+from ops.occupying import occupant_of
 from ops.requests import Request
 from ops.requests import find_request
-from ops.requests import occupant_of
 from ops.tools import wheel_tools
 from sandbox.slack_answer import until
 from sandbox.stage import Stage

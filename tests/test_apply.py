@@ -1,5 +1,6 @@
 """Applying files to a real server: all or nothing, written down before, truthful about what happened."""
 
+import re
 import threading
 import time
 from contextlib import closing
@@ -268,6 +269,20 @@ def test_stop_cancels_the_running_statement_on_the_server(target):
     assert "Nothing of this file remains" in results[0].message
     assert not target.has("public.a")
     assert journal.outcomes() == ["rolled_back"]
+
+
+def test_stop_reaches_the_session_of_a_login_above_our_role(target):
+    """A login that acts as postgres may see and cancel nothing of another login, not even its own other session."""
+    admin = Target(target.admin_url, target.admin_url, target.connection)
+    stop = threading.Event()
+    journal = ListJournal()
+    file = migration("select pg_sleep(20)")
+    with in_background(partial(apply, admin, file, journal=journal, stop=stop.is_set)) as results:
+        until(journal.intents)
+        stop.set()
+        until(lambda: results, seconds=8)
+    assert results[0].reason is Reason.STOPPED
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:.]+Z", journal.intents()[0].backend_start)
 
 
 def test_stop_between_two_statements_rolls_back(target):

@@ -42,20 +42,22 @@ def test_a_mixed_file_runs_part_by_part_and_its_row_comes_last(target):
     assert applied.catalog_sha256 == catalog_hash(target.connection)
 
 
-def test_a_failed_concurrent_index_is_named_with_what_stays(target):
+def test_a_concurrent_index_that_failed_is_dropped_again_and_what_stays_is_said(target):
     target.run("CREATE TABLE old (email text); INSERT INTO old VALUES ('ana@acme.example'), ('ana@acme.example')")
     journal = ListJournal()
     sql = "create table a (i int); create unique index concurrently old_email on old (email)"
     with pytest.raises(OpsError) as caught:
         apply(target, migration(sql), journal=journal)
     error = caught.value
-    assert "Index public.old_email is INVALID" in error.message
+    assert "INVALID" not in error.message
     assert "The first 1 of this file's 2 statements stay on the target" in error.message
-    assert "DROP INDEX CONCURRENTLY public.old_email" in error.hint
+    assert "Index public.old_email, which it left INVALID, was dropped again." in error.hint
     assert "ana@" not in error.message + error.hint + str(error.details)
-    assert journal.outcomes() == ["done", "failed"]
-    assert journal.entries[-1].detail == "left INVALID: public.old_email"
+    assert journal.outcomes() == ["done", "rolled_back"]
+    assert journal.entries[-2] == ("cleaning", (1,), ("public.old_email",))
+    assert journal.entries[-1].detail == "SQLSTATE 23505; dropped again: public.old_email"
     assert error.details["remains"]
+    assert not target.has("public.old_email")
     assert target.rows("SELECT count(*) FROM supabase_migrations.schema_migrations") == [(0,)]
 
 
@@ -85,7 +87,7 @@ def test_a_concurrent_index_waits_longer_than_a_lock_but_not_for_ever(target):
             apply(
                 target,
                 migration("create index concurrently old_i on old (i)"),
-                patience=Patience(seconds=0.6, first_pause_seconds=0.05),
+                patience=Patience(seconds=0.6, first_pause_seconds=0.05, cleanup_seconds=0.3),
             )
     assert caught.value.reason is Reason.LOCK_TIMEOUT
     assert "Index public.old_i is INVALID" in caught.value.message
@@ -99,7 +101,7 @@ def test_stopping_a_concurrent_index_names_what_it_leaves(target):
     work = partial(apply, target, migration("create index concurrently old_i on old (i)"), journal=journal)
     with closing(target.connect("writer")) as writer:
         writer.execute("BEGIN; INSERT INTO old VALUES (1)")
-        with in_background(partial(work, stop=stop.is_set, patience=Patience())) as results:
+        with in_background(partial(work, stop=stop.is_set, patience=Patience(cleanup_seconds=0.3))) as results:
             until(lambda: target.has("public.old_i"))
             stop.set()
     assert results[0].reason is Reason.STOPPED

@@ -223,3 +223,37 @@ def test_a_second_runner_is_told_who_migrates(target):
     ):
         pass
     assert (caught.value.reason, caught.value.exit_code) == (Reason.TARGET_BUSY, 5)
+
+
+def test_what_stands_alone_is_looked_at_again_when_its_connection_is_lost(target):
+    """The answer is lost, but not what it was about: the catalog shows it to another session."""
+    target.run("CREATE TABLE old (i int)")
+
+    def lose(connection, index, send):
+        send()
+        target.run(f"SELECT pg_terminate_backend({backends(target, 'migrate')[0]}, 2000)")
+        connection.execute("SELECT 1")
+
+    journal = ListJournal()
+    file = migration("create index concurrently old_i on old (i)")
+    with pytest.raises(OpsError) as caught:
+        apply(target, file, journal=journal, carry_out=lose)
+    assert caught.value.reason is Reason.CONNECTION_LOST
+    assert "It is done: index public.old_i is there and valid" in caught.value.message
+    assert journal.outcomes() == ["done"]
+
+
+def test_what_stands_alone_and_was_never_sent_is_found_to_be_undone(target):
+    target.run("CREATE TABLE old (i int)")
+
+    def lose(connection, index, send):
+        target.run(f"SELECT pg_terminate_backend({backends(target, 'migrate')[0]}, 2000)")
+        send()
+
+    journal = ListJournal()
+    file = migration("create index concurrently old_i on old (i)")
+    with pytest.raises(OpsError) as caught:
+        apply(target, file, journal=journal, carry_out=lose)
+    assert caught.value.reason is Reason.CONNECTION_LOST
+    assert "Nothing of it remains: index old_i is not there" in caught.value.message
+    assert journal.outcomes() == ["rolled_back"]

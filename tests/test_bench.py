@@ -9,6 +9,7 @@ import pytest
 from bench import ack
 from bench import audit_append
 from bench import bot
+from bench import readers
 from bench.measuring import Bound
 from bench.measuring import Figure
 from bench.measuring import alternate
@@ -53,6 +54,13 @@ def test_benchmark_runs_and_prints_its_figures(
     printed = capsys.readouterr().out
     assert [line for line in lines if line not in printed] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_readers_behind_a_blocker_are_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert readers.main(["--tiny"]) in {0, 1}
+    printed = capsys.readouterr().out
+    lines = ("slowest reader, ours: ", "slowest reader, nobody migrates: ", "slowest reader, beside plain psql: ratio ")
+    assert [line for line in lines if line not in printed] == []
 
 
 def test_rounds_alternate() -> None:

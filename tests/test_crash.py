@@ -2,16 +2,13 @@
 
 import json
 import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from collections.abc import Iterator
 from datetime import UTC
 from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import pytest
+from chaos_terminal import Terminal
 from run_support import RAN
 from run_support import approve
 from run_support import ask
@@ -27,7 +24,9 @@ from run_support import versions
 from run_support import wait_for
 
 from audit import Log
+from audit import Reader
 from audit import verify
+from ops.occupying import occupant_of
 from sandbox.postgres import LocalPostgres
 from sandbox.stage import Stage
 
@@ -37,31 +36,6 @@ FILES = {
     "create index concurrently t_i on t (i);\n" + ran_once("b"),
     "supabase/migrations/20260103000000_rows_only.sql": f"{ran_once('c')}\nvacuum ran;",
 }
-
-
-class Terminal:
-    """A terminal that dies on demand; see chaos.py."""
-
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
-        program = [sys.executable, str(Path(__file__).with_name("chaos.py"))]
-        self._process = subprocess.Popen(
-            program, cwd=stage.folder, env=stage.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def __call__(self, *words: str, crash: str = "") -> dict[str, Any]:
-        """Type it; where the process was to die, it must have."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps({"argv": words, "crash": crash}), file=self._process.stdin, flush=True)
-        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
-        assert answer["signal"] == (9 if crash else 0), f"{crash!r} did not come: {answer}"
-        return answer
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=20)
 
 
 @pytest.fixture(scope="module")
@@ -155,7 +129,10 @@ def test_a_run_killed_around_a_statement_without_a_trace_waits_for_a_person(
     terminal("push", "dev", crash=point)
     assert _status_after(stage, terminal) == "interrupted"
     refused = json.loads(terminal("push", "dev", "--json")["out"])
-    assert (refused["status"], refused["reason"]) == ("busy", "target_blocked")
+    assert (refused["status"], refused["reason"]) == ("refused", "plan_blocked")
+    occupant = occupant_of(Reader(stage.log_path), "target:shop/dev")
+    assert occupant is not None
+    assert occupant.blocked
 
 
 def test_before_the_claim_nothing_was_done_and_the_next_push_goes_on(fresh: tuple[Stage, Terminal]) -> None:
@@ -180,9 +157,16 @@ def test_a_run_that_dies_three_times_is_left_to_a_person(fresh: tuple[Stage, Ter
     terminal("push", "dev", crash="after migration_applied 1")
     terminal("status", crash="after resumed 1")
     terminal("status", crash="after resumed 1")
-    assert _status_after(stage, terminal) == "partially_applied"
+    assert _status_after(stage, terminal) == "interrupted"
     assert "its runner died 3 times" in request_of(stage).ending["message"]
+    assert (request_of(stage).ending["reason"], request_of(stage).ending["unknown"]) == ("runner_died", [])
     assert versions(stage, "dev") == ["20260101000000"]
+    blocked = json.loads(terminal("push", "dev", "--json")["out"])
+    assert (blocked["status"], blocked["reason"]) == ("busy", "target_blocked")
+    assert "1 of 3 migrations" in terminal("show", "R-1")["out"]
+    terminal("cancel", "R-1", "the machine had no memory left")
+    again = json.loads(terminal("push", "dev", "--json")["out"])
+    assert (again["request"], again["status"]) == ("R-3", "succeeded")
 
 
 def test_after_its_time_a_run_is_not_taken_up(fresh: tuple[Stage, Terminal]) -> None:

@@ -140,15 +140,18 @@ def test_environment_variables_do_not_lead_elsewhere(target, monkeypatch):
 class Pooler(threading.Thread):
     """A pooler in front of the real server, as far as a client can tell: it greets by itself, with a number of its own.
 
-    `shared`: every client's messages go through one server session (transaction mode); else each has its own.
+    `shared`: so many server sessions for all clients (transaction mode), 0: each client has its own. Of several, the
+    one that was used last and is free is given out, or with `in_turn` the next one. Who is in a transaction keeps theirs.
     """
 
-    def __init__(self, url: str, *, shared: bool) -> None:
+    def __init__(self, url: str, *, shared: int, in_turn: bool = False) -> None:
         super().__init__(daemon=True)
         self._url = url
         self._backends: list[psycopg.Connection] = []
         self._one = threading.Lock()
-        self._shared = self._backend() if shared else None
+        self._free = [self._backend() for _ in range(shared)]
+        self._is_shared = shared > 0
+        self._in_turn = in_turn
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.start()
@@ -171,11 +174,9 @@ class Pooler(threading.Thread):
         return self._backends[-1]
 
     def _serve(self, client: socket.socket, number: int) -> None:
-        backend = self._shared or self._backend()
-        # libpq did the login; from here on, bytes are passed on.
-        server = socket.socket(fileno=os.dup(backend.pgconn.socket))
-        server.setblocking(True)
-        with client, server:
+        own = None if self._is_shared else self._backend()
+        backend = own or self._backends[0]
+        with client:
             code = 80877103
             while code in (80877103, 80877104):  # asks for TLS or GSS: no
                 length, code = struct.unpack("!ii", _exactly(client, 8))
@@ -187,13 +188,25 @@ class Pooler(threading.Thread):
                 value = backend.info.parameter_status(name) or ""
                 client.sendall(_message(b"S", f"{name}\0{value}\0".encode()))
             client.sendall(_message(b"K", struct.pack("!ii", 900_000 + number, 1)) + _message(b"Z", b"I"))
+            held = own
             while (said := self._until_sync(client)) is not None:
                 with self._one:
-                    server.sendall(said)
-                    kind = b""
-                    while kind != b"Z":
-                        kind, message = _read(server)
-                        client.sendall(message)
+                    held = held or self._free.pop(0 if self._in_turn else -1)
+                    if self._pass_on(said, client, held) == b"I" and own is None:
+                        self._free.append(held)
+                        held = None
+
+    def _pass_on(self, said: bytes, client: socket.socket, backend: psycopg.Connection) -> bytes:
+        """The client's words to the server and its answer back; how the transaction stands then."""
+        # libpq did the login; from here on, bytes are passed on.
+        with socket.socket(fileno=os.dup(backend.pgconn.socket)) as server:
+            server.setblocking(True)
+            server.sendall(said)
+            kind = message = b""
+            while kind != b"Z":
+                kind, message = _read(server)
+                client.sendall(message)
+        return message[-1:]
 
     def _until_sync(self, client: socket.socket) -> bytes | None:
         said = b""
@@ -230,8 +243,8 @@ def _exactly(stream: socket.socket, count: int) -> bytes:
 
 
 @contextmanager
-def _pooled(target: Target, *, shared: bool) -> Iterator[str]:
-    pooler = Pooler(target.url, shared=shared)
+def _pooled(target: Target, *, shared: int, in_turn: bool = False) -> Iterator[str]:
+    pooler = Pooler(target.url, shared=shared, in_turn=in_turn)
     try:
         port = psycopg.conninfo.conninfo_to_dict(target.url)["port"]
         yield target.url.replace(f":{port}/", f":{pooler.port}/")
@@ -239,13 +252,25 @@ def _pooled(target: Target, *, shared: bool) -> Iterator[str]:
         pooler.close()
 
 
-def test_a_pooler_that_shares_sessions_is_refused_on_any_port(target):
-    with _pooled(target, shared=True) as url, pytest.raises(OpsError, match="transaction mode") as caught:
+@pytest.mark.parametrize(
+    ("shared", "in_turn"),
+    [
+        pytest.param(1, False, id="one session"),
+        pytest.param(3, False, id="the last one used"),
+        pytest.param(2, True, id="two in turn, which two clients in lockstep do not notice"),
+        pytest.param(3, True, id="three in turn"),
+    ],
+)
+def test_a_pooler_that_shares_sessions_is_refused_on_any_port(target, shared, in_turn):
+    with (
+        _pooled(target, shared=shared, in_turn=in_turn) as url,
+        pytest.raises(OpsError, match="transaction mode") as caught,
+    ):
         connect(url, purpose="test")
     assert caught.value.reason is Reason.TARGET_REFUSED
 
 
 def test_a_pooler_with_a_session_for_each_client_will_do(target):
-    with _pooled(target, shared=False) as url, closing(connect(url, purpose="test")) as connection:
+    with _pooled(target, shared=0) as url, closing(connect(url, purpose="test")) as connection:
         assert _one(connection, "SELECT 1") == 1
         assert _one(connection, "SELECT pg_backend_pid()") != connection.info.backend_pid

@@ -40,10 +40,10 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.locking import Lock
+from ops.occupying import Occupant
 from ops.people import Actor
 from ops.people import Group
 from ops.people import Person
-from ops.requests import Occupant
 from ops.settings import load_settings
 from ops.status import Status
 from sandbox.slack_answer import until

@@ -32,7 +32,7 @@ from commands.request_parts import all_facts_of
 from ops.people import Actor
 from ops.requests import Approval
 from ops.requests import Request
-from ops.requests import Step
+from ops.run_steps import Step
 from ops.status import Status
 from sandbox.slack_rules import visible_characters
 from sandbox.stage import Stage

@@ -29,12 +29,15 @@ MOST_LINES = 400
 
 DATABASE_MODULES = {
     "applied_files", "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction",
+    "apply_cleanup", "queueing", "apply_batches", "batch_table",
     "apply_watch", "backup", "backup_catalog", "backup_restore", "catalog", "database", "direct_way", "drift",
-    "drift_proof", "fingerprint", "guard", "health", "history", "outside", "outside_memory", "rehearsal/copy",
+    "drift_proof", "fingerprint", "guard", "health", "history", "load", "outside", "outside_memory", "rehearsal/copy",
     "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files", "rehearsal/platform",
     "rehearsal/rehearse", "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes", "rehearsal/target_state",
     "rehearsal/trace", "rehearsal_basis", "running", "schema/reading", "scratch", "settling", "sql_errors",
-    "standins", "steps", "target_reading",
+    "kinds/cleanup", "kinds/resume", "kinds/terminate", "standins", "steps", "target_reading", "watch",
+    "prior/choosing", "prior/copies", "prior/kept", "prior/private", "prior/put_back", "prior/tables", "prior/taking",
+    "undo/contents", "undo/from_tables", "undo/past", "undo/prior_copy", "undo/proving", "undo/source", "undo/whole",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""
 
@@ -42,6 +45,7 @@ HOMES = {
     "slack_bolt": ["bot/", "sandbox/"],
     "slack_sdk": ["bot/", "sandbox/"],
     "aiohttp": ["bot/", "sandbox/"],
+    "pyrage": ["ops/sealing.py"],
     "psycopg": ["sandbox/", *(f"ops/{name}.py" for name in DATABASE_MODULES)],
     "sqlite3": ["audit/", "bot/store.py"],
     "sqlite_utils": ["audit/"],

@@ -14,7 +14,7 @@ from apply_helpers import Target
 from apply_helpers import fresh_target
 from apply_helpers import migration
 from apply_helpers import never
-from test_crash import Terminal
+from chaos_terminal import Terminal
 
 from audit import Event
 from ops.apply import apply_migration

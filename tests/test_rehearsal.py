@@ -106,7 +106,8 @@ def test_the_real_run_leaves_exactly_what_the_rehearsal_foretold(target, tmp_pat
 def test_two_rehearsals_foretell_the_same(target, tmp_path):
     one = rehearsed(target, *FILES, cache=tmp_path / "schemas")
     two = rehearsed(target, *FILES, cache=tmp_path / "schemas")
-    assert one.expected() == two.expected() != None  # noqa: E711
+    assert one.expected() is not None
+    assert one.expected() == two.expected()
     assert one.diff_text == two.diff_text
     assert one.changes == two.changes
 

@@ -21,7 +21,7 @@ from ops.rehearsal.copy import open_copy
 from ops.scratch import Limits
 from sandbox.postgres import LocalPostgres
 
-WITNESS = Path("/tmp/countersign-attack")  # noqa: S108
+WITNESS = Path("/tmp/countersign-attack")  # noqa: S108 (where an attack that succeeds writes; nobody reads it)
 
 # What a dump brings along, written by somebody who waits for a mightier role to stumble over it.
 TRAPS = """

@@ -159,7 +159,7 @@ def test_no_room_for_the_backup_stops_the_run(make_stage: MakeStage) -> None:
         request = ended(stage)
         stage.stop_bot()
         assert (request.status.value, request.ending["reason"]) == ("failed", "backup_not_proven")
-        assert "MB free, and the database takes" in request.ending["message"]
+        assert "MB free, and it takes up to" in request.ending["message"]
         assert os.listdir(folder) == []
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -86,7 +86,7 @@ def test_a_statement_under_way_is_cancelled_and_rolled_back(make_stage: MakeStag
     answer = told(stage.slack.say(ANA, "/migrate stop R-1 the site is slow"))
 
     assert "R-1 is stopped: 1 of 3 migrations stay applied" in answer
-    assert "the statement at line 2 was cancelled. Nothing of this file remains on the target." in answer
+    assert "the statement at line 2 was cancelled on the server. Nothing of this file remains on the target." in answer
     assert "to run what is left after all, ask again with" in answer
     request = ended(stage)
     assert request.status is Status.PARTIALLY_APPLIED

@@ -238,10 +238,10 @@ def _merged(node: ast.MergeStmt, command: CmdType, words: str) -> Iterator[Found
     on=(ast.UpdateStmt, ast.MergeStmt),
     caught="update orders set state = 'new' where true;",
     left_alone="update orders set state = 'new' where state is null;",
-    safe_way="Say with WHERE which rows change; fill a new column in batches.",
+    safe_way="Say with WHERE which rows change; fill a new column in batches (docs/backfills.md).",
 )
 def update_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
-    """As `delete-without-where`, for values that are overwritten."""
+    """As `delete-without-where`, for values that are overwritten. A caution in a file that runs in batches."""
     name = pending.name(act.node.relation)
     if pending.is_fresh(name):
         return
@@ -250,6 +250,8 @@ def update_without_where(act: Act, pending: Pending) -> Iterator[str | Found]:
         return
     level = all_rows(act.node, name)
     if level is not None:
+        # What goes wrong is seen in the first batches, and a stop keeps the rows behind them as they are.
+        level = min(level, Level.CAUTION) if act.migration.batches else level
         columns = ", ".join(printable(target.name or "") for target in (act.node.targetList or ())[:5])
         yield Found(f"Overwrites {columns} in all rows of {name}{_unless(level)}.", level=level)
 

@@ -42,6 +42,7 @@ from ops.hazards.pending import Pending
 from ops.hazards.rehearsed_rules import MORE_THAN_LISTED
 from ops.hazards.rehearsed_rules import SEEN
 from ops.hazards.squawk import SquawkTool
+from ops.hazards.timing import BUSY_HOUR
 from ops.masking import printable
 from ops.migrations import Migration
 
@@ -67,10 +68,10 @@ LINTER_FAILED = Rule(
 
 
 def all_rules() -> tuple[Rule, ...]:
-    """Every rule that can fire, ours, the linter's and those of a rehearsal, by class and name."""
+    """Every rule that can fire, ours, the linter's, those of a rehearsal and of the hour, by class and name."""
     linted = [entry.rule for entry in LINTED.values()]
     order = list(HazardClass)
-    rules = [*RULES.values(), *linted, *SEEN, MORE_THAN_LISTED, LINTER_FAILED]
+    rules = [*RULES.values(), *linted, *SEEN, MORE_THAN_LISTED, LINTER_FAILED, BUSY_HOUR]
     return tuple(sorted(rules, key=lambda each: (order.index(each.hazard_class), each.id)))
 
 

@@ -22,9 +22,9 @@ from ops.hazards.squawk import SquawkTool
 from ops.hazards.unchecked import IGNORE_COMMENT
 from ops.masking import printable
 from ops.migrations import Migration
+from ops.scratch_removal import MEMORY
 
-_IN_MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own is made in it, 0700 and with a name of chance)
-_IN_MEMORY_BYTES = 4 * 2**20
+_SMALL_BYTES = 4 * 2**20
 _FOLDERS = {True: "within", False: "alone"}
 
 
@@ -63,8 +63,8 @@ def lint(migrations: Sequence[Migration], tool: SquawkTool) -> Iterator[Finding]
 
 def _folder(migrations: Sequence[Migration]) -> Path | None:
     """Where a thousand small files are made at once without waiting for a disk; None: where temporary files are usually."""
-    is_small = sum(len(migration.content) for migration in migrations) <= _IN_MEMORY_BYTES
-    return _IN_MEMORY if is_small and os.access(_IN_MEMORY, os.W_OK | os.X_OK) else None
+    is_small = sum(len(migration.content) for migration in migrations) <= _SMALL_BYTES
+    return MEMORY if is_small and os.access(MEMORY, os.W_OK | os.X_OK) else None
 
 
 def _runs_within(migration: Migration) -> bool:

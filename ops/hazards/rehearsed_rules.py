@@ -58,7 +58,7 @@ ROWS_UPDATED_SEEN = Rule(
     Level.CAUTION,
     caught="update orders set note = 'x' where id > 0;",
     left_alone="update orders set note = 'x' where id < 0;",
-    safe_way="Update in batches, outside migrations.",
+    safe_way="Give it a file of its own that runs in batches (docs/backfills.md).",
 )
 DEPENDENT_DROP_SEEN = Rule(
     "dependent-drop-seen",

@@ -84,6 +84,45 @@ _TRANSACTION_REFUSALS = {
 
 
 @rule(
+    "in-batches",
+    _CLASS,
+    Level.INFO,
+    on=(Migration,),
+    caught="-- countersign: in batches\nupdate orders set state = 'new' where state is null;",
+    left_alone="update orders set state = 'new' where state is null;",
+    safe_way="Have the application cope with rows of both kinds, and make new rows right before the old ones are filled.",
+)
+def in_batches(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """Others see some rows changed and some not, and an error or a stop leaves it so."""
+    if act.migration.batches is None or act.migration.refusals:
+        return
+    index, statement = next((at, one) for at, one in enumerate(act.migration.statements) if one.tree is not None)
+    node: Any = statement.tree.node if statement.tree else None
+    name = pending.name(node.relation)
+    rows = f" of {act.migration.batches.rows:,} rows" if act.migration.batches.rows else ""
+    message = (
+        f"Changes {name} in batches{rows}, each a transaction; an error or a stop leaves the earlier ones in place."
+    )
+    yield Found(message, statement.word_line, relation=str(name), index=index)
+
+
+@rule(
+    "batches-refused",
+    _CLASS,
+    Level.DANGER,
+    on=(Migration,),
+    caught="-- countersign: in batches\nupdate orders set state = 'new'; update people set mood = 'calm';",
+    left_alone="-- countersign: in batches\nupdate orders set state = 'new' where state is null;",
+    safe_way="Give one UPDATE or DELETE a file of its own, or take the mark out of its first line.",
+)
+def batches_refused(act: Act, pending: Pending) -> Iterator[str | Found]:
+    """A mark that cannot be kept. Such a file is refused as well."""
+    for refusal in act.migration.refusals:
+        if refusal.code.startswith("batches_"):
+            yield Found(refusal.message, refusal.line)
+
+
+@rule(
     "enum-value-used",
     _CLASS,
     Level.DANGER,

@@ -42,6 +42,7 @@ _LARGE_BYTES = 2**30
 _MANY_ROWS = 10_000
 _DROPS = {"drop-table", "drop-column", "drop-materialized-view", "drop-sequence"}
 _OF_ROWS = {"delete-without-where", "truncate", "rows-deleted"}
+_OF_MANY_ROWS = {"update-without-where", "in-batches"}
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ class Unspoken:
 
     def _rows(self) -> Iterator[Hazard]:
         deleted = {one.relation for one in self.told if one.rule in _OF_ROWS} | self._gone
-        updated = {one.relation for one in self.told if one.rule == "update-without-where"}
+        updated = {one.relation for one in self.told if one.rule in _OF_MANY_ROWS}
         for one in self.facts.rows if self.with_data else ():
             if one.deleted and one.relation not in deleted:
                 self._gone.add(one.relation)

@@ -22,6 +22,7 @@ from pathlib import Path
 import pglast
 
 from ops.catalog import MANAGED_SCHEMAS
+from ops.catalog import UNDO_SCHEMA
 from ops.catalog import catalog_hash
 from ops.database import Connection
 from ops.errors import OpsError
@@ -110,6 +111,7 @@ def _dumped(
         arguments = [
             *("--format=custom", "--schema-only", "--encoding=UTF8", "--no-password", "--no-tablespaces"),
             *(f"--lock-wait-timeout={_LOCK_SECONDS}s", f"--role={target.acting}", f"--file={archive}"),
+            f"--exclude-schema={UNDO_SCHEMA}",  # rows of ours, which no file may speak of
             *without_tables(target.unreadable),
         ]
         with connection_files(database_url) as files:

@@ -24,12 +24,15 @@ from ops.apply_journal import Finished
 from ops.apply_journal import Intent
 from ops.apply_journal import Patience
 from ops.apply_session import Sessions
+from ops.batch_log import BatchIntent
+from ops.batch_log import Begun
 from ops.blockers import Blocker
 from ops.database import Connection
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
 from ops.history import read_versions
+from ops.history import versions_after
 from ops.masking import printable
 from ops.migration import Migration
 from ops.migration import Statement
@@ -107,7 +110,7 @@ def run_files(
     copy has rows, which no error may tell. `told` gets what is known behind each file, should there be no end."""
     found: list[FileFacts] = []
     with closing(place.connect()) as connection:
-        versions = list(read_versions(connection))
+        versions = frozenset(read_versions(connection))
     sessions = Sessions()
     with Fence(place.ask, limits, stop) as fence, Guard(place.connect, "the copy") as guard:
         try:
@@ -116,13 +119,13 @@ def run_files(
                 progress(Told(words, step="rehearsal", share=number / len(pending)))
                 found.append(
                     _OneFile(place, tracer, fence, migration, refused_extensions, covering).run(
-                        guard, sessions, versions
+                        guard, sessions, sorted(versions)
                     )
                 )
                 told((*found, *_not_run(pending[len(found) :])))
                 if found[-1].outcome != "passed":
                     break
-                versions.append(migration.version)
+                versions = versions_after(versions, migration)
         finally:
             sessions.close()
     return (*found, *_not_run(pending[len(found) :]))
@@ -174,6 +177,7 @@ class _OneFile:
                 expect_history=versions,
                 sessions=sessions,
                 carry_out=self._carry_out,
+                batches_together=True,
             )
         except OpsError as error:
             if self.fence.is_stopped:
@@ -370,8 +374,18 @@ class _NoJournal:
     def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
         return lambda: None
 
+    def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
+        return lambda: None
+
+    def batches_begun(self, migration: Migration) -> Begun | None:
+        return None
+
     def segment_finished(self, finished: Finished) -> None: ...
 
     def file_applied(self, version: str, catalog_sha256: str, seconds: float) -> None: ...
 
     def waiting(self, version: str, blockers: tuple[Blocker, ...]) -> None: ...
+
+    def cleaning(self, intent: Intent, indexes: tuple[str, ...]) -> None: ...
+
+    def progressed(self, version: str, words: str, share: float | None) -> None: ...

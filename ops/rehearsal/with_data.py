@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+from ops.catalog import UNDO_SCHEMA
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.rehearsal.memory import needed_for_rows
@@ -43,6 +44,7 @@ def restore_rows(
     arguments = ["--format=custom", "--data-only", "--compress=1", "--encoding=UTF8", "--no-password"]
     arguments += [f"--role={target.acting}", "--lock-wait-timeout=10s", f"--file={archive}"]
     arguments += without_tables(target.unreadable)
+    arguments += [f"--exclude-schema={UNDO_SCHEMA}"]
     with connection_files(database_url) as files:
         dumped = run_tool(
             scratch.tools,

@@ -20,7 +20,8 @@ from ops.schema.model import Schema
 from ops.schema.whole_views import with_whole_views
 
 _MAGIC = b"PGDMP"
-_CUSTOM = 1
+_CUSTOM, _DIRECTORY = 1, 3
+_LISTED_IN = "toc.dat"  # of a directory
 _OLDEST, _NEWEST = (1, 14), (1, 16)  # PostgreSQL 12 to 18
 _COMPRESSION_BY_NAME = (1, 15)
 _WITH_RELKIND = (1, 16)
@@ -63,17 +64,19 @@ class _Listed:
 
 
 def read_archive(path: Path) -> Schema:
-    """The schema in an archive of format 1.14 to 1.16, whether it holds rows or not.
+    """The schema in an archive of format 1.14 to 1.16, a file or a directory, whether it holds rows or not.
 
     What dumps leave out (see `ops.schema.left_out`) is not in it. Raises OpsError: UNEXPECTED for a file that is
     damaged or no such archive, TOOLS_MISSING for a format that is not known here.
     """
+    is_directory = path.is_dir()
+    listing = path / _LISTED_IN if is_directory else path
     try:
-        with path.open("rb") as file:
-            reader = _Reader(file, path.stat().st_size)
-            version = _read_version(reader)
+        with listing.open("rb") as file:
+            reader = _Reader(file, listing.stat().st_size)
+            version = _read_version(reader, _DIRECTORY if is_directory else _CUSTOM)
             database, server = _read_head(reader, version)
-            listed = list(_read_entries(reader, version))
+            listed = list(_read_entries(reader, version, is_directory))
     except OSError as error:
         raise _damaged(f"{error.strerror}") from error
     return Schema(with_whole_views(_entries(listed)), server=server, database=database)
@@ -118,7 +121,7 @@ class _Reader:
         return self.bytes(length).decode("utf-8", "backslashreplace")
 
 
-def _read_version(reader: _Reader) -> tuple[int, int]:
+def _read_version(reader: _Reader, form: int) -> tuple[int, int]:
     if reader.bytes(len(_MAGIC)) != _MAGIC:
         raise _damaged("it does not begin as one")
     version = (reader.byte(), reader.byte())
@@ -132,8 +135,8 @@ def _read_version(reader: _Reader) -> tuple[int, int]:
     reader.integer_bytes, offset_bytes = reader.byte(), reader.byte()
     if not 4 <= reader.integer_bytes <= 8 or offset_bytes != 8:
         raise _damaged("its numbers have an unknown size")
-    if reader.byte() != _CUSTOM:
-        raise _damaged("it is not in custom format")
+    if reader.byte() != form:
+        raise _damaged("it is in another format")
     return version
 
 
@@ -149,7 +152,7 @@ def _read_head(reader: _Reader, version: tuple[int, int]) -> tuple[str, str]:
     return database, server
 
 
-def _read_entries(reader: _Reader, version: tuple[int, int]) -> Iterator[_Listed]:
+def _read_entries(reader: _Reader, version: tuple[int, int], is_directory: bool) -> Iterator[_Listed]:
     count = reader.integer()
     if not 0 <= count <= _MOST_ENTRIES or count > reader.left:
         raise _damaged("it claims an impossible number of entries")
@@ -168,7 +171,10 @@ def _read_entries(reader: _Reader, version: tuple[int, int]) -> Iterator[_Listed
         owner = reader.text() or ""
         reader.text()  # WITH OIDS, of old
         needs = _dependencies(reader)
-        reader.bytes(9)  # where its rows are
+        if is_directory:
+            reader.text()  # the file with its rows
+        else:
+            reader.bytes(9)  # where its rows are
         if kind not in _NO_OBJECTS and not (kind in _OF_ANYTHING and tag.startswith("DATABASE ")):
             yield _Listed(number, tag, kind, definition, drop, schema, tablespace, access_method, owner, needs)
 

@@ -57,6 +57,17 @@ def read_schema(
     ).with_entries(left_out)
 
 
+def schema_archive(database_url: str, *, stop: Callable[[], bool] = lambda: False) -> bytes:
+    """An archive of all definitions as they are now, which `read_archive` reads from a file. As `read_schema`."""
+    with contextlib.closing(connect(database_url, purpose="schema")) as connection:
+        tools = find_tools(connection.info.server_version // 10_000)
+        role, not_read = _role_and_barred(connection)
+    with tempfile.TemporaryDirectory(prefix="countersign-schema-") as private:
+        archive = Path(private, "schema.dump")
+        _dump(database_url, tools, archive, role, not_read, stop)
+        return archive.read_bytes()
+
+
 def with_left_out(schema: Schema, connection: Connection) -> Schema:
     """A schema read from an archive, with what dumps leave out as that connection shows it."""
     return schema.with_entries(_read_left_out(connection))

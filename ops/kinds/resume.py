@@ -1,0 +1,325 @@
+"""Going on where a run ended half-way: only the statements that are not on the target yet, as a request of its own."""
+
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from typing import Any
+
+import psycopg
+
+from ops.apply_indexes import invalid_indexes
+from ops.apply_recovery import inspect_after_crash
+from ops.apply_statements import Index
+from ops.apply_statements import meaning
+from ops.database import Connection
+from ops.database import connect
+from ops.database import target_failed
+from ops.errors import OpsError
+from ops.errors import Reason
+from ops.fingerprint import Fingerprint
+from ops.fingerprint import read_fingerprint
+from ops.history import HistoryRow
+from ops.history import read_history
+from ops.kinds.kind import Kind
+from ops.layer import Ops
+from ops.layer import Progress
+from ops.migration import Effect
+from ops.migration import Migration
+from ops.partial import NOT_SENT
+from ops.partial import Ran
+from ops.partial import last_intent
+from ops.partial import statements_of
+from ops.people import Actor
+from ops.plan_refusals import not_rehearsed
+from ops.policy import refused
+from ops.proposing import Proposal
+from ops.proposing import propose
+from ops.proposing import read_scripts_of
+from ops.repository import Author
+from ops.requests import Request
+from ops.requests import requests_about
+from ops.scripts import Script
+from ops.scripts import scripts_in
+from ops.scripts import scripts_of
+from ops.status import Status
+from ops.targets import Target
+
+if TYPE_CHECKING:
+    from ops.rehearsal.report import Rehearsal
+
+KINDS = frozenset({"push", "resume", "rollback"})
+"""The kinds of requests that can be gone on with: those that run SQL of files."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """What is left of a request: its scripts, the first of which may be half done, and why that much is known."""
+
+    scripts: tuple[Script, ...]
+    found: tuple[str, ...]
+
+
+def request_resume(
+    ops: Ops,
+    of: Request,
+    actor: Actor,
+    act: str,
+    *,
+    commit: str | None = None,
+    done: int | None = None,
+    progress: Progress = lambda _: None,
+) -> Request:
+    """Ask to run what is left of a request that ended half-way. `commit`: with the files as they are there, where what ran
+    of the half one is unchanged. `done`: so many of its first statements are there, as a person found.
+
+    Raises OpsError: NOT_ALLOWED where nothing is to be gone on with, or what is on the target is not certain; what a
+    rehearsal, reading and `propose` raise.
+    """
+    may_be_resumed(ops, of)
+    target = ops.target_of(of)
+    progress(f"looking at {target.name}")
+    with closing(connect(target.database_url(), purpose=f"resume {of.id}")) as connection:
+        try:
+            rows = read_history(connection)
+            _check_history(of, rows)
+            left = _left(ops, of, connection, done, actor)
+            fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
+        except psycopg.Error as error:
+            raise target_failed(target.name, error) from error
+    if commit is not None:
+        left, commit = _as_at(ops, of, target, left, commit)
+    return propose(ops, _proposal(ops, of, target, left, commit or of.commit, fingerprint, progress), actor, act)
+
+
+def may_be_resumed(ops: Ops, of: Request) -> None:
+    """Raise OpsError(NOT_ALLOWED) unless the request ended with something left, and nobody went on with it since."""
+    look = f"See `show {of.id}`."
+    if of.kind not in KINDS:
+        refused(
+            Reason.NOT_ALLOWED, f"{of.id} is no push, so it is not gone on with: ask for it again.", look
+        ).or_raise()
+    if of.status is Status.INTERRUPTED and of.settlement is None:
+        refused(
+            Reason.NOT_ALLOWED,
+            f"{of.id} was interrupted, and nobody has said yet what became of it.",
+            f"Look at the target as its card says, then `cancel {of.id} <what you found>`.",
+        ).or_raise()
+    if of.status not in {Status.PARTIALLY_APPLIED, Status.INTERRUPTED} or not _versions_left(of):
+        words = of.status.value.replace("_", " ")
+        why = f"{of.id} is {words}, and nothing of it is left to be run" if of.is_over else f"{of.id} is {words}"
+        again = f"To ask for the same again: `push {of.environment}`." if of.status is Status.FAILED else look
+        refused(Reason.NOT_ALLOWED, f"{why}.", again).or_raise()
+    later = next((one for one in requests_about(ops.view, of) if one.kind == "resume" and one.started_at), None)
+    if later is not None and later.status is not Status.FAILED:
+        refused(
+            Reason.NOT_ALLOWED,
+            f"{later.id} went on with {of.id} already.",
+            f"See `show {later.id}`; what that left can be gone on with by `resume {later.id}`.",
+        ).or_raise()
+
+
+def _versions_left(of: Request) -> list[str]:
+    there = set(of.settlement.versions) if of.settlement is not None else set(of.applied)
+    return [str(one["version"]) for one in of.files if one["version"] not in there]
+
+
+def _check_history(of: Request, rows: Sequence[HistoryRow]) -> None:
+    """Raise OpsError(PLAN_CHANGED) unless the history holds what the log says that the request did to it."""
+    there = {row.version for row in rows}
+    left = set(_versions_left(of))
+    removes = {one.version for one in scripts_in(of.plan) if one.effect is Effect.REMOVES}
+    odd = [
+        version
+        for version in (str(one["version"]) for one in of.files)
+        if (version in there) == ((version in left) != (version in removes))
+    ]
+    if odd:
+        raise OpsError(
+            Reason.PLAN_CHANGED,
+            f"The history of {of.target} is not what {of.id} left: {', '.join(odd)} was added or taken out since.",
+            f"Look with `plan {of.environment}` what is pending now.",
+            exit_code=3,
+        )
+
+
+def _left(ops: Ops, of: Request, connection: Connection, said: int | None, actor: Actor) -> Left:
+    """The scripts that are left, the first without what is on the target of it already."""
+    versions = _versions_left(of)
+    scripts = scripts_in(of.plan) or tuple(map(_file_script, of.files))
+    left = [one for one in scripts if one.version in versions]
+    migration = next(one for one in scripts_of(ops, of) if one.version == left[0].version)
+    events = ops.view.events(stream=of.stream)
+    ran = statements_of(events, migration)
+    known = next((one.index for one in ran if not one.is_done), len(ran))
+    if said is not None:
+        if said > len(ran):
+            raise OpsError(
+                Reason.BAD_USAGE, f"--done takes a number up to {len(ran)}: {migration.filename} has no more."
+            )
+        count = f"the first {said} of {len(ran)} statements" if said else f"none of the {len(ran)} statements"
+        found = f"{actor.id} says that {count} of {migration.filename} {'are' if said else 'is'} there"
+        found += f", where the log has {known} for certain." if said < known else "."
+        return Left((replace(left[0], done=said), *left[1:]), (found,))
+    intent = last_intent(events, migration.version)
+    done = known
+    for one in ran[known:]:
+        outcome = one.outcome
+        if outcome == "unknown" and intent is not None:
+            outcome = inspect_after_crash(connection, migration, intent[0], commit_xid=intent[1]).outcome.value
+        if outcome != "done":
+            _check_nothing_remains(of, migration, one, outcome, connection)
+            break
+        done += 1
+    found = f"{done} of {len(ran)} statements of {migration.filename} are on {of.target}, by the log."
+    return Left((replace(left[0], done=done), *left[1:]), (found,) if done else ())
+
+
+def _file_script(file: Mapping[str, Any]) -> Script:
+    name = str(file["filename"])
+    return Script(
+        str(file["version"]),
+        str(file["name"]),
+        name,
+        Effect.ADDS,
+        path=f"migrations/{name}",
+        sha256=str(file["sha256"]),
+    )
+
+
+def _check_nothing_remains(of: Request, migration: Migration, ran: Ran, outcome: str, connection: Connection) -> None:
+    """Raise OpsError(NOT_ALLOWED) unless it is certain that this statement may be sent (again)."""
+    if outcome in {NOT_SENT, "rolled_back"} or (outcome == "failed" and migration.batches is not None):
+        return  # a file in batches goes on behind its last one by itself
+    means = meaning(migration.statements[ran.index])
+    touched: list[Index] = [Index(None, means.builds.table, None)] if means.builds is not None else []
+    touched += [means.rebuilds] if means.rebuilds is not None else []
+    touched += means.drops
+    invalid = sorted({name for index in touched for name in invalid_indexes(connection, index)})
+    where = f"Statement {ran.index + 1} of {migration.filename} (line {ran.line})"
+    if invalid:
+        refused(
+            Reason.NOT_ALLOWED,
+            f"{where} left {', '.join(invalid)} INVALID, so it cannot be run again yet.",
+            f"Ask for `clean up {of.id}` first.",
+        ).or_raise()
+    if outcome == "failed" and (touched or means.waits_quietly):
+        return  # what it works on is whole again, and to do it twice is to do it once
+    refused(
+        Reason.NOT_ALLOWED,
+        f"{where} ran outside a transaction and {'failed' if outcome == 'failed' else 'is unknown'}: what of it is there is "
+        "not for the log to say.",
+        f"Look at {of.target}, then say how many of the file's first statements are there: "
+        f"`resume {of.id} --done {ran.index}` or {ran.index + 1}.",
+    ).or_raise()
+
+
+def _as_at(ops: Ops, of: Request, target: Target, left: Left, commit: str) -> tuple[Left, str]:
+    """The same scripts with the bytes that they have at this commit of the branch; what ran must be unchanged there."""
+    repository = ops.repository(target)
+    repository.update()
+    sha = repository.resolve(target.settings.branch, commit)
+    contents = repository.snapshot(sha).files
+    before = {one.version: one for one in scripts_of(ops, of)}
+    scripts = []
+    for script in left.scripts:
+        if not script.path or script.path not in contents:
+            refused(
+                Reason.NOT_ALLOWED,
+                f"{script.filename} is not a file of {sha[:12]}, so {of.id} cannot be gone on with as it is there.",
+            ).or_raise()
+        again = replace(script, sha256="0", done=0).migration(contents[script.path])
+        ran = [one.text for one in before[script.version].statements[: script.done]]
+        if [one.text for one in again.statements[: script.done]] != ran:
+            refused(
+                Reason.NOT_ALLOWED,
+                f"At {sha[:12]} the first {script.done} statements of {script.filename} are not those that ran.",
+                "Leave what ran as it was, and change only what comes behind it.",
+            ).or_raise()
+        scripts.append(replace(script, sha256=again.sha256))
+    return replace(left, scripts=tuple(scripts)), sha
+
+
+def _proposal(
+    ops: Ops, of: Request, target: Target, left: Left, commit: str, fingerprint: Fingerprint, progress: Progress
+) -> Proposal:
+    migrations = read_scripts_of(ops, target, commit, left.scripts)
+    shown = _rehearsed(ops, target, migrations, progress)
+    authors, unknown = _authors(ops, of, commit, migrations)
+    return Proposal(
+        kind="resume",
+        target=target,
+        title=f"resume {of.id} on",
+        commit=commit,
+        fingerprint=fingerprint,
+        of=of.id,
+        scripts=left.scripts,
+        migrations=migrations,
+        does=(*left.found, *map(_runs, migrations)),
+        proven=_proof(shown, target),
+        expected={one["version"]: one["catalog_sha256"] for one in expected}
+        if shown is not None and (expected := shown.expected())
+        else None,
+        authors=tuple(authors),
+        unknown_authors=tuple(unknown),
+    )
+
+
+def _authors(ops: Ops, of: Request, commit: str, migrations: Sequence[Migration]) -> tuple[list[str], list[str]]:
+    """Who wrote what is run, known and unknown: the request's own authors, and who changed its files since."""
+    since: tuple[Author, ...] = ()
+    if commit != of.commit:
+        paths = [f"migrations/{one.filename}" for one in migrations]
+        since = ops.repository(ops.target_of(of)).authors(commit, of.commit, paths)
+    known = {one.email: ops.settings.known_author(one.email) for one in since}
+    unknown = {one.name or one.email for one in since if not known[one.email]}
+    return sorted({*of.authors, *filter(None, known.values())}), sorted({*of.unknown_authors, *unknown})
+
+
+def _runs(migration: Migration) -> str:
+    count, left = len(migration.statements), len(migration.statements) - migration.done
+    if not left:
+        return f"Writes the history row of {migration.filename}; all of its statements are there."
+    if not migration.done:
+        return f"Runs {migration.filename}, {count} statement{'' if count == 1 else 's'}."
+    first = migration.statements[migration.done]
+    return f"Runs {left} of the {count} statements of {migration.filename}, from line {first.word_line} on."
+
+
+def _rehearsed(ops: Ops, target: Target, migrations: Sequence[Migration], progress: Progress) -> "Rehearsal | None":
+    """What is left, run on a copy of the target as it is now, where its policy has that done. Raises OpsError where it
+    failed or could not be done, and the policy requires it."""
+    level = target.settings.rehearsal_level
+    if level == "off":
+        return None
+    from ops.rehearsal.rehearse import rehearse_files  # here because it takes a third of a second to load
+
+    settings = ops.settings
+    with ops.rehearsals.turn(f"resume {target.name}", lambda: progress("waits for another rehearsal")):
+        shown = rehearse_files(
+            target.database_url,
+            migrations,
+            tools_bin=settings.postgres.bin,
+            cache=settings.path(settings.state.path).parent / "schemas",
+            progress=progress,
+            stop=ops.rehearsals.is_over,
+        )
+    problem = not_rehearsed(shown, target.settings.policy(), target.name)
+    if problem is not None:
+        raise problem
+    return shown
+
+
+def _proof(shown: "Rehearsal | None", target: Target) -> tuple[str, ...]:
+    if shown is None:
+        return ("Nothing: it was not tried on a copy, as the policy says.",)
+    if shown.outcome.value != "passed":
+        return (f"Nothing: it {shown.outcome.value} on a copy of {target.name}. {shown.because}".strip(),)
+    count = sum(one.ran for one in shown.files)
+    ran = "1 statement" if count == 1 else f"{count} statements"
+    return (f"On a copy of {target.name} as it is now, {ran} ran without an error.",)
+
+
+KIND = Kind()
