@@ -59,7 +59,8 @@ class Planned(Data):
 
 
 class RehearsalStarted(Data):
-    """A plan is run on a throw-away copy of its target; what it showed is kept under the same `basis`."""
+    """Files are run on a throw-away copy of a target; what a plan or an undo showed is kept under the same `basis`. It is
+    empty where a history is replayed, of which only a comparison comes."""
 
     basis: str
     commit: str
@@ -68,7 +69,8 @@ class RehearsalStarted(Data):
 
 
 class Rehearsed(Data):
-    """What running a plan on a copy showed. `digest` is the plan's with this rehearsal; `diff` is the schema's.
+    """What running a plan on a copy showed. `digest` is the plan's with this rehearsal (of a way to undo, which is no plan
+    yet, the `basis`); `diff` is the schema's.
 
     `report` is within bounds; `hazards` were judged by the whole of it. `sizes` are the bytes of relations on the target,
     None where there were too many.

@@ -83,7 +83,8 @@ class CommitSent(Data):
 
 class BatchSent(Data):
     """A batch of a file ran; its COMMIT goes out now. What the server says of `xid` is whether the next one begins behind
-    `through` or `after`: the last row's key, or a hash of it where the log may not hold it; neither is the beginning.
+    `through` or `after`: the last row's key, or a keyed hash of it (`hmac`) where the log may not hold it, and which
+    `secret` that was made with; neither is the beginning.
 
     `number` counts over all attempts, `total` and `seen` are of all batches up to here: rows written, rows gone through.
     """
@@ -226,7 +227,8 @@ class Failed(Data):
 class PartiallyApplied(Data):
     """The run ended in the middle: what of it is on the target and what is not. `stopped_by` as in `failed`.
 
-    `statements`: what became of each of the file `within` which it ended, as far as they were kept.
+    `statements`: what became of each of the file `within` which it ended, as far as they were kept. `catalog_sha256`: the
+    hash of the schema then, where the target said it.
     """
 
     reason: str
@@ -235,6 +237,7 @@ class PartiallyApplied(Data):
     applied: list[str]
     not_applied: list[str]
     within: str | None = None
+    catalog_sha256: str | None = None
     stopped_by: str | None = None
     statements: list[dict[str, Any]] = Field(default_factory=list)
     questions: list[dict[str, str]] = Field(default_factory=list)
@@ -256,9 +259,11 @@ class Interrupted(Data):
 
 
 class LoadNoted(Data):
-    """How much the target had to do before the first statement: what it is compared with afterwards."""
+    """How much the target had to do before the first statement: what it is compared with afterwards. `unseen` names what
+    our role may not see."""
 
     usual: dict[str, Any]
+    unseen: list[str] = Field(default_factory=list)
 
 
 class WatchBegan(Data):
@@ -267,6 +272,7 @@ class WatchBegan(Data):
     seconds: float
     interval_seconds: float
     until: str
+    unseen: list[str] = Field(default_factory=list)
 
 
 class WatchSampled(Data):
@@ -289,3 +295,4 @@ class Watched(Data):
     watched_seconds: float
     because: str
     worse: list[dict[str, Any]]
+    unseen: list[str] = Field(default_factory=list)

@@ -28,6 +28,7 @@ from bot.thread_notes import note_of
 from commands.page import Page
 from commands.request_page import request_page
 from commands.request_parts import LastBackup
+from ops.afterwards import afterwards_of
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.kinds import kind_of
@@ -39,6 +40,7 @@ from ops.requests import PUSH
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import stream_of
+from ops.status import ENDINGS
 from ops.status import Status
 
 logger = logging.getLogger("countersign.announcer")
@@ -56,6 +58,11 @@ GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_close
 
 ALL_OPEN = "every open request"
 """Noted in place of a request's number, for the log's thread reads nothing: a lock concerns more than one card."""
+
+ABOUT = "what is said of "
+"""Noted before a request's number: the card of the request that it is about is to be looked at."""
+_TURNS = frozenset({"started", *ENDINGS})
+"""The kinds of events of a request that change what the card of another one says."""
 
 SHARE_SECONDS = 3.0
 """So long the thread that keeps the cards waits for Slack to scan a file; then it looks after the others first."""
@@ -105,6 +112,9 @@ class Announcer:
         for request in {event.request for event in shown if event.request}:
             # A run at work writes many events, and reading them takes longer the more there are.
             self.note(request, after_seconds=PAUSE_SECONDS if request in self._ops.active else 0.0)
+        for event in events:
+            if event.kind in _TURNS and event.stream.startswith("request:"):
+                self.note(f"{ABOUT}{event.request}")
         if any(event.kind in {"locked", "unlocked"} for event in events):
             self.note(ALL_OPEN)
 
@@ -156,6 +166,9 @@ class Announcer:
             for request_id in self._ops.view.open_requests():
                 self.note(request_id)
             return
+        if number.startswith(ABOUT):
+            self._note_what_it_is_about(number.removeprefix(ABOUT))
+            return
         request = find_request(self._ops.view, number)
         card = self._store.card(number)
         if card is not None:
@@ -173,12 +186,21 @@ class Announcer:
                 self._store.keep(replace(current, rendered=""))  # so that the next look finds out and posts it anew
             raise
 
+    def _note_what_it_is_about(self, number: str) -> None:
+        """The card of what a request goes on with or takes back says so; and that of what this one went on with, and on."""
+        of = find_request(self._ops.view, number).of
+        while of is not None:
+            if self._store.card(of) is not None:
+                self.note(of)
+            of = find_request(self._ops.view, of).of
+
     def _page(self, request: Request, card: Card | None) -> Page:
         """The request as this card may show it: without an Approve button until the SQL is in this card's own thread."""
         backup = last_backup(self._ops.view, request.project, request.environment)
         seen = request if card is not None and _is_shown_at(card, request) else replace(request, shown=None)
         lock = lock_of(self._ops.view, request.project, request.environment, self._ops.now())
-        return request_page(seen, self._ops.now(), LastBackup(*backup) if backup else None, lock)
+        since = afterwards_of(self._ops.view, request)
+        return request_page(seen, self._ops.now(), LastBackup(*backup) if backup else None, lock, since)
 
     def _channel(self, request: Request) -> str:
         """Where cards of this request go. Raises SlackUnavailableError when the channel is shared with another company."""

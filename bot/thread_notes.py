@@ -3,7 +3,7 @@
 from audit import Event
 from commands.adoption_parts import is_adoption
 from commands.backup_parts import note_parts
-from commands.kind_parts import subject_of
+from commands.kind_parts import subject_on_target
 from commands.page import Code
 from commands.page import Line
 from commands.page import Page
@@ -51,7 +51,7 @@ def _ended(event: Event, request: Request) -> Page | None:
             return None
         case "succeeded":
             count = len(data["applied"])
-            words = f"{subject_of(request)}: done on {request.target}."
+            words = f"{subject_on_target(request)}: done."
             if request.kind == PUSH:
                 words = f"{migrations(count)} {'is' if count == 1 else 'are'} on {request.target}."
             return _short(f"{request.id} is done", (words,))

@@ -16,6 +16,7 @@ See also: drift, history, push
 
 from dataclasses import replace
 
+from commands.next_parts import may_approve_line
 from commands.page import Code
 from commands.page import Command
 from commands.page import Line
@@ -24,7 +25,6 @@ from commands.page import Page
 from commands.page_words import migrations
 from commands.push import push_reply
 from commands.reply import Reply
-from commands.request_page import may_approve_line
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option

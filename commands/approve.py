@@ -17,13 +17,13 @@ See also: reject, show, plan
 from dataclasses import replace
 from datetime import datetime
 
+from commands.next_parts import may_approve_line
 from commands.page import Button
 from commands.page import Command
 from commands.page import Line
 from commands.page import Page
 from commands.push import push_reply
 from commands.reply import Reply
-from commands.request_page import may_approve_line
 from commands.request_page import request_page
 from commands.show import request_json
 from commands.words import Front

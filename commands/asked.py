@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from commands.kind_parts import subject_of
+from commands.kind_parts import subject_on_target
+from commands.next_parts import may_approve_line
 from commands.page import Command
 from commands.page import Line
 from commands.page import Listing
@@ -10,7 +11,6 @@ from commands.page import Page
 from commands.page_words import sentence_line
 from commands.push import push_reply
 from commands.reply import Reply
-from commands.request_page import may_approve_line
 from commands.words import Front
 from commands.words import Said
 from ops.errors import OpsError
@@ -37,7 +37,7 @@ def _see_the_card(request: Request) -> Page:
     people: Line = (" It waits for ", *may_approve_line(request), ".") if request.missing else ()
     does = Listing("What it does", [sentence_line(str(one)) for one in request.plan["does"]])
     following: Line = ("its card is in the channel.", *people, " To take it back: ", Command(f"cancel {request.id}"))
-    return Page(f"{request.id} is asked for: {subject_of(request)}, {request.target}", body=[does], next=following)
+    return Page(f"{request.id} is asked for: {subject_on_target(request)}", body=[does], next=following)
 
 
 def checked_version(said: str, what: str = "version") -> str:

@@ -6,7 +6,7 @@ again, "restored" restores it on a throw-away server and compares the counts of 
 hashes of their rows too. What is not proven is no backup and is removed.
 
 With `encrypt` in [backup] it is sealed for those keys when it is proven. No run begins on the target until it is done.
-Older backups are removed as `keep` says, but never a target's newest.
+Older backups are removed as `keep` says, but never a target's newest, nor its newest restored one.
 
 Whoever may push to the environment may ask for a backup of it.
 

@@ -8,6 +8,8 @@ from audit import AuditError
 from audit import Draft
 from audit import LogBusy
 from audit import NoLog
+from commands.page import Page
+from commands.page_words import hint_line
 from commands.reply import Reply
 from commands.reply import error_reply
 from commands.words import Front
@@ -15,6 +17,7 @@ from commands.words import Said
 from commands.words import all_words
 from commands.words import parse
 from commands.words import split_line
+from ops.errors import NothingToDoError
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -124,10 +127,15 @@ def answer(
 def run_line(
     ops: Ops, text: str, actor: Actor, front: Front, act: str, progress: Callable[[str], None] = lambda _: None
 ) -> Reply:
-    """What the word of a line answers. Raises OpsError, AuditError and what nobody foresaw; writes no answer down."""
+    """What the word of a line answers; that there is nothing to do is an answer too. Raises OpsError, AuditError and what
+    nobody foresaw; writes no answer down."""
     parsed = parse(split_line(text), front)
     said = Said(parsed.word, parsed.arguments, parsed.options, actor, front, act, progress)
-    return all_words()[parsed.word].run(ops, said)
+    try:
+        return all_words()[parsed.word].run(ops, said)
+    except NothingToDoError as found:
+        page = Page(found.message.rstrip("."), next=hint_line(found.hint), tone="good")
+        return Reply(page, {"request": None, "status": "nothing_to_do", "message": found.message})
 
 
 def guarded(ops: Ops, work: Callable[[], Reply], *, actor: Actor, act: str, word: str) -> Reply:

@@ -30,6 +30,7 @@ from ops.job_files import read_job_files
 from ops.layer import project_repository
 from ops.layer import utc_now
 from ops.prior.kept import held
+from ops.prior.kept import strange_in
 from ops.settings import Settings
 from ops.settings import load_settings
 from ops.settings import resolve_secret
@@ -120,7 +121,7 @@ def _private(settings: Settings) -> Iterator[Check]:
 def _targets(settings: Settings) -> Iterator[Check]:
     for target in all_targets(settings):
         yield _database(target)
-        yield from _copies(target)
+        yield from _copies(settings, target)
         try:
             repository = project_repository(settings, target)
             repository.update()
@@ -152,14 +153,18 @@ def _database(target: Target) -> Check:
     return Check("ok", f"{target.name} database", f"Postgres {version}, {encrypted}; dumped by {tools.name}")
 
 
-def _copies(target: Target) -> Iterator[Check]:
-    """What runs keep of rows on the target itself, where there is any."""
+def _copies(settings: Settings, target: Target) -> Iterator[Check]:
+    """What runs keep of rows on the target itself, where there is any, and what else is there."""
     with suppress(OpsError), closing(connect(target.database_url(), purpose="doctor")) as connection:
         tables, size = held(connection)
         if tables:
             days = f"{target.settings.prior_copy_keep.total_seconds() / 86400:.3g} days"
             said = f"{tables} tables in the schema countersign_undo, {bytes_text(size)}; each goes after {days}"
             yield Check("ok", f"{target.name} prior copies", said)
+        if settings.log_path.exists():
+            with suppress(AuditError):  # told where the log is looked at
+                for strange in strange_in(Reader(settings.log_path), target, connection):
+                    yield Check("warning", f"{target.name} prior copies", strange)
 
 
 def _tools(settings: Settings) -> Iterator[Check]:

@@ -50,7 +50,7 @@ MOST_USED = ("plan", "push", "approve", "reject", "status", "show")
 def run(ops: Ops, said: Said) -> Reply:
     words = {name: word for name, word in declared_words().items() if said.front in word.fronts}
     if said.arguments:
-        return _one_word(parse((said.one("word"),), said.front).word, words, said.front)
+        return _one_word(_meant(said, words), words, said.front)
     rights = _rights(ops, said)
     inside = sorted(words.values(), key=lambda word: (_place(word.name), word.name))
     groups = [(group, [word for word in inside if word.group is group]) for group in Group]
@@ -65,6 +65,13 @@ def run(ops: Ops, said: Said) -> Reply:
     return Reply(
         page, {"words": [_word_json(word) for word in words.values()], "rights": list(map(plain_line, rights))}
     )
+
+
+def _meant(said: Said, words: Mapping[str, Declared]) -> str:
+    """The word, also where it is typed as two: `clean up`. Raises OpsError for none, and for more."""
+    typed = " ".join(said.arguments).lower()
+    whole = next((name for name, word in words.items() if word.usage.startswith(f"{typed} ")), None)
+    return whole or parse((said.one("word"),), said.front).word
 
 
 def _place(name: str) -> int:

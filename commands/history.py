@@ -11,6 +11,7 @@ Examples:
 See also: show, status
 """
 
+from collections.abc import Mapping
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -18,6 +19,7 @@ from audit import Event
 from audit import Query
 from audit import View
 from commands.kind_parts import subject_of
+from commands.kind_parts import subject_on_target
 from commands.outside_page import outside_json
 from commands.outside_page import outside_line
 from commands.page import Code
@@ -37,6 +39,8 @@ from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
+from ops.afterwards import Afterwards
+from ops.afterwards import afterwards_among
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -68,8 +72,10 @@ def run(ops: Ops, said: Said) -> Reply:
     events = [event for kind in ("requested", "changed_outside") for event in _newest(view, target, kind, limit)]
     events.sort(key=lambda event: event.seq, reverse=True)
     found = [find_request(view, event.request) if event.request else event for event in events[:limit]]
-    page = _page(found, ops.now(), target, more=len(events) > limit)
-    requests = [request_json(one, ops.now()) for one in found if isinstance(one, Request)]
+    asked = [one for one in found if isinstance(one, Request)]
+    since = {one.id: afterwards_among(one, asked) for one in asked}
+    page = _page(found, since, ops.now(), target, more=len(events) > limit)
+    requests = [request_json(one, ops.now(), since[one.id]) for one in asked]
     outside = [outside_json(one) for one in found if isinstance(one, Event)]
     return Reply(page, {"requests": requests, "changed_outside": outside})
 
@@ -86,14 +92,21 @@ def _newest(view: View, target: Target | None, kind: str, limit: int) -> list[Ev
     return view.find(query)
 
 
-def _page(found: Sequence[Request | Event], now: datetime, target: Target | None, *, more: bool) -> Page:
+def _page(
+    found: Sequence[Request | Event],
+    since: Mapping[str, Afterwards],
+    now: datetime,
+    target: Target | None,
+    *,
+    more: bool,
+) -> Page:
     where = f" of {target.name}" if target else ""
     if not found:
         command = Command(f"push {target.environment if target else 'ENVIRONMENT'}")
         return Page(f"No requests{where} yet", next=("ask for one with ", command, "."))
     columns = ["Request", "How it stands", "By", "When"]
     rows = [
-        _row(one, now, with_target=target is None)
+        _row(one, since[one.id], now, with_target=target is None)
         if isinstance(one, Request)
         else _outside_row(one, with_target=target is None)
         for one in found
@@ -126,13 +139,12 @@ def _requests(count: int) -> str:
     return "request" if count == 1 else plural(count, "request")
 
 
-def _row(request: Request, now: datetime, *, with_target: bool) -> Sequence[Line]:
+def _row(request: Request, since: Afterwards, now: datetime, *, with_target: bool) -> Sequence[Line]:
     """Few columns, each with what belongs together, so that they can be read on a telephone."""
     approved = joined(Who(approval.by.id) for approval in request.approvals)
-    where = f" on {request.target}" if with_target else ""
     return [
-        (Code(request.id), f" {subject_of(request)}{where}"),
-        (state_words(request, request.status_at(now)),),
+        (Code(request.id), f" {subject_on_target(request) if with_target else subject_of(request)}"),
+        (state_words(request, request.status_at(now), since),),
         (Who(request.by.id), *((", approved by ", *approved) if approved else ())),
         (When(request.requested_at), *_took(request)),
     ]

@@ -25,7 +25,11 @@ from commands.page import Who
 from commands.page_words import hint_line
 from commands.page_words import shortened
 from commands.plan_page import worst_hazard
+from commands.request_page import half_line
 from commands.request_page import state_words
+from ops.afterwards import Afterwards
+from ops.afterwards import afterwards_of
+from ops.afterwards import half_way
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.layer import Ops
@@ -58,6 +62,7 @@ class TargetState:
     """One target as the log tells of it.
 
     `backup`: when one was last proven there, and how far. `deployed`: the request that last succeeded there, and when.
+    `half`: the requests that left it half-way.
     """
 
     name: str
@@ -67,6 +72,7 @@ class TargetState:
     waiting: int
     backup: tuple[datetime, str] | None
     deployed: tuple[str, datetime] | None
+    half: Sequence[Request] = ()
 
 
 @dataclass(frozen=True)
@@ -103,6 +109,7 @@ def read_overview(ops: Ops) -> Overview:
                 waiting=sum(1 for one in waiting if one.target == target.name),
                 backup=(backup[0], str(backup[1]["level"])) if backup else None,
                 deployed=(last.request or "", last.at) if last else None,
+                half=half_way(view, target),
             )
         )
     return Overview(
@@ -119,8 +126,8 @@ def home_pages(ops: Ops, seen: Overview, actor: Actor) -> list[Page]:
     return [
         _waiting_page(mine, unknown, seen),
         _targets_page(seen),
-        _requests_page("Your requests", _my_requests(ops, seen, actor), ops.now(), "You have not asked for anything."),
-        _requests_page("Recent", seen.recent, ops.now(), "Nobody has asked for anything.", by=True),
+        _requests_page("Your requests", _my_requests(ops, seen, actor), ops, "You have not asked for anything."),
+        _requests_page("Recent", seen.recent, ops, "Nobody has asked for anything.", by=True),
     ]
 
 
@@ -232,6 +239,8 @@ def _state(target: TargetState) -> Line:
     if (lock := target.lock) is not None:
         line += [*([", "] if line else []), "locked by ", Who(lock.by.id), " until ", When(lock.until)]
         line += [f" ({shortened(lock.because)})"] if lock.because else []
+    for one in target.half:
+        line += [*([", "] if line else []), "half-way: ", *half_line(one)]
     return tuple(line) or ("free",)
 
 
@@ -247,19 +256,20 @@ def _my_requests(ops: Ops, seen: Overview, actor: Actor) -> list[Request]:
     return sorted(newest, key=lambda one: one.is_over)[:MINE_SHOWN]
 
 
-def _requests_page(title: str, requests: Sequence[Request], now: datetime, empty: str, *, by: bool = False) -> Page:
+def _requests_page(title: str, requests: Sequence[Request], ops: Ops, empty: str, *, by: bool = False) -> Page:
     if not requests:
         return Page(title, body=[Paragraph((empty,))])
-    return Page(title, body=_listed([_request_line(request, now, by=by) for request in requests]))
+    lines = [_request_line(one, afterwards_of(ops.view, one), ops.now(), by=by) for one in requests]
+    return Page(title, body=_listed(lines))
 
 
-def _request_line(request: Request, now: datetime, *, by: bool) -> Line:
+def _request_line(request: Request, since: Afterwards, now: datetime, *, by: bool) -> Line:
     status = request.status_at(now)
     line: list[Span] = [Code(request.id), f" · {request.target} · "]
     if by:
         line += [Who(request.by.id), " · "]
     # How far a run is, its card tells: Home is published for many people, and not for every step.
-    line.append(Strong("running" if status is Status.RUNNING else state_words(request, status)))
+    line.append(Strong("running" if status is Status.RUNNING else state_words(request, status, since)))
     if status is Status.WAITING and request.needed:
         given = f", {request.given} of {request.given + request.missing}"
         line += [given, ", expires ", When(request.expires_at)]

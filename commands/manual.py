@@ -99,7 +99,7 @@ def _read(
 
 def _flag(name: str, usage: str) -> str:
     """An option with its value, as the usage writes it."""
-    found = re.search(rf"--{re.escape(name)}( \[?[A-Z]+\]?)?", usage)
+    found = re.search(rf"--{re.escape(name)}( \[?[a-z|]*[A-Z]+\]?)?", usage)
     value = (found[1] or "") if found else ""
     return f"--{name}{value.replace(']', '') + ']' if '[' in value else value.rstrip(']')}"
 

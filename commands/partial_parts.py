@@ -14,6 +14,11 @@ from commands.page import Source
 from commands.page_words import joined
 from commands.page_words import plural
 from commands.page_words import shortened
+from ops.afterwards import CAN_BE_RESUMED
+from ops.afterwards import CAN_BE_UNDONE
+from ops.afterwards import is_on_target
+from ops.afterwards import versions_left
+from ops.asking_again import again_of
 from ops.blockers import pid_text
 from ops.requests import Request
 from ops.status import Status
@@ -110,29 +115,32 @@ def filename_of(request: Request, version: str) -> str:
     return next((str(one["filename"]) for one in request.files if one["version"] == version), version)
 
 
-def is_left(request: Request) -> bool:
-    """Whether anything of it is not on the target: as the run ended, or as a person found it."""
-    if request.settlement is not None:
-        return len(request.settlement.versions) < len(request.files)
-    return bool(request.ending.get("not_applied"))
-
-
 def has_broken(request: Request) -> bool:
     """Whether the run may have left something INVALID: a statement outside a transaction that failed, or is unknown."""
     return any(one["outcome"] in {"failed", "unknown"} for one in request.ending.get("statements") or ())
 
 
+def may_resume(request: Request) -> bool:
+    """Whether what is left of it can be asked for."""
+    return request.kind in CAN_BE_RESUMED and bool(versions_left(request))
+
+
+def may_roll_back(request: Request) -> bool:
+    """Whether there is something of it on the target that may be taken back."""
+    return request.kind in CAN_BE_UNDONE and is_on_target(request)
+
+
 def ways_on(request: Request) -> Line:
-    """What can be asked for when a file ended in the middle; the commands say the same as the card's buttons."""
-    ways: list[Line] = [(Command(f"resume {request.id}"), " runs only what is left")]
+    """What can be asked for when a run ended half-way; the commands say the same as the card's buttons."""
+    ways: list[Line] = [(Command(f"resume {request.id}"), " runs only what is left")] if may_resume(request) else []
     ways += [(Command(f"clean up {request.id}"), " drops what is INVALID")] if has_broken(request) else []
-    ways += [(Command(f"rollback {request.id}"), " shows the ways back")] if request.applied else []
-    wrong = Command(f"repair {request.environment} applied {request.ending['within']}")
-    ways.append((wrong, " writes its history row, if all of it is there after all"))
-    line: list[Any] = []
-    for number, way in enumerate(ways):
-        line += ["; ", *way] if number else way
-    return (*line, ". Each is a request of its own, to be approved.")
+    ways += [(Command(f"rollback {request.id}"), " shows the ways back")] if may_roll_back(request) else []
+    if (within := request.ending.get("within")) and request.kind in CAN_BE_UNDONE:
+        wrong = Command(f"repair {request.environment} applied {within}")
+        ways.append((wrong, " writes its history row, if all of it is there after all"))
+    ways = ways or [(Command(again_of(request)), " asks for it again, as the target is now")]
+    each = ". Each is a request of its own, to be approved." if len(ways) > 1 else "."
+    return (*(span for number, way in enumerate(ways) for span in (*(("; ",) if number else ()), *way)), each)
 
 
 def or_resume(request: Request) -> Line:

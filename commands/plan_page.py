@@ -214,8 +214,18 @@ def worst_hazard(hazards: Sequence[Mapping[str, Any]], letters: int = SENTENCE_L
     return f"{worst['level']}: {shortened(str(worst['message']), letters)}{more}"
 
 
-def hazards_part(hazards: Sequence[Mapping[str, Any]], most: int | None, everything: Line) -> list[Part]:
-    """The worst hazards, each with its level, rule and place. `most` None: all of them; `everything`: where all are."""
+def hazards_part(
+    hazards: Sequence[Mapping[str, Any]],
+    most: int | None,
+    everything: Line,
+    *,
+    scripts: Mapping[str, str] | None = None,
+) -> list[Part]:
+    """The worst hazards, each with its level, rule and place. `most` None: all of them; `everything`: where all are.
+
+    `scripts`: what is no push says here by version how its scripts are called. Safe ways are left out then, since they
+    are advice for whoever writes a migration.
+    """
     if not hazards:
         return [Paragraph((Strong("Hazards: "), "none found"))]
     ranked = ranked_hazards(hazards)
@@ -225,9 +235,11 @@ def hazards_part(hazards: Sequence[Mapping[str, Any]], most: int | None, everyth
     ways: set[str] = set()
     for one in shown:
         # The message last, since it names what others named, and that may run from right to left.
-        lines.append((f"{one['rule']} at {one['version']}:{one['line']}: {one['message']}",))
+        version = str(one["version"])
+        place = f"at {version}:{one['line']}" if scripts is None else f"in {scripts[version]}, line {one['line']}"
+        lines.append((f"{one['rule']} {place}: {one['message']}",))
         marks.append(str(one["level"]))
-        way = SAFE_WAYS.get(str(one["rule"]), "") if one["level"] in DANGERS else ""
+        way = SAFE_WAYS.get(str(one["rule"]), "") if one["level"] in DANGERS and scripts is None else ""
         if way and way not in ways and (most is None or len(ways) < WAYS_SHOWN):
             ways.add(way)
             lines.append((way,))
@@ -262,7 +274,9 @@ def rules_text(hazards: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join([*words, *([f"{others} of other rules"] if others else [])])
 
 
-def files_part(files: Sequence[Mapping[str, Any]], most: int | None, everything: Line) -> list[Part]:
+def files_part(
+    files: Sequence[Mapping[str, Any]], most: int | None, everything: Line, noun: str = "migration"
+) -> list[Part]:
     """The files in the order in which they run, with the hash where there is one. `most` None: all of them."""
     if not files:
         return []
@@ -270,7 +284,7 @@ def files_part(files: Sequence[Mapping[str, Any]], most: int | None, everything:
     lines: list[Line] = [(*_hash_of(one), str(one["filename"])) for one in shown]
     if len(files) > len(shown):
         lines.append((f"and {len(files) - len(shown)} more; ", *everything))
-    title = migrations(len(files)).capitalize()
+    title = plural(len(files), noun)
     return [Listing(f"{title}, in this order" if len(files) > 1 else title, lines)]
 
 

@@ -24,13 +24,13 @@ from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 
+from commands.next_parts import may_approve_line
 from commands.page import Command
 from commands.page import Line
 from commands.page import Page
 from commands.page_words import migrations
 from commands.plan import plan_json
 from commands.reply import Reply
-from commands.request_page import may_approve_line
 from commands.request_page import request_page
 from commands.show import request_json
 from commands.words import COMMIT

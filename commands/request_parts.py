@@ -9,8 +9,10 @@ from typing import Literal
 
 from commands.adoption_parts import adoption_facts
 from commands.adoption_parts import is_adoption
-from commands.kind_parts import files_text
+from commands.kind_parts import done_text
 from commands.kind_parts import subject_of
+from commands.left_parts import is_all_applied
+from commands.left_parts import on_target
 from commands.page import Code
 from commands.page import Line
 from commands.page import Listing
@@ -22,11 +24,9 @@ from commands.page import When
 from commands.page import Who
 from commands.page_words import hint_line
 from commands.page_words import joined
-from commands.page_words import migrations
 from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import sentence_line
-from commands.partial_parts import filename_of
 from commands.partial_parts import half_parts
 from commands.partial_parts import whereabouts
 from commands.plan_page import class_needs
@@ -34,7 +34,6 @@ from commands.plan_page import hazards_text
 from commands.plan_page import is_dangerous
 from ops.amounts import bytes_text
 from ops.blockers import Blocker
-from ops.errors import Reason
 from ops.locking import Lock
 from ops.requests import Request
 from ops.run_steps import Step
@@ -65,8 +64,10 @@ def facts_of(
     status: Status,
     last_backup: LastBackup | Literal["unasked"] | None,
     lock: Lock | None = None,
+    since: Facts | None = None,
 ) -> Facts:
-    """What matters in this state, the most important first. `lock`: what an approved request waits for, if anything."""
+    """What matters in this state, the most important first. `lock`: what an approved request waits for, if anything.
+    `since`: what a later request made of it (see `since_fact`), which then says more than what it left itself."""
     match status:
         case Status.WAITING:
             asked: Line = (Who(request.by.id), " ", When(request.requested_at))
@@ -81,7 +82,7 @@ def facts_of(
             return [*_running(request), _people(request)]
         case Status.SUCCEEDED | Status.FAILED | Status.PARTIALLY_APPLIED | Status.INTERRUPTED:
             went = [*_took(request), *_attempts(request), *_proof(request), _people(request)]
-            return [*_settled(request), _on_target(request, status), *went]
+            return [*(since or ()), *_settled(request), *([] if since else [on_target(request, status)]), *went]
         case _:
             return [*_ended_at(request, status), ("Plan", (subject_of(request),)), _people(request)]
 
@@ -93,9 +94,9 @@ def _people(request: Request) -> tuple[str, Line]:
     return REQUESTED_BY, (Who(request.by.id), *more)
 
 
-def all_facts_of(request: Request, status: Status, last_backup: LastBackup | None) -> Facts:
+def all_facts_of(request: Request, status: Status, last_backup: LastBackup | None, since: Facts | None = None) -> Facts:
     """The same, and who asked and approved, and what exactly, whatever the state."""
-    facts = facts_of(request, status, last_backup)
+    facts = facts_of(request, status, last_backup, since=since)
     if status is not Status.WAITING:
         facts = [(name, line) for name, line in facts if name != REQUESTED_BY]
     told = {name for name, _ in facts}
@@ -172,50 +173,6 @@ def _running(request: Request) -> Facts:
     return facts
 
 
-def _on_target(request: Request, status: Status) -> tuple[str, Line]:
-    """What a run left behind, the first thing that anybody wants to know."""
-    count, all_of_it = len(request.applied), files_text(request)
-    name = f"On {request.target} now"
-    if is_adoption(request):
-        return name, ("what was there before: an adoption changes nothing",)
-    match status:
-        case Status.SUCCEEDED:
-            return name, (f"all of this plan, {all_of_it}" if request.files else "all of this plan",)
-        case Status.FAILED:
-            return name, ("as before the run, nothing of this plan",)
-        case Status.PARTIALLY_APPLIED if is_all_applied(request, status):
-            return name, (f"all of this plan, {all_of_it}",)
-        case Status.PARTIALLY_APPLIED:
-            within = request.ending.get("within")
-            part: Line = (", and part of ", Code(filename_of(request, within))) if within else ()
-            return name, (f"{count} of {all_of_it}", *part)
-        case _ if request.settlement is not None:
-            return name, (
-                f"{_settled_words(len(request.settlement.versions), len(request.files))}, by its own history",
-            )
-        case _:
-            return name, (_doubtful_words(request, count),)
-
-
-def _settled_words(count: int, of_all: int) -> str:
-    if not count:
-        return "nothing of this plan"
-    return f"all of this plan, {migrations(count)}" if count == of_all else f"{count} of {migrations(of_all)}"
-
-
-def _doubtful_words(request: Request, count: int) -> str:
-    """What is certain, and how much nobody knows."""
-    unknown = len(request.ending.get("unknown") or ())
-    certain = f"{count} of {files_text(request)}"
-    if request.ending.get("reason") == Reason.RUNNER_DIED:
-        return certain  # why its runner dies is what nobody knows
-    if not unknown:
-        return f"not known; at least {certain}" if count else "not known"
-    if not count:
-        return f"not known: {files_text(request, unknown)} may or may not be there"
-    return f"{certain}; {unknown} more may or may not be there"
-
-
 def _settled(request: Request) -> Facts:
     """Who found out what became of an interrupted run."""
     found = request.settlement
@@ -284,7 +241,9 @@ def _step_words(step: Step | None, request: Request) -> Line:
     words: list[Span] = []
     is_running = step.outcome == "running" and not request.is_over
     if step.name == "migrate":
-        words.append(f"{len(request.applied)} of {files_text(request)} applied")
+        words.append(done_text(request))
+        if is_running and len(request.applied) < len(request.files):
+            words.append(Code(str(request.files[len(request.applied)]["filename"])))
     if step.detail.get("said"):
         words.append(str(step.detail["said"]))
     if (wait := lock_wait_of(request)) is not None and is_running:
@@ -293,8 +252,6 @@ def _step_words(step: Step | None, request: Request) -> Line:
         words.append(str(step.detail["progress"]["said"]))
     if step.seconds is not None and step.seconds >= LEAST_SECONDS:
         words.append(seconds_text(step.seconds))
-    if step.name == "migrate" and is_running and len(request.applied) < len(request.files):
-        words.append(Code(str(request.files[len(request.applied)]["filename"])))
     return (": ", *joined(words)) if words else ()
 
 
@@ -313,22 +270,18 @@ def _blockers_text(wait: Mapping[str, Any]) -> str:
     return "; ".join(str(Blocker(**one)) for one in wait["blockers"]) or "nobody that could be seen"
 
 
-def is_all_applied(request: Request, status: Status) -> bool:
-    """Whether a run that did not succeed has everything on the target: a check failed afterwards."""
-    return status is Status.PARTIALLY_APPLIED and not request.ending.get("not_applied")
-
-
 def was_stopped(request: Request) -> bool:
     """Whether the run ended because somebody said stop."""
     return bool(request.ending.get("stopped_by"))
 
 
-def ending_parts(request: Request, status: Status) -> list[Part]:
-    """What the end says: what a person found, why, where in the SQL, what to do, what is and is not on the target."""
+def ending_parts(request: Request, status: Status, *, is_last: bool = True) -> list[Part]:
+    """What the end says: what a person found, why, where in the SQL, what to do, what is and is not on the target; not
+    the last where a later request has changed that."""
     settled = request.settlement
     found: list[Part] = [Paragraph((Who(settled.by.id), f": {settled.because}"))] if settled is not None else []
-    half = half_parts(request, status)
-    where = [] if is_all_applied(request, status) else whereabouts(request, status)
+    half = half_parts(request, status) if is_last else []
+    where = [] if is_all_applied(request, status) or not is_last else whereabouts(request, status)
     return [*found, *_why(request, status), *_where_it_failed(request), *half, *where]
 
 

@@ -88,7 +88,7 @@ def run(ops: Ops, said: Said) -> Reply:
         )
     from ops.undo_data import restore_proposal  # here because a trial takes none of it
 
-    proposal = restore_proposal(ops, target, backup, said.progress)
+    proposal = restore_proposal(ops, target, backup, said.actor, said.progress)
     return asked_reply(ops, said, propose(ops, proposal, said.actor, said.act))
 
 

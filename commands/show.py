@@ -27,6 +27,7 @@ from commands.page import When
 from commands.page import Who
 from commands.reply import Reply
 from commands.request_page import request_page
+from commands.request_page import since_facts
 from commands.request_page import whole_body
 from commands.request_parts import LastBackup
 from commands.request_parts import all_facts_of
@@ -36,6 +37,9 @@ from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
+from ops.afterwards import NOTHING_SINCE
+from ops.afterwards import Afterwards
+from ops.afterwards import afterwards_of
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -46,6 +50,8 @@ from ops.requests import Request
 from ops.requests import Settlement
 from ops.requests import find_request
 from ops.requests import stream_of
+from ops.scripts import applied_by
+from ops.scripts import removed_by
 from ops.status import TRANSITIONS
 from ops.timeline import Timeline
 from ops.timeline import timeline_of
@@ -95,21 +101,23 @@ def run(ops: Ops, said: Said) -> Reply:
     timeline = timeline_of(events)
     backup = last_backup(view, request.project, request.environment)
     status = request.status_at(ops.now())
+    since = afterwards_of(view, request)
+    told_since = since_facts(request, status, since)
     page = replace(
-        request_page(request, ops.now()),
-        facts=all_facts_of(request, status, LastBackup(*backup) if backup else None),
-        body=(*whole_body(request, status), *_timeline_part(timeline), _events_part(events)),
+        request_page(request, ops.now(), since=since),
+        facts=all_facts_of(request, status, LastBackup(*backup) if backup else None, told_since),
+        body=(*whole_body(request, status, since), *_timeline_part(timeline), _events_part(events)),
         buttons=(),  # who decides does it on the card, which shows that the SQL is in its thread
         small=(),
     )
     told = timeline_json(request, timeline) if timeline else None
     diff = diff_text_of(view, request)
     found = {"diff": diff, "events": [event_json(event) for event in events], "timeline": told}
-    return Reply(page, {**request_json(request, ops.now()), **found}, pictured=request.id if timeline else None)
+    return Reply(page, {**request_json(request, ops.now(), since), **found}, pictured=request.id if timeline else None)
 
 
-def request_json(request: Request, now: datetime) -> dict[str, Any]:
-    """A request as the contract prints it."""
+def request_json(request: Request, now: datetime, since: Afterwards = NOTHING_SINCE) -> dict[str, Any]:
+    """A request as the contract prints it. `since`: what later requests made of it."""
     return {
         "request": request.id,
         "kind": request.kind,
@@ -121,7 +129,8 @@ def request_json(request: Request, now: datetime) -> dict[str, Any]:
         "expires_at": request.expires_at.isoformat(),
         "approvals": [_approval_json(one) for one in request.approvals],
         "needed": request.needed,
-        "applied": list(request.applied),
+        "applied": applied_by(request, request.applied),
+        "removed": removed_by(request, request.applied),
         "steps": [
             {"step": one.name, "outcome": one.outcome, "seconds": one.seconds, "detail": dict(one.detail)}
             for one in request.steps
@@ -129,9 +138,20 @@ def request_json(request: Request, now: datetime) -> dict[str, Any]:
         "backup": dict(request.proof) if request.proof else None,
         "accepts": list(request.classes),
         "rehearsal": dict(request.rehearsal) if request.rehearsal else None,
-        "ending": dict(request.ending),
+        "ending": _ending_json(request),
         "settled": _settled_json(request.settlement),
+        "resumed_by": since.went_on.id if since.went_on else None,
+        "undone_by": since.took_back.id if since.took_back and since.is_undone else None,
     }
+
+
+def _ending_json(request: Request) -> dict[str, Any]:
+    """How it ended; `applied` are files that the history has since, `removed` those that it no longer has."""
+    ending = dict(request.ending)
+    if "applied" in ending:
+        done = ending["applied"]
+        ending |= {"applied": applied_by(request, done), "removed": removed_by(request, done)}
+    return ending
 
 
 def _approval_json(one: Approval) -> dict[str, Any]:

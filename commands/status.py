@@ -26,12 +26,14 @@ from commands.page import When
 from commands.page import Who
 from commands.page_words import plural
 from commands.reply import Reply
+from commands.request_page import half_line
 from commands.request_page import state_words
 from commands.request_parts import lock_line
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
+from ops.afterwards import half_way
 from ops.backups import last_backup
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -62,6 +64,7 @@ def run(ops: Ops, said: Said) -> Reply:
     view = ops.view
     waiting = [one for one in open_requests(view) if one.status_at(ops.now()).value != "expired"]
     parts: list[Listing] = []
+    left: list[Request] = []
     data = []
     locked: list[str] = []
     for target in targets:
@@ -69,19 +72,25 @@ def run(ops: Ops, said: Said) -> Reply:
         backup = last_backup(view, target.project, target.environment)
         lock = lock_of(view, target.project, target.environment, ops.now())
         locked += [target.name] if lock else []
+        half = half_way(view, target)
+        left += half
         lines = [_lock_line(lock)] if lock else []
+        lines += [("half-way", half_line(one)) for one in half]
         lines += [_request_line(one, ops.now()) for one in mine] or (
             [] if lock else [("free", ("nothing waits and nothing runs",))]
         )
         lines.append(("backup", _backup_line(backup)))
         title = f"{target.name} ({target.settings.branch}, {_approvals(target)})"
         parts.append(Listing(title, [line for _, line in lines], [mark for mark, _ in lines]))
-        data.append(_json(ops, target, mine, backup[0].isoformat() if backup else None, lock))
+        told = _json(ops, target, mine, backup[0].isoformat() if backup else None, lock)
+        data.append({**told, "half_way": [one.id for one in half]})
     mine = [one for one in waiting if one.target in {target.name for target in targets}]
     headline = f"{plural(len(mine), 'request')} open" if mine else "Nothing waits, nothing runs"
     headline += f"; {', '.join(locked)} {'is' if len(locked) == 1 else 'are'} locked" if locked else ""
-    tone: Tone = "warning" if any(one.status is Status.INTERRUPTED for one in mine) else "plain"
-    return Reply(Page(headline, body=parts, next=_next(mine, targets), tone=tone), {"targets": data})
+    names = list(dict.fromkeys(one.target for one in left))
+    headline += f"; {', '.join(names)} {'is' if len(names) == 1 else 'are'} left half-way" if names else ""
+    tone: Tone = "warning" if left or any(one.status is Status.INTERRUPTED for one in mine) else "plain"
+    return Reply(Page(headline, body=parts, next=_next([*mine, *left], targets), tone=tone), {"targets": data})
 
 
 def _approvals(target: Target) -> str:

@@ -15,7 +15,7 @@ Examples:
 See also: cancel, show, status
 """
 
-from commands.kind_parts import files_text
+from commands.kind_parts import done_text
 from commands.page import Command
 from commands.page import Line
 from commands.page import Page
@@ -24,12 +24,14 @@ from commands.page import Part
 from commands.page import When
 from commands.page import Who
 from commands.page_words import sentence_line
+from commands.partial_parts import ways_on
 from commands.push import push_reply
 from commands.reply import Reply
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
+from ops.asking_again import again_of
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -77,7 +79,8 @@ def _headline(request: Request) -> str:
         case Status.INTERRUPTED:
             return f"{request.id} is interrupted: it is not known what became of a statement"
         case Status.PARTIALLY_APPLIED if _was_stopped(request):
-            return f"{request.id} is stopped: {len(request.applied)} of {files_text(request)} stay applied"
+            part = ", and part of one more" if request.ending.get("within") else ""
+            return f"{request.id} is stopped, with {done_text(request)}{part}"
         case _ if _was_stopped(request):
             return f"{request.id} is stopped. Nothing of it remains on {request.target}."
         case _:
@@ -117,6 +120,7 @@ def _next(request: Request) -> Line:
             return (Command(f"show {request.id}"), " tells what is on the target.")
         case Status.PARTIALLY_APPLIED if len(request.applied) >= len(request.files):
             return (Command(f"show {request.id}"), " tells what is on the target.")
+        case Status.PARTIALLY_APPLIED:
+            return ways_on(request)
         case _:
-            what = "what is left" if request.applied else "it"
-            return (f"to run {what} after all, ask again with ", Command(f"push {request.environment}"), ".")
+            return ("to run it after all, ask again with ", Command(again_of(request)), ".")

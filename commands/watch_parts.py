@@ -50,12 +50,20 @@ def _watch_words(watch: Mapping[str, Any], now: datetime) -> Line:
         until = datetime.fromisoformat(watch["until"])
         if now > until + _GRACE:
             return ("it was to be watched until ", When(until), ", and the bot has not told yet how that went")
-        return ("watched until ", When(until), ", nothing worse so far")
+        return ("watched until ", When(until), f", nothing worse so far{_unseen_words(watch)}")
     if watch["outcome"] == "nothing_worse":
-        return (f"{_watched_words(watch)}, nothing worse than before",)
+        return (f"{_watched_words(watch)}, nothing worse than before{_unseen_words(watch)}",)
     if not watch["watched_seconds"]:
         return (f"not watched: {watch['because']}",)
-    return (f"{_watched_words(watch)}, nothing worse than before in that time; then {watch['because']}",)
+    return (
+        f"{_watched_words(watch)}, nothing worse than before in that time{_unseen_words(watch)}; then {watch['because']}",
+    )
+
+
+def _unseen_words(watch: Mapping[str, Any]) -> str:
+    """What nobody looked at, since our role may not; empty where it may see all."""
+    unseen = watch.get("unseen")
+    return f" of what is seen (not seen: {' and '.join(unseen)}; grant pg_monitor)" if unseen else ""
 
 
 def after_words(request: Request, now: datetime) -> Line:

@@ -223,6 +223,8 @@ def _with_drift(ops: Ops, found: Adoption, actor: Actor, progress: Progress) -> 
 def adopt(recorder: Recorder, target: Target) -> None:
     """The whole run of an adoption, under the guard: everything again as it was approved, then the entry in the log."""
     request = recorder.request
+    if any(event.kind == "adopted" for event in recorder.ops.view.events(stream=request.stream)):
+        return  # the runner before died behind the entry
     with recorder.step("preflight", {"digest": request.digest, "makes": []}) as result:
         changed = what_changed_since(recorder.ops, request, recorder.progress)
         if changed:
@@ -235,6 +237,8 @@ def adopt(recorder: Recorder, target: Target) -> None:
             )
         result["health"] = []
         result["said"] = "exactly the state that was asked for"
+    if recorder.stop():
+        raise OpsError(Reason.STOPPED, f"{request.id} was stopped. Nothing was adopted.", exit_code=1)
     adopts: Mapping[str, Any] = request.plan["adopts"]
     data = {
         "digest": request.digest,

@@ -30,7 +30,6 @@ from ops.apply_session import session_failed
 from ops.apply_statements import meaning
 from ops.apply_transaction import LockUnavailableError
 from ops.apply_transaction import Transaction
-from ops.blockers import Blocker
 from ops.catalog import catalog_hash
 from ops.database import Connection
 from ops.errors import OpsError
@@ -72,6 +71,7 @@ def apply_migration(
     sessions: Sessions | None = None,
     following: Migration | None = None,
     check_catalog: Callable[[str], None] | None = None,
+    check_first: Callable[[Connection], None] | None = None,
     carry_out: CarryOut | None = None,
     batches_together: bool = False,
 ) -> Applied:
@@ -85,13 +85,16 @@ def apply_migration(
     new on to the next file of a run; without it every file has a new one. `following` is that next file, whose intent
     may be written down while this one runs: whoever keeps `sessions` closes them, which takes it back. `check_catalog`
     is given the catalog hash of a file that is one transaction before its COMMIT; what it raises comes after a rollback.
+    `check_first` is given the session of such a file, or of one that begins with a transaction, before its first statement.
     `carry_out` is called for each statement of the file instead of sending it, and sends it or does what is as good;
     for batches only with `batches_together`, which has them in one transaction, as is good for a copy.
     """
     refuse_unrunnable(migration)
     history = tuple(sorted(expect_history))
     kept = sessions or Sessions()
-    work = Work(migration, connect, guard, patience, journal, stop, history, kept, following, check_catalog)
+    work = Work(
+        migration, connect, guard, patience, journal, stop, history, kept, following, check_catalog, check_first
+    )
     if carry_out is not None:
         work = replace(work, carry_out=carry_out, batches_together=batches_together)
     began = time.monotonic()
@@ -197,7 +200,7 @@ def _in_batches(work: Work, session: Session, segment: int) -> None:
         batches.run(lambda attempt, remains: _LockWaits(work).until_done(attempt, remains))
         return
     try:
-        work.carry_out(session.connection, batches.index, batches.run_together)
+        work.carry_out(session, batches.index, batches.run_together)
     except psycopg.Error as error:
         raise batches.described(error) from None
 
@@ -253,7 +256,7 @@ class _LockWaits:
             except LockUnavailableError as wait:
                 self._undisturbed = 0 if wait.behind else self._undisturbed + 1
                 self._disturbed += 1 if wait.behind else 0
-                self._pause(wait.blockers, remains)
+                self._pause(wait, f"{wait.stays} {remains}".strip())
             except psycopg.Error as error:
                 # Between two statements: none of the file's was on its way.
                 raise session_failed(self.work, error, remains) from None
@@ -270,14 +273,14 @@ class _LockWaits:
             give_way_seconds=min(self._disturbed * _GIVE_WAY_GROWTH_SECONDS, patience.give_way_seconds),
         )
 
-    def _pause(self, blockers: tuple[Blocker, ...], remains: str) -> None:
+    def _pause(self, wait: LockUnavailableError, remains: str) -> None:
         """Wait unevenly, so that two who wait do not meet again and again. Raises OpsError: LOCK_TIMEOUT, STOPPED."""
         seconds = self._pause_seconds * _RANDOM.uniform(0.5, 1.5)
         self._pause_seconds = min(self._pause_seconds * _PAUSE_GROWTH, self.work.patience.longest_pause_seconds)
         until = time.monotonic() + seconds
         if until >= self._deadline:
-            raise lock_timeout(self.work, remains, blockers)
-        self.work.journal.waiting(self.work.migration.version, blockers)
+            raise lock_timeout(self.work, remains, wait.blockers, wait.hint)
+        self.work.journal.waiting(self.work.migration.version, wait.blockers)
         while (left := until - time.monotonic()) > 0:
             self.work.check_stop(remains)
             time.sleep(min(left, _PAUSE_SLICE_SECONDS))

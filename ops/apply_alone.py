@@ -20,6 +20,8 @@ from ops.apply_journal import Manners
 from ops.apply_journal import Outcome
 from ops.apply_journal import Work
 from ops.apply_journal import ended
+from ops.apply_partitions import Attached
+from ops.apply_partitions import find_attached
 from ops.apply_recovery import settle_alone
 from ops.apply_session import Session
 from ops.apply_statements import Index
@@ -52,18 +54,21 @@ class Alone:
         self.meaning = meaning_of(self.text)
         self._began = time.monotonic()
         self._before: tuple[FoundIndex, ...] = ()
+        self._sends = self.text
 
     def run(self, manners: Manners) -> None:
         """Raises LockUnavailableError (it may be tried again), or OpsError: SQL_FAILED, STOPPED, LOCK_TIMEOUT,
         PLAN_CHANGED, PLAN_BLOCKED (an INVALID index has the name), OUTCOME_UNKNOWN."""
         work, session = self.work, self.session
         self._before = self._check_before(manners)
-        intent = session.intent(work.migration.version, self.segment, (self.index,), (self.text,))
+        pending = self._pending()
+        self._sends = pending.finalize if pending else self.text
+        intent = session.intent(work.migration.version, self.segment, (self.index,), (self._sends,))
         tell = partial(work.journal.progressed, work.migration.version)
         session.watch.begin(give_way_seconds=self._give_way_seconds(manners), tell=tell)
         work.journal.statement_intended(intent)
         try:
-            work.carry_out(session.connection, self.index, partial(session.run, self.text))
+            work.carry_out(session, self.index, partial(session.run, self._sends))
             left = self._left()
         except psycopg.Error as error:
             self._fail(error, intent)
@@ -99,6 +104,13 @@ class Alone:
         found = find_indexes(connection, Index(None, builds.table, None)) if builds else self._named()
         return (*found, *(find_copies(connection) if self.meaning.leaves_copies else ()))
 
+    def _pending(self) -> Attached | None:
+        """The partition that this statement began to detach, in an earlier try or run, and did not."""
+        if self.meaning.detaches is None:
+            return None
+        found = find_attached(self.session.connection, self.meaning.detaches)
+        return found[0] if len(found) == 1 and found[0].pending else None
+
     def _named(self) -> tuple[FoundIndex, ...]:
         """The indexes that it names to rebuild or drop them."""
         wanted = ((self.meaning.rebuilds,) if self.meaning.rebuilds else ()) + self.meaning.drops
@@ -126,24 +138,24 @@ class Alone:
         gave_way = gave_way_words(watch) if has_given_way(watch, error) else ""
         no_lock = bool(gave_way) or isinstance(error, psycopg.errors.LockNotAvailable)
         # As it is seen now, for what is done next is watched too.
-        unavailable = LockUnavailableError(watch.blockers, watch.behind)
+        blockers, behind = watch.blockers, watch.behind
         try:
-            found = self._left()
+            found, pending = self._left(), self._pending()
         except psycopg.Error:
             self._finished(Outcome.UNKNOWN, "it failed, and the target could not be looked at")
             raise outcome_unknown(work.migration, "the target was looked at after an error") from None
         ours = made_by(self.meaning, found, {index.oid for index in self._before}, watch.built)
         dropped = drop_again(work, session, intent, ours)
         left = tuple(name for name in _names(found) if name not in dropped)
-        self._write_down(error, left, dropped, gave_way)
+        self._write_down(error, left, dropped, gave_way, pending)
         if no_lock and self.meaning.may_repeat:
-            raise unavailable from None
-        remains = f"{_left_sentence(left)} {self.remains}".strip()
-        hint = f"{_dropped_sentence(dropped)} {drop_first(left)}".strip()
+            raise LockUnavailableError(blockers, behind, _pending_sentence(pending), _finish_first(pending)) from None
+        remains = f"{_left_sentence(left)} {_pending_sentence(pending)} {self.remains}".strip()
+        hint = f"{_dropped_sentence(dropped)} {drop_first(left)} {_finish_first(pending)}".strip()
         if stopped:
             raise work.stopped(remains, self.index, hint) from None
         if no_lock:
-            raise lock_timeout(work, remains, unavailable.blockers, hint) from None
+            raise lock_timeout(work, remains, blockers, hint) from None
         raise sql_failed(describe(error, work.migration, self.index), remains, hint) from None
 
     def _lost(self, intent: Intent) -> OpsError:
@@ -165,12 +177,21 @@ class Alone:
             "Look whether the target is up, then go on with what is left.",
         )
 
-    def _write_down(self, error: psycopg.Error, left: tuple[str, ...], dropped: tuple[str, ...], gave_way: str) -> None:
+    def _write_down(
+        self,
+        error: psycopg.Error,
+        left: tuple[str, ...],
+        dropped: tuple[str, ...],
+        gave_way: str,
+        pending: Attached | None,
+    ) -> None:
         # A failed build that left no index, or whose index is gone again, left nothing.
         builds_named = self.meaning.builds is not None and bool(self.meaning.builds.name)
         nothing = self.meaning.leaves_nothing or ((builds_named or bool(dropped)) and not left)
+        nothing = nothing or (self.meaning.detaches is not None and pending is None)
         said = gave_way or f"SQLSTATE {error.sqlstate or 'unknown'}"
         said = f"left INVALID: {', '.join(left)}" if left else said
+        said += f"; {pending.name} stays between attached and detached" if pending else ""
         said += f"; dropped again: {', '.join(dropped)}" if dropped else ""
         self._finished(Outcome.ROLLED_BACK if nothing else Outcome.FAILED, said)
 
@@ -193,7 +214,8 @@ def lock_timeout(work: Work, remains: str, blockers: tuple[Blocker, ...], hint: 
     """The patience is used up: who was in the way when it was last seen."""
     who = "; ".join(str(blocker) for blocker in blockers) or "nobody that could be seen"
     pid = next((blocker.pid for blocker in blockers if blocker.pid), None)
-    ending = f" That it is ended can be asked for: `terminate {work.guard.target_name} {pid_text(pid)}`." if pid else ""
+    environment = work.guard.target_name.rpartition("/")[2]
+    ending = f" That it is ended can be asked for: `terminate {environment} {pid_text(pid)}`." if pid else ""
     asking = f"Wait until they are done, or ask them to end their transaction; then push again.{ending}"
     return ended(
         Reason.LOCK_TIMEOUT,
@@ -211,6 +233,18 @@ def _names(indexes: Sequence[FoundIndex]) -> tuple[str, ...]:
 
 def _left_sentence(left: tuple[str, ...]) -> str:
     return f"Index {', '.join(left)} is INVALID: it costs writes and helps nobody." if left else ""
+
+
+def _pending_sentence(pending: Attached | None) -> str:
+    return (
+        f"Partition {pending.name} is detached for new queries of {pending.parent}, but not to the end."
+        if pending
+        else ""
+    )
+
+
+def _finish_first(pending: Attached | None) -> str:
+    return f"Run again, it is finished: {pending.finalize}." if pending else ""
 
 
 def _dropped_sentence(dropped: tuple[str, ...]) -> str:

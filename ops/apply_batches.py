@@ -30,6 +30,10 @@ from ops.batch_log import BatchIntent
 from ops.batch_log import Place
 from ops.batch_pace import Steps
 from ops.batch_pace import read_standbys
+from ops.batch_place import FILE
+from ops.batch_place import OtherSecretError
+from ops.batch_place import Places
+from ops.batch_table import KeyNotReadAgainError
 from ops.batch_table import Next
 from ops.batch_table import Rows
 from ops.batch_table import Table
@@ -114,16 +118,19 @@ class InBatches:
         self._finished(Outcome.DONE)
 
     def run_together(self) -> None:
-        """The same batches in the transaction that is open, where nobody else is. Raises psycopg.Error."""
+        """The same batches in the transaction that is open, where nobody else is. Raises psycopg.Error, OpsError."""
         self._table = self._find_table()
         self._rows = Rows(self.session.connection, self._table, self.batched)
-        until = self._rows.last()
-        while until is not None and (following := self._rows.next(self._key, until, self._steps.rows)):
-            self._send(following)
-            self.session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            self._key = following.key
-            if following.rows < self._steps.rows:
-                break
+        try:
+            until = self._rows.last()
+            while until is not None and (following := self._rows.next(self._key, until, self._steps.rows)):
+                self._send(following)
+                self.session.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                self._key = following.key
+                if following.rows < self._steps.rows:
+                    break
+        except KeyNotReadAgainError as found:
+            raise self._blocked(str(found), _WITHOUT_MARK) from None
 
     def described(self, error: psycopg.Error) -> OpsError:
         """An error of the statement's, at its place in the file."""
@@ -141,6 +148,7 @@ class InBatches:
         work.check_history(read_versions(connection))
         self._table = self._find_table()
         self._rows = Rows(connection, self._table, self.batched)
+        self._places = Places(connection, self._table, work.journal.place_secret)
         hidden = next((one for one in read_standbys(connection) if one.hidden), None)
         if hidden is not None and work.patience.pace.looks_at_standbys:
             raise self._blocked(
@@ -152,7 +160,7 @@ class InBatches:
     def _find_table(self) -> Table:
         found = find_table(self.session.connection, self.batched)
         if isinstance(found, str):
-            raise self._blocked(found, "Take the mark out of its first line: then the file is one transaction.")
+            raise self._blocked(found, _WITHOUT_MARK)
         return found
 
     def _blocked(self, why: str, hint: str) -> OpsError:
@@ -169,7 +177,7 @@ class InBatches:
             why = f"{begun.undone_by} may have taken them back" if begun.undone_by else "it said something else then"
             raise self._blocked(
                 f"{begun.request} ran batches of it already, and {why}",
-                "Look which rows are left to do, and give what does them a file with a version of its own.",
+                _LEFT_TO_DO,
             )
         committed = begun.committed
         if committed is None:
@@ -186,12 +194,19 @@ class InBatches:
             self._tell(f"goes on behind batch {self.done} of {begun.request}")
 
     def _key_at(self, place: Place, request: str) -> tuple[str, ...] | None:
-        key = self._rows.key_at(place)
+        try:
+            key = self._places.key_at(place)
+        except OtherSecretError:
+            raise self._blocked(
+                f"the log tells where {request} stopped by a keyed hash alone, and the secret it was made with is gone",
+                f"Is there a copy of the file {FILE} that was beside the state then? Put it back and ask again. If not, "
+                "look on the target which rows are left to do, and give what does them a file with a version of its own.",
+            ) from None
         # What is deleted is not met a second time, so a DELETE that lost its place may look at all rows again.
         if key is None and place != Place() and self.batched.sets:
             raise self._blocked(
                 f"the row is gone behind which {request} stopped, and with it the place",
-                "Look which rows are left to do, and give what does them a file with a version of its own.",
+                _LEFT_TO_DO,
             )
         return key
 
@@ -201,6 +216,8 @@ class InBatches:
             while until is not None and not self._is_over:
                 tries(partial(self._try, until=until), self.remains)
                 self._make_room()
+        except KeyNotReadAgainError as found:
+            raise self._blocked(str(found), _LEFT_TO_DO if self.done else _WITHOUT_MARK) from None
         except psycopg.Error as error:
             raise session_failed(self.work, error, self.remains) from None
 
@@ -272,8 +289,8 @@ class InBatches:
             rows=rows,
             total=self._total + rows,
             seen=self._seen + following.rows,
-            after=following.after,
-            through=following.through,
+            after=self._places.of(self._key),
+            through=self._places.of(following.key),
             is_last=following.rows < self._steps.rows,
         )
 
@@ -371,4 +388,6 @@ def _rows(count: int) -> str:
     return "1 row" if count == 1 else f"{count:,} rows"
 
 
+_WITHOUT_MARK = "Take the mark out of its first line: then the file is one transaction."
+_LEFT_TO_DO = "Look which rows are left to do, and give what does them a file with a version of its own."
 _GOES_ON = "Asked for again, it goes on behind the last batch, and no row comes twice."

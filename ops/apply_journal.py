@@ -22,6 +22,7 @@ from ops.guard import Guard
 from ops.migrations import Migration
 
 if TYPE_CHECKING:
+    from ops.apply_session import Session
     from ops.apply_session import Sessions
 
 
@@ -102,6 +103,9 @@ class Journal(Protocol):
     def batches_begun(self, migration: Migration) -> Begun | None:
         """The newest batch of this file that may be on the target, from whichever run; None: there is none."""
 
+    def place_secret(self) -> bytes:
+        """What keyed hashes of places in a table are made with. Raises OpsError where there is none to be had."""
+
     def segment_finished(self, finished: Finished) -> None:
         """Called after; missing when the process died or the journal failed."""
 
@@ -153,11 +157,11 @@ class Manners:
 
 NOTHING_REMAINS = "Nothing of this file remains on the target."
 
-CarryOut = Callable[[Connection, int, Callable[[], object]], None]
+CarryOut = Callable[["Session", int, Callable[[], object]], None]
 """Given the session, a statement's index in its file, and the function that sends it."""
 
 
-def _as_it_is(connection: Connection, index: int, send: Callable[[], object]) -> None:
+def _as_it_is(session: "Session", index: int, send: Callable[[], object]) -> None:
     send()
 
 
@@ -177,6 +181,8 @@ class Work:
     """The file that the run applies next, if there is one."""
     check_catalog: Callable[[str], None] | None = None
     """Given the catalog hash that a file leaves which is one transaction, before its COMMIT; raising rolls all back."""
+    check_first: Callable[[Connection], None] | None = None
+    """Given the session in the transaction of the file's first statements, before any; raising rolls it back."""
     carry_out: CarryOut = _as_it_is
     """Around each statement of the file; with another one than this, every statement is sent by itself."""
     batches_together: bool = False
@@ -188,8 +194,8 @@ class Work:
 
     @property
     def is_followed(self) -> bool:
-        """Whether somebody looks at every single statement."""
-        return self.carry_out is not _as_it_is
+        """Whether somebody looks at every single statement, or before the first."""
+        return self.carry_out is not _as_it_is or self.check_first is not None
 
     @property
     def builds_unless_exists(self) -> bool:

@@ -12,6 +12,8 @@ import psycopg
 from ops.apply_indexes import find_indexes
 from ops.apply_journal import Intent
 from ops.apply_journal import Outcome
+from ops.apply_partitions import find_attached
+from ops.apply_statements import Detached
 from ops.apply_statements import Index
 from ops.apply_statements import meaning_of
 from ops.database import Connection
@@ -164,6 +166,8 @@ def _inspect_alone(connection: Connection, migration: Migration, intent: Intent)
         return _inspect_built(connection, meaning.builds)
     if len(meaning.drops) == 1:
         return _inspect_dropped(connection, meaning.drops[0])
+    if meaning.detaches is not None:
+        return _inspect_detached(connection, meaning.detaches)
     return Found(Outcome.UNKNOWN, "segment", "the catalog does not show what such a statement did")
 
 
@@ -176,6 +180,15 @@ def _inspect_built(connection: Connection, wanted: Index) -> Found:
     if found[0].valid:
         return Found(Outcome.DONE, "segment", f"index {found[0].name} is there and valid")
     return Found(Outcome.UNKNOWN, "segment", f"index {found[0].name} is INVALID", (found[0].name,))
+
+
+def _inspect_detached(connection: Connection, unwanted: Detached) -> Found:
+    found = find_attached(connection, unwanted)
+    if not found:
+        return Found(Outcome.DONE, "segment", f"{unwanted.name} is no partition of {unwanted.parent} any more")
+    if len(found) > 1 or found[0].pending:
+        return Found(Outcome.UNKNOWN, "segment", f"partition {found[0].name} is neither attached nor detached")
+    return Found(Outcome.ROLLED_BACK, "segment", f"{found[0].name} is still a partition of {found[0].parent}")
 
 
 def _inspect_dropped(connection: Connection, unwanted: Index) -> Found:

@@ -30,12 +30,23 @@ class Index:
 
 
 @dataclass(frozen=True)
+class Detached:
+    """A partition that a statement detaches CONCURRENTLY, and the table that has it; `schema`s None: the search path."""
+
+    schema: str | None
+    name: str
+    parent_schema: str | None
+    parent: str
+
+
+@dataclass(frozen=True)
 class Meaning:
     """`commands` counts SQL commands: 0 is only comments, None is text that our parser does not know.
 
     `steers`: it begins or ends a transaction (savepoints do not). `leaves_nothing`: when it fails, all of it is
-    rolled back. `may_repeat`: sent again after it failed, it does what it would have done at first. `waits_quietly`:
-    while it waits for locks, nobody queues up behind it. `leaves_copies`: what it rebuilds is beside the old index
+    rolled back. `may_repeat`: sent again after it failed, it does what it would have done at first (what `detaches` is
+    finished then by another statement). `waits_quietly`: while it waits for locks, nobody who reads or writes queues up
+    behind it. `leaves_copies`: what it rebuilds is beside the old index
     until it is done, under a name that the server makes.
     """
 
@@ -48,6 +59,7 @@ class Meaning:
     builds: Index | None = None
     rebuilds: Index | None = None
     drops: tuple[Index, ...] = ()
+    detaches: Detached | None = None
 
 
 def meaning(statement: Statement) -> Meaning:
@@ -102,7 +114,8 @@ def _meaning(node: Any) -> Meaning:
         case ast.CallStmt() | ast.DoStmt():
             return Meaning(1, leaves_nothing=False, may_repeat=False)
         case ast.AlterTableStmt() if any(_detaches_concurrently(command) for command in node.cmds or ()):
-            return Meaning(1, leaves_nothing=False, may_repeat=False, waits_quietly=True)
+            # Not quietly: in the end it waits for every reader of the partition, and new ones queue up behind it.
+            return Meaning(1, leaves_nothing=False, detaches=_detached(node))
     return Meaning(1)
 
 
@@ -154,6 +167,11 @@ def _has_option(options: Any, name: str) -> bool:
 def _named(parts: Any) -> Index:
     names = [part.sval for part in parts]
     return Index(names[-2] if len(names) > 1 else None, None, names[-1], concurrently=True)
+
+
+def _detached(node: Any) -> Detached:
+    table, partition = node.relation, node.cmds[0].def_.name
+    return Detached(partition.schemaname, partition.relname, table.schemaname, table.relname)
 
 
 def _detaches_concurrently(command: Any) -> bool:

@@ -38,13 +38,16 @@ from ops.sql_errors import outcome_unknown
 class LockUnavailableError(Exception):
     """A lock was not to be had, and everything of this try was rolled back: it may be tried again.
 
-    `behind`: so many sessions were seen to wait behind it.
+    `behind`: so many sessions were seen to wait behind it. `stays` is what was not rolled back after all, `hint` what to
+    do about that where it is not tried again.
     """
 
-    def __init__(self, blockers: tuple[Blocker, ...], behind: int) -> None:
+    def __init__(self, blockers: tuple[Blocker, ...], behind: int, stays: str = "", hint: str = "") -> None:
         super().__init__(f"{len(blockers)} in the way")
         self.blockers = blockers
         self.behind = behind
+        self.stays = stays
+        self.hint = hint
 
 
 class Transaction:
@@ -152,6 +155,9 @@ class Transaction:
         while answers.nextset():
             pass  # on to the last
         session.history.check(session.connection, work, answers.fetchone())
+        if work.check_first is not None and self.segment == 0:
+            with session.watch.over():
+                work.check_first(session.connection)
 
         for index in self.statements:
             text = work.migration.statements[index].text
@@ -167,7 +173,7 @@ class Transaction:
             refuse_hidden_index(session.connection, means.builds, work.migration.filename)
             self._running = index
             sent = time.monotonic()
-            work.carry_out(session.connection, index, partial(session.run, text))
+            work.carry_out(session, index, partial(session.run, text))
             self._each_seconds.append(round(time.monotonic() - sent, 4))
             self._check_transaction()
         self._running = None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from audit import Draft
 from audit import View
+from ops.asking_again import hint_after_change
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -158,7 +159,7 @@ def supersede(ops: Ops, request: Request, changed: list[str]) -> None:
 
     ops.log.transact(decide)
     reason = Reason.POLICY_CHANGED if changed == ["the policy"] else Reason.PLAN_CHANGED
-    raise OpsError(reason, message, f"Make a new plan and ask again: `push {request.environment}`.", exit_code=3)
+    raise OpsError(reason, message, hint_after_change(request, changed), exit_code=3)
 
 
 def _lock_on(ops: Ops, request: Request) -> Lock | None:

@@ -31,6 +31,8 @@ logger = logging.getLogger("countersign.backups")
 
 ID_LETTERS = 12
 _ID = re.compile(r"[0-9a-f]{6,64}")
+_TRIED = ("restored", "identical")
+"""As `ops.backup.TRIED`, whose tools a reader of the log goes without."""
 _REMOVER = Actor("system:backups")
 
 
@@ -121,8 +123,9 @@ def find_backup(view: View, text: str) -> Backup:
 def remove_old_backups(ops: Ops) -> list[Backup]:
     """Remove what is older than `keep` says, of every target; what was removed. Nothing where nothing is to be removed.
 
-    A target's newest backup stays whatever its age, and so does one that an open request names. Written down first; what
-    cannot be removed then is tried again by the next call.
+    Whatever their age, a target's newest backup stays, the newest that is there, the newest of these that was restored for
+    its proof, and what an open request names. Written down first; what cannot be removed then is tried again by the
+    next call.
     """
     keep = ops.settings.backup.keep
     if keep is None:
@@ -131,10 +134,14 @@ def remove_old_backups(ops: Ops) -> list[Backup]:
     folder = ops.settings.path(ops.settings.backup.path).resolve()
     gone = []
     for target in all_targets(ops.settings):
-        for backup in all_backups(ops.view, target.project, target.environment)[1:]:
+        backups = all_backups(ops.view, target.project, target.environment)
+        there = [one for one in backups if one.is_there]
+        tried = [one for one in there if one.level in _TRIED]
+        kept = (*backups[:1], *there[:1], *tried[:1])
+        for backup in backups:
             is_old = backup.taken_at + keep < ops.now()
             # Only what is ours: the log may tell of another folder, of another configuration's time.
-            if not is_old or backup.sha256 in named or backup.path.parent != folder:
+            if not is_old or backup in kept or backup.sha256 in named or backup.path.parent != folder:
                 continue
             if not backup.is_removed:
                 ops.log.append([_removal(target, backup, f"older than keep = {_days(keep.total_seconds())}")])

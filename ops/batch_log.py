@@ -12,22 +12,25 @@ from audit import View
 BATCH_SENT = "batch_sent"
 _ENDS = ("migration_applied", "migration_undone", "script_run", "history_repaired")
 """What says of a version that its file is whole, or gone: the next one begins with the first row."""
+_DID = ("succeeded", "partially_applied", "interrupted", *_ENDS)
+"""What says of a request that it did something to the target, or may have."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """A place in the order of a table's key: behind the row whose key has these values (texts), or this hash where the
-    log may not hold them. Neither: before the first row."""
+    """A place in the order of a table's key: behind the row whose key has these values (texts), or this keyed hash where
+    the log may not hold them; `secret` then says which one it was made with. Neither: before the first row."""
 
     key: tuple[str, ...] | None = None
-    sha256: str | None = None
+    hmac: str | None = None
+    secret: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        return {"key": None if self.key is None else list(self.key), "sha256": self.sha256}
+        return {**vars(self), "key": None if self.key is None else list(self.key)}
 
 
 def _place_from(found: Mapping[str, Any]) -> Place:
-    return Place(None if found["key"] is None else tuple(found["key"]), found["sha256"])
+    return Place(None if found["key"] is None else tuple(found["key"]), found["hmac"], found["secret"])
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,13 @@ def _committed(view: View, sent: Event, batch: BatchIntent) -> bool | None:
 
 
 def _undone_by(view: View, since: Query, sent: Event) -> str | None:
-    """A request of another kind that was carried out since, and is about the batch's own or restores the target."""
-    for event in view.find(replace(since, kinds=("succeeded",))):
-        if event.stream != f"request:{event.request}" or event.request == sent.request:
-            continue
-        asked = view.events(stream=event.stream)[0].data or {}
-        if asked["kind"] == "restore" or (asked["kind"] == "rollback" and asked["plan"].get("of") == sent.request):
-            return event.request
+    """A request of another kind that did something since, however it ended, and is about the batch's own or its file, or
+    restores the target."""
+    others = {one.request for one in view.find(replace(since, kinds=_DID)) if one.request} - {sent.request}
+    for request in sorted(others):
+        asked = view.events(stream=f"request:{request}")[0].data or {}
+        files = {file["version"] for file in asked["plan"]["files"]}
+        is_about = asked["plan"].get("of") == sent.request or (sent.data or {})["version"] in files
+        if asked["kind"] == "restore" or (asked["kind"] == "rollback" and is_about):
+            return request
     return None

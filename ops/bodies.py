@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pglast import ast
+from pglast import keywords
 from pglast import parser
 
 from ops import grammar
@@ -101,6 +102,40 @@ def said(body: Body) -> Iterator[Said]:
         if after is None or (after.text == ";" and depth <= 0):
             yield _one(body, tokens, start, token.end)
             start = None
+
+
+def named_beside(body: Body) -> Iterator[tuple[str, str, str]]:
+    """What the body names outside the statements that `said` tells: ("calls", schema, function) and ("reads", schema,
+    relation), the schema empty where there is none. A block inside it, or a body that cannot be taken apart, calls ""."""
+    tokens = _tokens(body.text)
+    if tokens is None:
+        yield "calls", "", ""
+        return
+    spans = [(one.place - body.place, one.place - body.place + len(one.text)) for one in said(body)]
+    beside = [token for token in tokens if not any(start <= token.start < end for start, end in spans)]
+    for place, token in enumerate(beside):
+        if token.name == "DO":
+            yield "calls", "", ""
+        elif token.text == "(" and place and _may_be_called(beside[place - 1]):
+            has_schema = place > 2 and beside[place - 2].text == "."
+            yield "calls", _folded(beside[place - 3]) if has_schema else "", _folded(beside[place - 1])
+        elif token.name in ("FROM", "JOIN") and (named := beside[place + 1 : place + 4]) and named[0].text != "(":
+            has_schema = len(named) > 2 and named[1].text == "."
+            yield "reads", _folded(named[0]) if has_schema else "", _folded(named[2 if has_schema else 0])
+
+
+def _may_be_called(token: _Token) -> bool:
+    word = token.text.lower()
+    return (
+        token.name in ("IDENT", "UIDENT")
+        or word in keywords.UNRESERVED_KEYWORDS
+        or word in keywords.TYPE_FUNC_NAME_KEYWORDS
+    )
+
+
+def _folded(token: _Token) -> str:
+    text = token.text
+    return text[1:-1].replace('""', '"') if text.startswith('"') else text.lower()
 
 
 def _one(body: Body, tokens: list[_Token], start: _Token, end: int) -> Said:

@@ -32,6 +32,7 @@ from ops.masking import mask_sql
 from ops.people import Actor
 from ops.progress import Told
 from ops.rehearsal.report import ChangedObject
+from ops.rehearsing import note_start
 from ops.schema.comparing import Pair
 from ops.schema.comparing import change_of
 from ops.schema.comparing import compare
@@ -103,6 +104,7 @@ def drift_of(ops: Ops, target: Target, actor: Actor, progress: Progress = lambda
         began = time.monotonic()
         tell(f"reading the history of {target.name}")
         history = read_past(target, ops.repository(target))
+        note_start(ops, target, actor, history.commit, history.migrations)
         made = replay(target, history, cache=_cache(ops), progress=tell, stop=ops.rehearsals.is_over)
         there = _schema(target, made.tools, tell)
         found = _compared(ops, Sides(target, there, made.schema, BESIDE_HISTORY), tell, _adopted(ops, target))

@@ -15,6 +15,8 @@ class Reason(StrEnum):
     UNKNOWN_ENVIRONMENT = "unknown_environment"
     UNKNOWN_REQUEST = "unknown_request"
     UNKNOWN_BACKUP = "unknown_backup"
+    UNKNOWN_VERSION = "unknown_version"
+    UNKNOWN_SESSION = "unknown_session"
     ENVIRONMENT_NEEDED = "environment_needed"
     NO_LOG = "no_log"
     LOG_BUSY = "log_busy"
@@ -107,3 +109,12 @@ class OpsError(Exception):
         self.hint = hint
         self.exit_code = exit_code
         self.details: Mapping[str, Any] = details or {}
+
+
+class NothingToDoError(Exception):
+    """What was asked for is so already: no failure, and no request. `message` says what is so, `hint` what to do instead."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint

@@ -162,6 +162,12 @@ def migrating_lock(connection: Connection, target_name: str, *, patience_seconds
     _take(connection, MIGRATING_KEY, target_name, patience_seconds)
 
 
+def try_guard(connection: Connection) -> bool:
+    """Hold the target for as long as this very session lasts, without waiting. False: another session holds it."""
+    row = connection.execute("SELECT pg_catalog.pg_try_advisory_lock(%s)", (GUARD_KEY,)).fetchone()
+    return bool(row and row[0])
+
+
 def is_migrating_lock_free(connection: Connection) -> bool:
     """Whether no session of this database migrates. Reads only."""
     return connection.execute(_HOLDERS, _halves(MIGRATING_KEY)).fetchone() is None

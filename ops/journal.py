@@ -11,6 +11,7 @@ from ops.batch_log import BATCH_SENT
 from ops.batch_log import BatchIntent
 from ops.batch_log import Begun
 from ops.batch_log import begun
+from ops.batch_place import secret_in
 from ops.blockers import Blocker
 from ops.migration import Effect
 from ops.migrations import Migration
@@ -66,6 +67,10 @@ class LogJournal:
             environment=request.environment,
             version=migration.version,
         )
+
+    def place_secret(self) -> bytes:
+        settings = self._recorder.ops.settings
+        return secret_in(settings.path(settings.state.path).parent)
 
     def segment_finished(self, finished: Finished) -> None:
         # That a file is done is told by its history row too, so a crash before the next event loses nothing.

@@ -25,6 +25,10 @@ WAITING_SECONDS = 1.0
 SILENCE_SECONDS = 10.0
 """A server that does not answer a look for so long is taken for gone: a frozen one keeps its connections."""
 
+OTHERS = "other people's sessions"
+STANDBYS = "how far standbys are behind"
+"""What our role may not see without pg_monitor."""
+
 STATEMENTS_KEPT = 150
 """Of pg_stat_statements, those that took longest together, and as many that ran most often."""
 
@@ -36,6 +40,7 @@ class Look:
     Sessions of ours are in none of it but `taken`, which are all of the server's `limit` that are in use. `waiting` are
     the sessions that wait for a lock, `slow` those whose query runs long, each with the longest and its query without
     literals. Lag is that of the standby that is furthest behind; None without one, or where our role may not see it.
+    `unseen` names what our role may not see, which is in none of the numbers.
     """
 
     committed: int
@@ -53,6 +58,7 @@ class Look:
     slow_query: str
     lag_seconds: float | None
     lag_bytes: int | None
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,8 @@ def look_at_load(connection: Connection) -> Look:
     waiting = [(seconds, query) for is_waiting, seconds, query in sessions if is_waiting]
     slow = [(seconds, query) for is_waiting, seconds, query in sessions if not is_waiting]
     longest_wait, longest = max(waiting, default=(0.0, "")), max(slow, default=(0.0, ""))
-    committed, rolled_back, deadlocks, counted_since, connections, taken, limit = counted
+    committed, rolled_back, deadlocks, counted_since, connections, taken, limit, sees_all = counted
+    hidden = () if sees_all else (OTHERS, STANDBYS) if lag[2] else (OTHERS,)
     return Look(
         committed=committed,
         rolled_back=rolled_back,
@@ -90,6 +97,7 @@ def look_at_load(connection: Connection) -> Look:
         slow_query=query_shape(longest[1]),
         lag_seconds=lag[0],
         lag_bytes=lag[1],
+        unseen=hidden,
     )
 
 
@@ -100,7 +108,8 @@ SELECT counted.xact_commit, counted.xact_rollback, counted.deadlocks, counted.st
           AND activity.application_name NOT LIKE 'countersign %'),
        (SELECT count(*) FROM pg_catalog.pg_stat_activity AS activity
         WHERE activity.datid IS NOT NULL AND coalesce(activity.backend_type, 'client backend') = 'client backend'),
-       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int
+       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
+       pg_catalog.pg_has_role('pg_read_all_stats', 'USAGE')
 FROM pg_catalog.pg_stat_database AS counted
 WHERE counted.datname = current_database()
 """
@@ -129,7 +138,7 @@ LIMIT 500
 
 _LAG = """
 SELECT max(extract(epoch FROM replay_lag))::float8,
-       max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn))::bigint
+       max(pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_lsn(), replay_lsn))::bigint, count(*)
 FROM pg_catalog.pg_stat_replication
 """
 

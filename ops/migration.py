@@ -93,6 +93,10 @@ class Effect(StrEnum):
     KEEPS = "keeps"
 
 
+ADDING = frozenset({Effect.ADDS, Effect.WRITES})
+"""The effects behind which the history says that the file is applied."""
+
+
 @dataclass(frozen=True)
 class Migration:
     """One file. `text` is its content without a byte order mark; `refusals` are reasons why it cannot be run."""
@@ -112,6 +116,8 @@ class Migration:
     effect: Effect = Effect.ADDS
     done: int = 0
     """So many of its first statements are on the target already; `segments` has only those that are left."""
+    is_ours: bool = False
+    """We wrote it, from what the log and the target hold; nobody's repository has it."""
 
     @property
     def batches(self) -> Batches | None:

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from audit import Event
-from audit import View
 from ops.blockers import query_shape
 from ops.errors import OpsError
-from ops.history import HistoryProblem
 from ops.masking import mask_sql
 from ops.migration import Migration
 from ops.migration import Statement
 from ops.requests import Request
 from ops.scripts import scripts_of
-from ops.targets import Target
 
 if TYPE_CHECKING:
     from ops.apply_journal import Intent
@@ -27,6 +24,9 @@ if TYPE_CHECKING:
 
 NOT_SENT, DONE, UNKNOWN = "not_sent", "done", "unknown"
 """What became of a statement that never went to the target, and two of the words of `ops.apply_journal.Outcome`."""
+
+COMMENT = "only a comment"
+"""The shape of a statement that is none."""
 
 STATEMENTS_KEPT = 200
 """Of a file that has more, those around the first that is not done are kept."""
@@ -69,8 +69,13 @@ def statements_of(events: Sequence[Event], migration: Migration) -> tuple[Ran, .
     found = []
     for index, statement in enumerate(migration.statements):
         outcome, detail = outcomes.get(index, (NOT_SENT, ""))
-        found.append(Ran(index, statement.word_line, outcome, _shape(statement), detail))
+        found.append(Ran(index, statement.word_line, outcome, shape_of(statement), detail))
     return tuple(found)
+
+
+def shape_of(statement: Statement) -> str:
+    """A statement without literals and comments, in one line: what a log may keep of it."""
+    return query_shape(mask_sql(statement.text)) or COMMENT
 
 
 def done_of(statements: Sequence[Ran]) -> int:
@@ -109,33 +114,6 @@ def told_at_end(ops: "Ops", request: Request, events: Sequence[Event], version: 
     return {"statements": [asdict(one) for one in kept], "questions": [asdict(one) for one in asked]}
 
 
-def half_done(view: View, target: Target, pending: Sequence[Migration]) -> tuple[HistoryProblem, ...]:
-    """The pending file that a run of ours left half-way, where pushing it would run its first statements again."""
-    found = [view.last(kind=kind, project=target.project, environment=target.environment) for kind in _HALF]
-    last = max((event for event in found if event is not None), key=lambda event: event.seq, default=None)
-    data = (last.data or {}) if last is not None else {}
-    version = data.get("within") or next(iter(data.get("unknown", ())), None)
-    migration = next((one for one in pending if one.version == version), None)
-    ran = [one for one in data.get("statements", ()) if one["outcome"] == DONE]
-    if last is None or migration is None or not ran or migration.batches is not None:
-        return ()
-    texts = dict(enumerate(map(_shape, migration.statements)))
-    if any(texts.get(one["index"]) != one["words"] for one in ran):
-        return ()  # what ran is no longer in the file as it was
-    count = ran[-1]["index"] + 1
-    said = "its first statement is" if count == 1 else f"its first {count} statements are"
-    message = (
-        f"{migration.filename} was left half-way by {last.request}: {said} there, and a push would run all of it again."
-    )
-    hint = f"`resume {last.request}` runs only what is left."
-    if last.kind == "interrupted":
-        hint += f" Where nobody has said yet what became of it, `cancel {last.request} <what you found>` comes before."
-    return (HistoryProblem("half_done", migration.version, message, hint, blocks=True),)
-
-
-_HALF = ("partially_applied", "interrupted")
-
-
 def questions(events: Sequence[Event], migration: Migration) -> Iterator[Question]:
     """How to find out what became of the last thing that was sent of a file, in the order in which to ask."""
     sent = _last_sent(events, migration.version)
@@ -169,11 +147,6 @@ def _last_sent(events: Sequence[Event], version: str) -> Mapping[str, Any] | Non
 def _told(events: Sequence[Event], version: str) -> Iterator[Mapping[str, Any]]:
     kinds = {"statement_sent", "statement_finished"}
     return (event.data for event in events if event.kind in kinds and event.data and event.data["version"] == version)
-
-
-def _shape(statement: Statement) -> str:
-    text = mask_sql(statement.text)
-    return query_shape(text) or "only a comment"
 
 
 def _commit_of(events: Sequence[Event], sent: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,7 @@
 """Asking for something else than a push: what it does, what it costs and what proves it, in one plan with one digest."""
 
 import hashlib
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
@@ -12,6 +13,8 @@ from typing import Any
 from audit import Draft
 from audit.event import canonical
 from ops.database import connect
+from ops.errors import OpsError
+from ops.errors import Reason
 from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
 from ops.hazards import Hazard
@@ -25,11 +28,15 @@ from ops.people import Actor
 from ops.plan import changed_parts
 from ops.plan import sql_document
 from ops.plan_refusals import forbidden
+from ops.rehearsing import Tried
+from ops.rehearsing import summary
+from ops.repository import Author
 from ops.requesting import place_request
 from ops.requests import Request
 from ops.requests import find_request
 from ops.scripts import Script
 from ops.scripts import read_scripts
+from ops.scripts import scripts_in
 from ops.scripts import scripts_of
 from ops.steps import STEPS
 from ops.targets import Target
@@ -58,19 +65,22 @@ class Proposal:
     proven: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
     expected: Mapping[str, str] | None = None
+    tried: Tried | None = None
+    """What running the scripts on a copy showed, where that was done."""
     steps: tuple[str, ...] = STEPS
     authors: tuple[str, ...] = ()
     unknown_authors: tuple[str, ...] = ()
 
     @cached_property
     def hazards(self) -> tuple[Hazard, ...]:
-        """What of the scripts is dangerous as they read; policies of classes hold for them as for a push."""
-        run = tuple(one for one in self.migrations if one.segments)
-        found = find_hazards(run, project_ref=self.target.settings.project_ref or "") if run else ()
-        first = {
-            one.version: one.statements[one.done].line for one in run
-        }  # what is on the target already endangers nobody
-        return tuple(one for one in found if one.line >= first.get(one.version, 0))
+        """What of the scripts is dangerous, as a copy showed it where there was one; policies of classes hold for them as
+        for a push."""
+        return self.tried.hazards if self.tried is not None else self.hazards_read
+
+    @cached_property
+    def hazards_read(self) -> tuple[Hazard, ...]:
+        """The same as the scripts read."""
+        return hazards_of(self.target, self.migrations)
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -105,9 +115,33 @@ class Proposal:
         return hashlib.sha256(canonical(self.canonical)).hexdigest()
 
 
+def hazards_of(target: Target, migrations: Sequence[Migration]) -> tuple[Hazard, ...]:
+    """What is dangerous in scripts as they read; what of them is on the target already endangers nobody."""
+    run = tuple(one for one in migrations if one.segments)
+    found = find_hazards(run, project_ref=target.settings.project_ref or "") if run else ()
+    first = {one.version: one.statements[one.done].line for one in run}
+    return tuple(one for one in found if one.line >= first.get(one.version, 0))
+
+
 def read_scripts_of(ops: Ops, target: Target, commit: str, scripts: Sequence[Script]) -> tuple[Migration, ...]:
-    """The scripts of a proposal, read and judged. Raises OpsError as `read_scripts` does."""
+    """The scripts of a proposal, read and judged. Raises OpsError as `read_scripts` does, and COMMIT_NOT_ON_BRANCH where one
+    is a file of a commit that the branch does not hold now."""
+    if _off_branch(ops, target, commit, scripts):
+        branch = target.settings.branch
+        raise OpsError(
+            Reason.COMMIT_NOT_ON_BRANCH,
+            f"The branch {branch} does not hold the commit {commit[:12]} any more, whose files would run.",
+            f"Merge it into {branch} again, or ask with a commit that is on it.",
+            exit_code=3,
+        )
     return read_scripts(ops.repository(target), commit, scripts)
+
+
+def people_of(ops: Ops, authors: Iterable[Author]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The Slack ids of those of them whom [people] knows, and the names of the others."""
+    known = {author: ops.settings.known_author(author.email) for author in authors}
+    unknown = {author.name or author.email for author, who in known.items() if not who}
+    return tuple(sorted({who for who in known.values() if who})), tuple(sorted(unknown))
 
 
 def fingerprint_now(target: Target) -> Fingerprint:
@@ -144,14 +178,18 @@ def propose(ops: Ops, proposal: Proposal, actor: Actor, act: str) -> Request:
             "authors": list(proposal.authors),
             "unknown_authors": list(proposal.unknown_authors),
             "expires_at": (ops.now() + target.settings.expires).isoformat(),
+            "rehearsal": summary(proposal.tried.shown, proposal.tried.event) if proposal.tried is not None else None,
         },
     )
     return place_request(ops, target, draft, actor, act)
 
 
 def what_changed_since(ops: Ops, request: Request, progress: Progress) -> list[str]:
-    """The parts of such a plan that are no longer as they were asked for, in words: the target's state, the policy."""
+    """The parts of such a plan that are no longer as they were asked for, in words: the target's state, the policy, and the
+    branch where it does not hold the commit of a file that would run (a forced push took it out)."""
     target = ops.target_of(request)
+    if _off_branch(ops, target, request.commit, scripts_in(request.plan)):
+        return [f"the branch {target.settings.branch}, which no longer holds the commit"]
     progress(f"looking at {target.name}")
     now = {
         **request.plan,
@@ -160,6 +198,21 @@ def what_changed_since(ops: Ops, request: Request, progress: Progress) -> list[s
         "target": target.name,
     }
     return changed_parts(request.plan, now)
+
+
+def _off_branch(ops: Ops, target: Target, commit: str, scripts: Iterable[Script]) -> bool:
+    """Whether one of the scripts is a file of a commit that is not on the target's branch as it is now."""
+    if not any(one.path for one in scripts):
+        return False
+    repository = ops.repository(target)
+    repository.update()
+    try:
+        repository.resolve(target.settings.branch, commit)
+    except OpsError as error:
+        if error.reason is not Reason.COMMIT_NOT_ON_BRANCH:
+            raise
+        return True
+    return False
 
 
 def document_of(ops: Ops, request: Request) -> str:

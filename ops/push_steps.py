@@ -11,6 +11,7 @@ from ops.apply import finish_migration
 from ops.apply_journal import Patience
 from ops.apply_session import Sessions
 from ops.as_rehearsed import AsRehearsed
+from ops.asking_again import hint_after_change
 from ops.backup import BackupProof
 from ops.backup import Level
 from ops.backup_taking import take_of
@@ -31,6 +32,8 @@ from ops.history import has_history
 from ops.history import read_versions
 from ops.history import versions_after
 from ops.journal import LogJournal
+from ops.migration import ADDING
+from ops.migration import Effect
 from ops.migrations import Migration
 from ops.plan import changed_parts
 from ops.prior.copies import PriorCopies
@@ -63,13 +66,23 @@ class Ready:
     row_missing: str | None
 
 
-def run_scripts(recorder: Recorder, target: Target, guard: Guard | None, standing: Standing | None) -> None:
+ChangedFirst = Callable[[Connection], list[str]]
+"""What is no longer as people were told, in words, asked in the transaction of the first statement before it is sent."""
+
+
+def run_scripts(
+    recorder: Recorder,
+    target: Target,
+    guard: Guard | None,
+    standing: Standing | None,
+    changed_first: ChangedFirst | None = None,
+) -> None:
     """All steps of a request that runs files or scripts, one after the other."""
     if guard is None:
         raise ValueError(recorder.request.kind)
     ready = preflight(recorder, target, standing)
     backup(recorder, target, guard)
-    migrate(recorder, target, guard, ready)
+    migrate(recorder, target, guard, ready, changed_first)
     health(recorder, target, ready.before)
     begin_watch(recorder, target)
 
@@ -102,7 +115,7 @@ def _check_same(request: Request, changed: list[str]) -> None:
         raise OpsError(
             Reason.PLAN_CHANGED,
             f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was run.",
-            f"Ask again: `push {request.environment}`.",
+            hint_after_change(request, changed),
             exit_code=3,
             details={"changed": changed},
         )
@@ -163,7 +176,9 @@ def _take_backup(recorder: Recorder, target: Target, level: Level) -> BackupProo
         raise OpsError(Reason.STOPPED, message, exit_code=1) from error
 
 
-def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> None:
+def migrate(
+    recorder: Recorder, target: Target, guard: Guard, ready: Ready, changed_first: ChangedFirst | None = None
+) -> None:
     """Each file in a session of its own, in order; what is already there (after a crash) is passed over."""
     settings = target.settings
     timeout = settings.statement_timeout
@@ -180,8 +195,14 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
     versions = frozenset(ready.versions)
     about = {"files": len(ready.pending), "left": len(left)}
     with recorder.step("migrate", about) as result, closing(Sessions()) as sessions, _Ahead(target, request) as ahead:
+        check_first = None
         if not request.applied and ready.row_missing is None:
-            _check_state(request, target, ahead.open())
+            looking = ahead.open()
+            _check_state(request, target, looking)
+            if changed_first is not None:
+                check_first = partial(_check_first, request, changed_first)
+                if not (left[0].segments and left[0].segments[0].transactional):
+                    check_first(looking)
         as_rehearsed = AsRehearsed(request)
         copies = PriorCopies(recorder, target, left)
         followings = [*left[1:], None]
@@ -198,6 +219,7 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
                     sessions=sessions,
                     following=followings[number - len(request.applied) - 1],
                     check_catalog=as_rehearsed.before_commit(migration),
+                    check_first=check_first if migration is left[0] else None,
                     carry_out=copies.around(migration),
                 )
             )
@@ -212,7 +234,9 @@ def migrate(recorder: Recorder, target: Target, guard: Guard, ready: Ready) -> N
             )
             versions = versions_after(versions, migration)
             as_rehearsed.behind(migration, applied.catalog_sha256)
-        result["applied"] = [migration.version for migration in left]
+        result["applied"] = [one.version for one in left if one.effect in ADDING]
+        if removed := [one.version for one in left if one.effect is Effect.REMOVES]:
+            result["removed"] = removed
         if as_rehearsed.differing:
             result["differs"] = as_rehearsed.differing
             result["said"] = as_rehearsed.said()
@@ -258,6 +282,10 @@ def _check_state(request: Request, target: Target, connection: Connection) -> No
     """The target's state once more, for the backup may have taken long: the last look before the first statement."""
     now = read_fingerprint(connection, project_ref=target.settings.project_ref).to_json()
     _check_same(request, changed_parts(request.plan, {**request.plan, "fingerprint": now}))
+
+
+def _check_first(request: Request, changed_first: ChangedFirst, connection: Connection) -> None:
+    _check_same(request, changed_first(connection))
 
 
 def _backup_words(recorder: Recorder) -> str:

@@ -2,10 +2,14 @@
 
 import logging
 import uuid
+from collections.abc import Callable
 from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict
+from dataclasses import dataclass
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from audit import AuditError
@@ -20,6 +24,7 @@ from ops.hazards.model import Level
 from ops.isolation import demand_isolation
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.migration import Migration
 from ops.people import Actor
 from ops.plan import Plan
 from ops.plan import pending_of
@@ -43,6 +48,36 @@ STAYS_TRUE_WITH_DATA = timedelta(hours=1)
 _STATEMENTS_IN_A_REQUEST = 100
 
 
+@dataclass(frozen=True)
+class Trial:
+    """What is to be run on a copy of a target, and its `hazards` as it reads.
+
+    `basis` names the same trial, so that only one at a time is at it; `digest` is of the plan that rests on what was shown.
+    """
+
+    target: Target
+    commit: str
+    migrations: Sequence[Migration]
+    hazards: tuple[Hazard, ...]
+    with_data: bool
+    basis: str
+    digest: Callable[["Tried"], str]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What a trial showed, within bounds, and the hazards as the whole of it has them judged. `event`: of the `rehearsed`
+    that holds all of it, None where nothing could even be begun."""
+
+    shown: Rehearsal
+    hazards: tuple[Hazard, ...]
+    event: str | None = None
+
+
+Show = Callable[[], Rehearsal]
+"""Runs the files on a copy, and tells what that showed."""
+
+
 def rehearse_plan(ops: Ops, plan: Plan, actor: Actor, *, rehearse: bool, with_data: bool, progress: Progress) -> Plan:
     """The plan with its rehearsal, and with its hazards as that showed them.
 
@@ -63,12 +98,37 @@ def rehearse_plan(ops: Ops, plan: Plan, actor: Actor, *, rehearse: bool, with_da
 
     basis = basis_of(plan, with_data=with_data)
 
-    def waiting() -> None:
-        progress(Told("rehearsal: waits for another one", step="rehearsal"))
+    def shown_in(tried: Tried) -> Plan:
+        return replace(plan, rehearsal=tried.shown, hazards=tried.hazards, rehearsed=tried.event)
 
-    with ops.rehearsals.turn(basis, waiting):
+    trial = Trial(
+        plan.target,
+        plan.commit.sha,
+        pending,
+        plan.hazards,
+        with_data,
+        basis,
+        digest=lambda tried: shown_in(tried).digest,
+    )
+    with ops.rehearsals.turn(basis, _waiting(progress)):
         known = _as_known(ops, plan, basis, STAYS_TRUE_WITH_DATA if with_data else STAYS_TRUE)
-        return known or _run(ops, plan, actor, basis, with_data, progress)
+        return known or shown_in(noted(ops, trial, actor, _rehearsal_of(ops, trial, progress)))
+
+
+def try_files(ops: Ops, trial: Trial, actor: Actor, progress: Progress) -> Tried:
+    """The files of a trial run on a copy of its target as it is now, in turn, and written down before and after.
+
+    Raises OpsError as `rehearse_plan` does.
+    """
+    unmet = isolation_unmet(trial.target)
+    if unmet:
+        return Tried(Rehearsal(Outcome.IMPOSSIBLE, because=unmet, with_data=trial.with_data), trial.hazards)
+    with ops.rehearsals.turn(trial.basis, _waiting(progress)):
+        return noted(ops, trial, actor, _rehearsal_of(ops, trial, progress))
+
+
+def _waiting(progress: Progress) -> Callable[[], None]:
+    return lambda: progress(Told("rehearsal: waits for another one", step="rehearsal"))
 
 
 def isolation_unmet(target: Target) -> str:
@@ -80,19 +140,19 @@ def isolation_unmet(target: Target) -> str:
     return ""
 
 
-def summary(plan: Plan) -> dict[str, Any] | None:
+def summary(rehearsal: Rehearsal | None, event: str | None) -> dict[str, Any] | None:
     """What a request keeps of its plan's rehearsal, so that its card can be drawn, and as `event` where the log has all
     of it; without that `from_json` reads it. None: nothing was rehearsed."""
-    if plan.rehearsal is None:
+    if rehearsal is None:
         return None
-    kept = bounded(plan.rehearsal)
+    kept = bounded(rehearsal)
     left = _STATEMENTS_IN_A_REQUEST
     files = []
     for one in kept.files:
         statements = one.statements[:left]
         left -= len(statements)
         files.append(one.keeping(statements))
-    return {**replace(kept, files=tuple(files)).to_json(), "event": plan.rehearsed}
+    return {**replace(kept, files=tuple(files)).to_json(), "event": event}
 
 
 def report_of(view: View, request: Request) -> Rehearsal | None:
@@ -115,64 +175,87 @@ def diff_text_of(view: View, request: Request) -> str:
     return report.diff_text if report is not None else ""
 
 
-def _run(ops: Ops, plan: Plan, actor: Actor, basis: str, with_data: bool, progress: Progress) -> Plan:
-    # Here because it takes a third of a second that no word should cost which rehearses nothing.
-    from ops.rehearsal.rehearse import rehearse
+def noted(ops: Ops, trial: Trial, actor: Actor, show: Show) -> Tried:
+    """What running a trial shows, with the intent in the log before and all of it behind.
 
-    settings = ops.settings
-    started = {
-        "basis": basis,
-        "commit": plan.commit.sha,
-        "files": [one.filename for one in plan.pending],
-        "with_data": with_data,
-    }
-    ops.log.append([_draft("rehearsal_started", plan.target, actor, started)])
-    progress(Told("rehearsal", step="rehearsal"))
+    Raises OpsError(STOPPED) where that ended it, AuditError; whatever else ends it is a result.
+    """
+    note_start(ops, trial.target, actor, trial.commit, trial.migrations, basis=trial.basis, with_data=trial.with_data)
     stopped: OpsError | None = None
     try:
-        shown = rehearse(
-            plan.target,
-            plan,
-            tools_bin=settings.postgres.bin,
-            cache=settings.path(settings.state.path).parent / "schemas",
-            with_data=with_data,
-            progress=progress,
-            stop=ops.rehearsals.is_over,
-        )
+        shown = show()
     except AuditError:
         raise
     except OpsError as error:
         stopped = error if error.reason is Reason.STOPPED else None
-        shown = Rehearsal(Outcome.IMPOSSIBLE, because=error.message, with_data=with_data)
+        shown = Rehearsal(Outcome.IMPOSSIBLE, because=error.message, with_data=trial.with_data)
     except Exception as error:
         reference = uuid.uuid4().hex[:8]
         logger.error(
-            "rehearsal_failed_unexpectedly target=%s reference=%s", plan.target.name, reference, exc_info=error
+            "rehearsal_failed_unexpectedly target=%s reference=%s", trial.target.name, reference, exc_info=error
         )
         because = f"something went wrong that nobody foresaw (reference {reference})"
-        shown = Rehearsal(Outcome.IMPOSSIBLE, because=because, with_data=with_data)
-    rehearsed = _judged(plan, shown)
-    kept = bounded(shown)
+        shown = Rehearsal(Outcome.IMPOSSIBLE, because=because, with_data=trial.with_data)
+    tried = _judged(trial, shown)
+    kept = tried.shown
     ended = {
-        "basis": basis,
-        "digest": rehearsed.digest,
+        "basis": trial.basis,
+        "digest": trial.digest(tried),
         "report": kept.to_json(),
         "diff": kept.diff_text,
-        "hazards": [_hazard_json(one) for one in rehearsed.hazards],
+        "hazards": [_hazard_json(one) for one in tried.hazards],
         "sizes": sizes_of(shown),
     }
-    (event,) = ops.log.append([_draft("rehearsed", plan.target, actor, ended)])
+    (event,) = ops.log.append([_draft("rehearsed", trial.target, actor, ended)])
     if stopped is not None:
         raise stopped
-    return replace(rehearsed, rehearsal=kept, rehearsed=event.id)
+    return replace(tried, event=event.id)
 
 
-def _judged(plan: Plan, shown: Rehearsal) -> Plan:
-    """The plan with what was shown, and its hazards as they are after that: judged by the whole of it."""
+def note_start(
+    ops: Ops,
+    target: Target,
+    actor: Actor,
+    commit: str,
+    migrations: Sequence[Migration],
+    *,
+    basis: str = "",
+    with_data: bool = False,
+) -> None:
+    """Write down that these files are about to run on a copy of a target. Raises AuditError: then nothing may run."""
+    files = [one.filename for one in migrations]
+    data = {"basis": basis, "commit": commit, "files": files, "with_data": with_data}
+    ops.log.append([_draft("rehearsal_started", target, actor, data)])
+
+
+def _rehearsal_of(ops: Ops, trial: Trial, progress: Progress) -> Show:
+    def show() -> Rehearsal:
+        # Here because it takes a third of a second that no word should cost which rehearses nothing.
+        from ops.rehearsal.rehearse import rehearse_files
+
+        progress(Told("rehearsal", step="rehearsal"))
+        settings = ops.settings
+        folder = settings.postgres.encrypted_folder
+        return rehearse_files(
+            trial.target.database_url,
+            trial.migrations,
+            tools_bin=settings.postgres.bin,
+            cache=settings.path(settings.state.path).parent / "schemas",
+            with_data=trial.with_data,
+            data_folder=settings.path(Path(folder)) if folder else None,
+            progress=progress,
+            stop=ops.rehearsals.is_over,
+        )
+
+    return show
+
+
+def _judged(trial: Trial, shown: Rehearsal) -> Tried:
+    """What was shown, within bounds; the hazards are judged by the whole of it."""
     # Here for the same reason as above.
     from ops.hazards.rehearsed import hazards_after
 
-    return replace(plan, rehearsal=shown, hazards=hazards_after(plan.hazards, plan.pending, shown))
+    return Tried(bounded(shown), hazards_after(trial.hazards, trial.migrations, shown))
 
 
 def _as_known(ops: Ops, plan: Plan, basis: str, stays_true: timedelta) -> Plan | None:

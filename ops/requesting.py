@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,16 +10,15 @@ from dataclasses import replace
 from typing import Any
 
 from audit import Draft
-from audit import Event
-from audit import Query
 from audit import View
+from ops.coming_after import check_after
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.half_done import half_done
 from ops.layer import Ops
 from ops.layer import Progress
 from ops.layer import may_request_now
 from ops.locking import check_unlocked
-from ops.partial import half_done
 from ops.people import Actor
 from ops.plan import Plan
 from ops.plan import make_plan
@@ -26,6 +26,7 @@ from ops.policy import may_request
 from ops.quiet import with_quiet
 from ops.rehearsing import rehearse_plan
 from ops.rehearsing import summary
+from ops.requests import UNDOING
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import is_one_of
@@ -136,7 +137,7 @@ def request_push(
         raise blocked
     if not plan.pending:
         return Asked(plan, None)
-    _check_after(ops, plan)
+    check_after(ops, plan.target, plan.pending)
 
     draft = _requested(ops, plan, actor)
     placed = _place(ops, target, draft, actor, act, lambda view: landed != plan.digest and _has_landed(view, plan))
@@ -274,7 +275,7 @@ def _requested(ops: Ops, plan: Plan, actor: Actor) -> Draft:
             "authors": sorted({who for who in known.values() if who}),
             "unknown_authors": sorted({one.name or one.email for one in plan.authors if not known[one.email]}),
             "expires_at": (ops.now() + plan.target.settings.expires).isoformat(),
-            "rehearsal": summary(plan),
+            "rehearsal": summary(plan.rehearsal, plan.rehearsed),
         },
     )
 
@@ -323,13 +324,25 @@ def _write_request(view: View, ops: Ops, wish: Draft, pins: Sequence[Draft]) -> 
         return []
     number = view.next_number("R-")
     drafts = [_numbered(wish, number)] + [_numbered(pin, number) for pin in pins]
+    kind, of = wish.data["kind"], wish.data["plan"].get("of")
     for older in standing:
-        is_newer = (older.kind, older.of) == (wish.data["kind"], wish.data["plan"].get("of"))
-        if is_newer and older.by.id == wish.actor and older.status_at(now) is Status.WAITING:
+        if older.of != of or older.status_at(now) is not Status.WAITING:
+            continue
+        if older.kind == kind and older.by.id == wish.actor and _session(older.plan) == _session(wish.data["plan"]):
             message = f"{wish.actor} asked for a newer plan of the same target: {number}."
-            data = {"changed": ["the plan"], "message": message, "by": number}
-            drafts.append(ops.draft("superseded", older.by, older, data))
+            newer = {"changed": ["the plan"], "message": message, "by": number}
+            drafts.append(ops.draft("superseded", older.by, older, newer))
+        elif of and {older.kind, kind} <= UNDOING:  # whoever asked: only one of them can land
+            changed = f"the plan; {number} was asked for instead, which undoes {of} too"
+            data = {"changed": [changed], "message": f"Since it was asked for, this changed: {changed}.", "by": None}
+            drafts.append(ops.draft("superseded", Actor("system:plan"), older, data))
     return drafts
+
+
+def _session(plan: Mapping[str, Any]) -> int | None:
+    """The session that a plan is about: of several that are in the way, each is asked for by itself."""
+    found: int | None = (plan.get("facts") or {}).get("pid")
+    return found
 
 
 def _has_landed(view: View, plan: Plan) -> bool:
@@ -359,34 +372,3 @@ def _standing(found: Sequence[Request], wish: Request, ops: Ops) -> Request | No
         ),
         None,
     )
-
-
-def _on(events: Sequence[Event]) -> dict[str, str]:
-    """What these runs left on a target: the SHA-256 of each file by version, without those that were undone again."""
-    found: dict[str, str] = {}
-    for event in events:
-        if event.data and event.kind == "migration_applied":
-            found[event.data["version"]] = event.data["sha256"]
-        elif event.data:
-            found.pop(event.data["version"], None)
-    return found
-
-
-def _check_after(ops: Ops, plan: Plan) -> None:
-    """`after = ["dev"]`: each pending file must have been applied there, or adopted, byte for byte, by our log."""
-    for earlier in plan.target.settings.after:
-        kinds = ("migration_applied", "migration_undone")
-        query = Query(project=plan.target.project, environment=earlier, kinds=kinds, limit=100_000)
-        done = {(version, sha256) for version, sha256 in _on(ops.view.find(query)).items()}
-        adopted = ops.view.last(kind="adopted", project=plan.target.project, environment=earlier)
-        if adopted is not None and adopted.data is not None:
-            done |= {(one["version"], one["sha256"]) for one in adopted.data["versions"]}
-        for migration in plan.pending:
-            if (migration.version, migration.sha256) not in done:
-                raise OpsError(
-                    Reason.NOT_ALLOWED,
-                    f"{migration.filename} has not been applied to {earlier} with these bytes, and {plan.target.name} "
-                    f"comes after {earlier}.",
-                    f"Push it there first: `push {earlier}`.",
-                    exit_code=3,
-                )

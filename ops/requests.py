@@ -28,6 +28,9 @@ ADOPT = "adopt"
 """The kind of a request that makes what a target has the baseline."""
 PUSH = "push"
 """The kind of a request that runs the files of a branch."""
+RESUME = "resume"
+UNDOING = frozenset({"rollback", "restore"})
+"""The kinds that take back what another request did."""
 BESIDE = frozenset({"terminate"})
 """The kinds that run beside what runs on their target: they are there to help it on. All others have it to themselves."""
 
@@ -351,6 +354,18 @@ def requests_about(view: View, request: Request) -> list[Request]:
     query = Query(project=request.project, environment=request.environment, kinds=("requested",), text=request.id)
     found = [one for one in view.find(query) if one.data and one.data["plan"].get("of") == request.id]
     return [fold(view.events(stream=one.stream)) for one in found]
+
+
+def undone_by(view: View, request: Request) -> Request | None:
+    """The last request that took all of this one back, if one did; where one did in part, what went on with that."""
+    undoing = (one for one in reversed(requests_about(view, request)) if one.kind in UNDOING)
+    return next((last for one in undoing if (last := _gone_on(view, one)).status is Status.SUCCEEDED), None)
+
+
+def _gone_on(view: View, request: Request) -> Request:
+    """The last of the requests that went on with this one; itself where none did."""
+    later = [one for one in requests_about(view, request) if one.kind == RESUME and one.started_at]
+    return _gone_on(view, later[-1]) if later else request
 
 
 def open_requests(view: View, *, but: Container[str] = ()) -> list[Request]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from contextlib import contextmanager
 from contextlib import suppress
 from datetime import datetime
@@ -12,10 +13,13 @@ import psycopg
 from audit import AuditError
 from audit import Draft
 from audit import View
+from ops.catalog import catalog_hash
+from ops.database import connect
 from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
+from ops.half_done import supersede_waiting
 from ops.kinds import kind_of
 from ops.layer import Ops
 from ops.layer import Progress
@@ -28,6 +32,7 @@ from ops.policy import may_decide_now
 from ops.push_steps import connector
 from ops.recovery import Standing
 from ops.recovery import remains_of
+from ops.requests import UNDOING
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import fold
@@ -107,8 +112,9 @@ def _give_up(ops: Ops, request: Request, error: OpsError) -> None:
         "step": "preflight",
         "applied": list(request.applied),
         "unknown": left,
+        **(told_at_end(ops, request, ops.view.events(stream=request.stream), left[0]) if left else {}),
     }
-    ops.log.append(recorder.drafts("interrupted", data, f"target:{request.target}"))
+    supersede_waiting(ops, request, ops.log.append(recorder.drafts("interrupted", data, f"target:{request.target}"))[0])
 
 
 def _take_up(ops: Ops, request: Request, progress: Progress) -> Request:
@@ -141,6 +147,7 @@ def _go_on(ops: Ops, request: Request, target: Target, guard: Guard | None, prog
         message = f"{request.id} is not taken up again by itself: {why}."
         _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
         return
+    check_unlocked(ops.view, target, ops.now())  # a run that was to stop, and has nothing left to be stopped, goes on
     _resume(ops, request)
     # As long as nothing reached the target, everything is asked again as if the run began now.
     is_untouched = not request.applied and standing.found is None and standing.row_missing is None
@@ -194,9 +201,16 @@ def take_up_orphans(ops: Ops, progress: Progress = _silent) -> None:
 
 def _why_not_again(ops: Ops, request: Request) -> str:
     now = find_request(ops.view, request.id)  # finding out where it stands took its time
-    if now.stop_asked is not None and len(now.applied) < len(now.files):
+    if now.stop_asked is not None and not _is_all_done(ops, now):
         return "somebody asked it to stop"
     return "its time ran out meanwhile" if ops.now() >= request.expires_at else ""
+
+
+def _is_all_done(ops: Ops, request: Request) -> bool:
+    """Whether nothing is left to be stopped: every file is applied, or what has no files has written its entry."""
+    if request.files:
+        return len(request.applied) == len(request.files)
+    return any(event.kind == "adopted" for event in ops.view.events(stream=request.stream))
 
 
 def _clearance(ops: Ops, request: Request) -> Clearance:
@@ -305,17 +319,44 @@ def _attempt(
         try:
             kind_of(request.kind).carry_out(recorder, target, guard, standing)
         except OpsError as error:
-            _end(ops, recorder, target, error)
+            _end(ops, recorder, target, error, just_now=True)
             return
     request = find_request(ops.view, number)
     applied = list(request.applied)
     seconds = (ops.now() - (request.started_at or ops.now())).total_seconds()
     data = {"applied": applied, "seconds": round(seconds, 3)}
-    ops.log.append(recorder.drafts("succeeded", data, target.stream))
+    drafts = recorder.drafts("succeeded", data, target.stream)
+    ops.log.transact(lambda view: [*drafts, *_superseded_by(ops, view, request)])
 
 
-def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
-    """The last event of a run that did not succeed: superseded, failed, half-way, or a person's to settle."""
+def _superseded_by(ops: Ops, view: View, undone: Request) -> list[Draft]:
+    """The ends of what waits to do something about the request that this one has just taken back."""
+    if undone.kind not in UNDOING or undone.of is None:
+        return []
+    changed = f"the target; {undone.id} has taken back {undone.of}"
+    data = {"changed": [changed], "message": f"Since it was asked for, this changed: {changed}.", "by": None}
+    waiting = (one for one in open_requests(view, but={undone.id}) if one.status is Status.WAITING)
+    return [
+        ops.draft("superseded", RUNNER, one, data)
+        for one in waiting
+        if (one.target, one.of) == (undone.target, undone.of)
+    ]
+
+
+def _catalog_at_end(target: Target) -> str | None:
+    """The hash of the schema that a run leaves where it ends; None where the target does not say."""
+    try:
+        with closing(connect(target.database_url(), purpose=f"look at {target.name}")) as connection:
+            return catalog_hash(connection)
+    except (OpsError, psycopg.Error):
+        return None
+
+
+def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError, *, just_now: bool = False) -> None:
+    """The last event of a run that did not succeed: superseded, failed, half-way, or a person's to settle.
+
+    `just_now`: this runner sent its last statement itself, so what the schema is like now is what the run left.
+    """
     events = ops.view.events(stream=recorder.request.stream)
     request = fold(events)
     step = next((one.name for one in reversed(request.steps) if one.outcome != "done"), "preflight")
@@ -339,7 +380,9 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError) -> None:
         within = left[0] if remains else None
         part = told_at_end(ops, request, events, within) if within else {}
         found = {"applied": applied, "not_applied": left, "within": within, **part}
+        if within and just_now:
+            found["catalog_sha256"] = _catalog_at_end(target)
         kind, data = "partially_applied", {**told, **found, "stopped_by": by}
     else:
         kind, data = "failed", {**told, "stopped_by": by}
-    ops.log.append(recorder.drafts(kind, data, target.stream))
+    supersede_waiting(ops, request, ops.log.append(recorder.drafts(kind, data, target.stream))[0])

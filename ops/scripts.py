@@ -1,6 +1,8 @@
 """What a request runs: the files of a push, or the SQL of another kind of request, as it stands in its plan."""
 
 import re
+from collections.abc import Container
+from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.history import HistoryRow
 from ops.masking import mask_sql
+from ops.migration import ADDING
 from ops.migration import Effect
 from ops.migration import Migration
 from ops.migration import Segment
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
     from ops.layer import Ops
 
 _VERSION = re.compile(r"[0-9]{1,40}")
+
+NO_VERSION = "0"
+"""The version of a script that is about no file; no history has it."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,8 @@ class Script:
         from ops.migrations import read_migration  # with the grammar, which few readers of a request need
 
         read = read_migration(self.filename, self.version, self.name, content if self.path else self.sql.encode())
-        return replace(read, effect=self.effect, done=self.done, segments=_left(read.segments, self.done))
+        segments = _left(read.segments, self.done)
+        return replace(read, effect=self.effect, done=self.done, segments=segments, is_ours=not self.path)
 
 
 def from_json(found: Mapping[str, Any]) -> Script:
@@ -93,6 +100,21 @@ def scripts_in(plan: Mapping[str, Any]) -> tuple[Script, ...]:
 def removed_rows(plan: Mapping[str, Any]) -> tuple[HistoryRow, ...]:
     """The rows that the scripts of a canonical plan take out of the history, or write anew."""
     return tuple(one.row for one in scripts_in(plan) if one.row is not None)
+
+
+def applied_by(request: Request, versions: Iterable[str]) -> list[str]:
+    """Those of these versions of a request that it made applied, as its history rows say."""
+    return _with_effects(request, versions, ADDING)
+
+
+def removed_by(request: Request, versions: Iterable[str]) -> list[str]:
+    """Those of these versions of a request that it took out of the history."""
+    return _with_effects(request, versions, {Effect.REMOVES})
+
+
+def _with_effects(request: Request, versions: Iterable[str], effects: Container[Effect]) -> list[str]:
+    effect_of = {one["version"]: Effect(one["effect"]) for one in request.plan.get("scripts") or ()}
+    return [one for one in versions if effect_of.get(one, Effect.ADDS) in effects]
 
 
 def scripts_of(ops: "Ops", request: Request) -> tuple[Migration, ...]:

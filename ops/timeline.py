@@ -190,6 +190,7 @@ class _Fold:
         file = self._file(data)
         if file is None:
             return
+        self._begin_behind(file)
         file.end = self._now
         file.outcome = str(data["outcome"]).replace("_", " ")
         start = file.sent
@@ -198,10 +199,18 @@ class _Fold:
             file.statements.append(Bar(f"statement {index + 1}", "statement", start, seconds, file.outcome))
             start += seconds
 
+    def _begin_behind(self, file: _File) -> None:
+        """Files that share a session are sent together, and run one after the other: each begins when the one before ends."""
+        others = (one for one in self._steps[-1].files.values() if one is not file and one.outcome == "done")
+        before = max((one.end for one in others), default=0.0)
+        file.start = file.start if file.waits or file.statements else max(file.start, before)
+        file.sent = max(file.sent, before)
+
     def _waited(self, data: Mapping[str, Any]) -> None:
         file = self._file(data)
         if file is None:
             return
+        self._begin_behind(file)
         who = "; ".join(str(Blocker(**one)) for one in data["blockers"]) or "nobody that could be seen"
         joins = bool(file.waits) and abs(file.waits[-1].end_seconds - file.sent) < 0.001
         start = file.waits.pop().start_seconds if joins else file.sent

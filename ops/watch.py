@@ -104,7 +104,7 @@ def note_load(recorder: Recorder, target: Target, connection: Connection) -> Non
         return
     ticks = read_past(ops.settings, target).with_tick(_tick(look, ops.now())).ticks
     usual = usual_of(ticks, counted_since=look.counted_since, taken=look.taken, milliseconds=milliseconds)
-    recorder.record("load_noted", {"usual": usual.to_json()})
+    recorder.record("load_noted", {"usual": usual.to_json(), "unseen": list(look.unseen)})
 
 
 def begin_watch(recorder: Recorder, target: Target) -> None:
@@ -115,7 +115,9 @@ def begin_watch(recorder: Recorder, target: Target) -> None:
     seconds = lasts.total_seconds()
     interval = max(seconds / SAMPLES_MOST, min(INTERVAL_SECONDS, seconds / SAMPLES_LEAST))
     until = recorder.ops.now() + lasts
-    data = {"seconds": seconds, "interval_seconds": round(interval, 3), "until": until.isoformat()}
+    noted = _last(recorder.ops.view.events(stream=recorder.request.stream), "load_noted")
+    unseen = _unseen(noted)
+    data = {"seconds": seconds, "interval_seconds": round(interval, 3), "until": until.isoformat(), "unseen": unseen}
     recorder.record("watch_began", data)
 
 
@@ -198,6 +200,11 @@ def _last(events: Sequence[Event], kind: str) -> Event | None:
     return next((event for event in reversed(events) if event.kind == kind), None)
 
 
+def _unseen(event: Event | None) -> list[str]:
+    """What our role could not see when the event was written; logs of before do not tell."""
+    return list((event.data or {}).get("unseen", ())) if event is not None else []
+
+
 def _why_over(ops: Ops, begun: _Begun) -> str | None:
     """Why the watch ends now, empty where its time is up; None: it does not."""
     mine = begun.request
@@ -237,6 +244,7 @@ def _conclude(ops: Ops, begun: _Begun, because: str) -> None:
         "watched_seconds": begun.seconds if is_whole else round(watched, 1),
         "because": "" if is_whole else because or "the bot was not up",
         "worse": [one.to_json() for one in worse],
+        "unseen": sorted({one for sample in begun.samples for one in sample.unseen} | set(_unseen(begun.event))),
     }
 
     def decide(view: View) -> list[Draft]:
@@ -387,4 +395,5 @@ def _together(looks: Sequence[Look], at: datetime) -> Sample:
         slow_query=slowest.slow_query,
         lag_seconds=max((look.lag_seconds for look in looks if look.lag_seconds is not None), default=None),
         lag_bytes=max((look.lag_bytes for look in looks if look.lag_bytes is not None), default=None),
+        unseen=last.unseen,
     )

@@ -76,7 +76,7 @@ class SlowStatement:
 class Sample:
     """What the looks of some seconds saw together. Averages over the looks, unless they are `most`; `failed` says why
     nobody could look. `own_rollbacks`: of our own health checks, which come behind the looks. `health`: what each check
-    that does not hold says. The counters are as the server has them."""
+    that does not hold says. `unseen` names what our role may not see. The counters are as the server has them."""
 
     at: datetime
     looks: int = 0
@@ -100,6 +100,7 @@ class Sample:
     lag_bytes: int | None = None
     statements: tuple[SlowStatement, ...] = ()
     health: Mapping[str, str] = field(default_factory=dict)
+    unseen: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "at": self.at.isoformat(), "health": dict(self.health)}
@@ -108,7 +109,8 @@ class Sample:
 def sample_from_json(found: Mapping[str, Any]) -> Sample:
     """What `Sample.to_json` gave."""
     statements = tuple(SlowStatement(**one) for one in found["statements"])
-    return Sample(**{**found, "at": datetime.fromisoformat(found["at"]), "statements": statements})
+    at, unseen = datetime.fromisoformat(found["at"]), tuple(found.get("unseen", ()))
+    return Sample(**{**found, "at": at, "statements": statements, "unseen": unseen})
 
 
 @dataclass(frozen=True)

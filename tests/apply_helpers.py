@@ -110,6 +110,7 @@ class ListJournal:
     before: Callable[[Any], None] = lambda _: None
     waits: list[tuple[Blocker, ...]] = field(default_factory=list)
     told: list[tuple[str, float | None]] = field(default_factory=list)
+    secret: bytes = b"a secret of thirty-two bytes, or so"
 
     def _keep(self, entry: Any) -> None:
         self.before(entry)
@@ -134,6 +135,9 @@ class ListJournal:
         """The newest batch here; what became of it is the server's to say."""
         found = [one for one in self.entries if isinstance(one, BatchIntent) and one.version == migration.version]
         return Begun(found[-1], "R-6", None) if found else None
+
+    def place_secret(self) -> bytes:
+        return self.secret
 
     def segment_finished(self, finished: Finished) -> None:
         self._keep(finished)

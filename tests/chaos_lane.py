@@ -77,8 +77,6 @@ class Lane:
         }
         self._ends = ExitStack()
         self.has_small_disk = False
-        self.spoil = ""
-        """SQL that is run on the target before it is judged, to see that the judge notices."""
 
     def __enter__(self) -> "Lane":
         try:
@@ -158,9 +156,7 @@ class Lane:
         return ["it is still running"]
 
     def _judge(self, plan: Plan, told: Told) -> list[str]:
-        with closing(self._connect(plan)) as connection:
-            if self.spoil:
-                connection.execute(self.spoil.encode())
+        with closing(self.connect(plan)) as connection:
             wrong = problems(connection, plan, told)
             wrong += _left_behind(connection)
         wrong += [f"audit verify: {one}" for one in verify(self.stage.log_path).problems]
@@ -189,7 +185,7 @@ class Lane:
         if again.get("status") not in {"succeeded", "nothing_to_do"}:
             wrong.append(f"what is left could not be {'resumed' if is_half else 'pushed'}: {again}")
         whole = Told(status="succeeded", endings=1, target_endings=1, applied=[file.version for file in plan.files])
-        with closing(self._connect(plan)) as connection:
+        with closing(self.connect(plan)) as connection:
             wrong += problems(connection, plan, whole)
         return wrong
 
@@ -247,7 +243,8 @@ class Lane:
             path.unlink()
         Log.create(self.stage.log_path)
 
-    def _connect(self, plan: Plan) -> "psycopg.Connection[tuple[Any, ...]]":
+    def connect(self, plan: Plan) -> "psycopg.Connection[tuple[Any, ...]]":
+        """A session on the plan's database, past the wire."""
         return psycopg.connect(self.stage.postgres.url(plan.name), autocommit=True)
 
 

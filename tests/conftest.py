@@ -1,15 +1,60 @@
 """Fixtures that every test may use: Postgres servers, and stages on one of them, with or without the bot."""
 
+import shutil
 from collections.abc import Callable
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from warm_terminal import WarmTerminal
 
+from sandbox.example import build_repository
 from sandbox.postgres import LocalPostgres
+from sandbox.stage import Ran
 from sandbox.stage import Stage
 
 pytest_plugins = ["postgres_fixtures", "rehearsal_support", "run_support", "undo_support"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _warm_terminals() -> Iterator[None]:
+    """What stages type, and their bots, are forks of one loaded process: a thousand starts of Python are minutes."""
+    warm, types_anew, launches_anew = WarmTerminal(), Stage.cli, Stage.launch_bot
+
+    def cli(stage: Stage, *arguments: str, seconds: float = 120) -> Ran:
+        ran = warm.run(arguments, stage.folder, stage.environment, seconds)
+        return Ran(*ran) if ran is not None else types_anew(stage, *arguments, seconds=seconds)
+
+    def launch_bot(stage: Stage, *arguments: str) -> None:
+        words, log = ("bot", "--port", "0", *arguments), stage.bot_log
+        forked = None
+        if stage.clock is None:
+            forked = warm.begin(*words, cwd=stage.folder, env=stage.environment, out=log, err=log)
+        if forked is None:
+            launches_anew(stage, *arguments)
+        else:
+            stage.bot = forked  # type: ignore[assignment]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stage, "cli", cli)
+        patch.setattr(Stage, "launch_bot", launch_bot)
+        yield
+    warm.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The shop's repository, whose commits have the same names every time, is built once and copied from then on."""
+    built: list[Path] = []
+
+    def copied(folder: Path) -> Path:
+        built[:] = built or [build_repository(tmp_path_factory.mktemp("shop"))]
+        return Path(shutil.copytree(built[0], folder, symlinks=True, dirs_exist_ok=True))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sandbox.stage.build_repository", copied)
+        yield
 
 
 @pytest.fixture

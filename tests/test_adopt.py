@@ -15,6 +15,7 @@ from people_talk import rules
 from people_talk import thread
 from people_talk import told
 from people_talk import wait_for
+from run_support import at_start
 
 from sandbox.stage import Stage
 
@@ -179,3 +180,17 @@ def test_what_was_adopted_counts_as_having_been_there_first(make_stage: Make) ->
     assert "has not been applied to dev" in told(stage.slack.say(ANA, "/migrate push prod"))
     assert stage.slack.say(ANA, "/migrate adopt dev").says("adopt shop/dev: done", 60)
     assert stage.slack.say(ANA, "/migrate push prod").says("R-2 is asked for", 30)
+
+
+def test_what_somebody_stopped_is_not_adopted_after_its_bot_died(make_stage: Make) -> None:
+    stage = make_stage(empty=True, prod=rules(1, OVERRIDERS))
+    at_start(stage, "from chaos import crash_at", "crash_at('after step_started 1')")
+    stage.start_bot()
+    ask(stage)
+    stage.slack.click(BEN, "Approve", about="R-1")
+    assert stage.bot is not None
+    stage.bot.wait(20)
+    at_start(stage)
+
+    assert stage.cli("stop", "R-1", "wrong target", "--json").json["status"] == "failed"
+    assert stage.events("adopted") == []

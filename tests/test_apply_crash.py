@@ -229,10 +229,10 @@ def test_what_stands_alone_is_looked_at_again_when_its_connection_is_lost(target
     """The answer is lost, but not what it was about: the catalog shows it to another session."""
     target.run("CREATE TABLE old (i int)")
 
-    def lose(connection, index, send):
+    def lose(session, index, send):
         send()
         target.run(f"SELECT pg_terminate_backend({backends(target, 'migrate')[0]}, 2000)")
-        connection.execute("SELECT 1")
+        session.connection.execute("SELECT 1")
 
     journal = ListJournal()
     file = migration("create index concurrently old_i on old (i)")
@@ -246,7 +246,7 @@ def test_what_stands_alone_is_looked_at_again_when_its_connection_is_lost(target
 def test_what_stands_alone_and_was_never_sent_is_found_to_be_undone(target):
     target.run("CREATE TABLE old (i int)")
 
-    def lose(connection, index, send):
+    def lose(session, index, send):
         target.run(f"SELECT pg_terminate_backend({backends(target, 'migrate')[0]}, 2000)")
         send()
 

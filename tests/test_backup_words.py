@@ -206,13 +206,15 @@ class Shelf:
         self.ops = Ops(self.settings, self.log)
         self.now = self.ops.now()
 
-    def put(self, name: str, days: float, environment: str = "dev", folder: Path | None = None) -> Path:
+    def put(
+        self, name: str, days: float, environment: str = "dev", folder: Path | None = None, level: str = "intact"
+    ) -> Path:
         path = (folder or self.folder) / f"{name}.dump"
         for one in (path, path.with_name(f"{path.name}.sha256"), path.with_name(f"{path.name}.about")):
             one.write_text(name)
         taken_at = (self.now - timedelta(days=days)).isoformat()
         proof = {"sha256": name.encode().hex().ljust(64, "0"), "path": str(path), "bytes": len(name),
-                 "taken_at": taken_at, "level": "intact", "server_version": 18}  # fmt: skip
+                 "taken_at": taken_at, "level": level, "server_version": 18}  # fmt: skip
         draft = Draft(kind="backup_proven", actor="os:host/ana", stream=f"target:shop/{environment}",
                       data={"proof": proof}, project="shop", environment=environment)  # fmt: skip
         self.log.append([draft])
@@ -234,6 +236,20 @@ def test_old_backups_are_removed_but_never_the_newest(stage: Stage, tmp_path: Pa
     assert [event.stream for event in stage.events("backup_removed")] == ["target:shop/dev"] * 2
     assert [one.is_removed for one in all_backups(shelf.ops.view, "shop", "dev")] == [False, False, False, True, True]
     assert remove_old_backups(shelf.ops) == []
+    shelf.log.close()
+
+
+def test_the_newest_restored_backup_stays_when_newer_ones_were_only_read_or_are_gone(stage: Stage) -> None:
+    shelf = Shelf(stage, "30d")
+    older = shelf.put("older", 90, level="identical")
+    restored = shelf.put("restored", 80, level="restored")
+    lost = shelf.put("lost", 70, level="restored")
+    read, newest = shelf.put("read", 60), shelf.put("newest", 50)
+    lost.unlink()
+    newest.unlink()
+
+    assert {one.path for one in remove_old_backups(shelf.ops)} == {older, lost}
+    assert [path.exists() for path in (older, restored, read)] == [False, True, True]
     shelf.log.close()
 
 

@@ -185,6 +185,20 @@ def test_a_place_whose_row_is_gone_is_not_guessed(target: Target) -> None:
     assert caught.value.reason is Reason.PLAN_BLOCKED
 
 
+@pytest.mark.parametrize("sql", [COUNTED, f"{MARK}delete from counted"])
+def test_where_the_secret_of_a_place_is_gone_a_person_is_asked(counted: Target, sql: str) -> None:
+    journal = ListJournal()
+    apply_until(counted, sql, journal, batches=2)
+    before = times(counted)
+    journal.secret = b"another secret, made anew since."
+    with pytest.raises(OpsError) as caught:
+        apply(counted, migration(sql), journal=journal)
+    assert caught.value.reason is Reason.PLAN_BLOCKED
+    assert "the secret it was made with is gone" in caught.value.message
+    assert "Is there a copy of the file batches.key" in caught.value.hint
+    assert times(counted) == before
+
+
 def test_a_delete_that_took_its_own_place_away_looks_again_and_deletes_no_more(target: Target) -> None:
     target.run("create table counted (id text primary key, n int not null default 0);"
                f"insert into counted select 'k' || i from generate_series(1, {MANY}) as i")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import psycopg
 import pytest
 from people_talk import ANA
 from people_talk import BEN
@@ -208,7 +209,7 @@ def test_an_invalid_index_is_cleaned_up_when_somebody_agreed(make_stage: Make) -
     stage = make_stage(empty=True, prod=rules(1))
     broken_index(stage)
     stage.start_bot()
-    assert "R-1 is asked for: clean up, shop/prod" in told(stage.slack.say(ANA, "/migrate clean up prod"))
+    assert "R-1 is asked for: clean up shop/prod" in told(stage.slack.say(ANA, "/migrate clean up prod"))
     shown = card_of(stage, "R-1", "[Approve for prod]")
     assert "Drops 1 INVALID index, without keeping anybody from reading or writing." in shown
     assert "public.dup_a, " in shown
@@ -222,6 +223,21 @@ def test_an_invalid_index_is_cleaned_up_when_somebody_agreed(make_stage: Make) -
     assert names(stage) == []
     assert "has no INVALID index: there is nothing to clean up" in told(stage.slack.say(ANA, "/migrate clean up prod"))
     in_order(stage)
+
+
+def test_a_partition_that_is_half_detached_is_cleaned_up_too(make_stage: Make) -> None:
+    stage = make_stage(empty=True)
+    stage.sql("dev", "create table public.days (d int) partition by list (d)")
+    stage.sql("dev", "create table public.monday partition of public.days for values in (1)")
+    with session(stage, "dev") as reader, session(stage, "dev") as gives_up:
+        reader.execute("begin; select from public.days")
+        gives_up.execute("set lock_timeout = '50ms'")
+        with pytest.raises(psycopg.errors.LockNotAvailable):
+            gives_up.execute("alter table public.days detach partition public.monday concurrently")
+    ran = stage.cli("clean", "up", "dev", "--json")
+    assert (ran.code, ran.json["status"]) == (0, "succeeded")
+    assert stage.sql("dev", "select count(*) from pg_inherits where inhdetachpending") == [(0,)]
+    assert "Finishes to detach public.monday from public.days" in stage.cli("show", "R-1").out
 
 
 def test_an_index_that_became_valid_meanwhile_is_left_alone(make_stage: Make) -> None:
@@ -257,7 +273,8 @@ def test_nothing_is_left_to_clean_up_behind_what_cleaned_up_itself(half: Stage) 
     assert "R-1 left no INVALID index" in told(half.slack.say(ANA, "/migrate clean up R-1"))
 
 
-@pytest.mark.parametrize("line", ["clean", "clean up", "clean up R-1 R-2", "resume", "resume R-1 R-2"])
-def test_a_line_that_names_too_little_or_too_much_is_answered(make_stage: Make, line: str) -> None:
-    ran = make_stage(empty=True).cli(*line.split(), "--json")
-    assert (ran.code, ran.json["reason"]) == (2, "bad_usage")
+def test_a_line_that_names_too_little_or_too_much_is_answered(make_stage: Make) -> None:
+    stage = make_stage(empty=True)
+    for line in ("clean", "clean up", "clean up R-1 R-2", "resume", "resume R-1 R-2"):
+        ran = stage.cli(*line.split(), "--json")
+        assert (ran.code, ran.json["reason"]) == (2, "bad_usage"), line

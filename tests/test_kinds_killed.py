@@ -3,12 +3,17 @@
 import json
 from collections.abc import Callable
 from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC
+from datetime import datetime
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from chaos_terminal import Terminal
 from run_support import session
 
+from audit import Draft
 from audit import Log
 from audit import Reader
 from audit import verify
@@ -21,19 +26,18 @@ from sandbox.stage import Stage
 FIRST, SECOND = "20260101000000_notes.sql", "20260102000000_more.sql"
 OLD = ("20260101000000", ["old"])
 
-WHEN = ("before", "after")
 POINTS = (
-    "started 1",
-    "step_started 1",
-    "step_finished 1",
-    "step_started 3",
-    "statement_sent 1",
-    "commit_sent 1",
-    "history_repaired 1",
-    "statement_sent 2",
-    "commit_sent 2",
-    "history_repaired 2",
-    "succeeded 1",
+    "before started 1",
+    "after started 1",
+    "after step_started 3",
+    "before statement_sent 1",
+    "after statement_sent 1",
+    "before commit_sent 1",
+    "after commit_sent 1",
+    "after history_repaired 1",
+    "after statement_sent 2",
+    "after commit_sent 2",
+    "before succeeded 1",
 )
 
 
@@ -82,7 +86,7 @@ def in_order(stage: Stage, terminal: Terminal) -> str:
     return str(shown["status"])
 
 
-@pytest.mark.parametrize("point", [f"{when} {what}" for what in POINTS for when in WHEN])
+@pytest.mark.parametrize("point", POINTS)
 def test_a_repair_that_is_killed_is_done_once_and_whole(fresh: tuple[Stage, Terminal], point: str) -> None:
     stage, terminal = fresh
     terminal("repair", "dev", "applied", "20260101000000", "20260102000000", "--json", crash=point)
@@ -97,14 +101,14 @@ def test_a_repair_that_is_killed_is_done_once_and_whole(fresh: tuple[Stage, Term
         ],
     )
     assert (status, rows(stage)) in [("succeeded", after), ("cancelled", before), ("waiting", before)]
-    if point not in {"before started 1"}:
+    if point != "before started 1":
         assert status == "succeeded"
 
 
-TERMINATED = ("step_started 1", "step_finished 1", "step_started 2", "step_finished 2", "succeeded 1")
+TERMINATED = ("after step_started 1", "after step_started 2", "before step_finished 2", "before succeeded 1")
 
 
-@pytest.mark.parametrize("point", [f"{when} {what}" for what in TERMINATED for when in WHEN])
+@pytest.mark.parametrize("point", TERMINATED)
 def test_a_termination_that_is_killed_ends_exactly_that_session(
     fresh: tuple[Stage, Terminal], point: str, ended: Callable[[int], bool]
 ) -> None:
@@ -119,6 +123,46 @@ def test_a_termination_that_is_killed_ends_exactly_that_session(
         assert status == "succeeded"
         assert ended(pid)
         bystander.execute("select 1")
+
+
+@pytest.mark.parametrize(
+    ("point", "is_gone", "words"),
+    [
+        ("before step_started 2", False, "somebody asked it to stop"),
+        ("before step_finished 2", True, "which has ended"),
+    ],
+)
+def test_a_termination_that_somebody_stopped_is_not_carried_out_after_that(
+    fresh: tuple[Stage, Terminal], ended: Callable[[int], bool], point: str, is_gone: bool, words: str
+) -> None:
+    stage, terminal = fresh
+    with session(stage, "dev", "psql") as blocker:
+        blocker.execute("begin")
+        blocker.execute("select 1")
+        pid = blocker.info.backend_pid
+        terminal("terminate", "dev", pid_text(pid), "--json", crash=point)
+        terminal("stop", "R-1", "do not", "--json")
+        assert in_order(stage, terminal) == "failed"
+        ending = find_request(Reader(stage.log_path), "R-1").ending
+        assert ending["reason"] == "stopped"
+        assert words in ending["message"]
+        assert ended(pid) == is_gone
+
+
+def test_a_stopped_run_of_which_all_is_there_does_not_go_on_while_its_target_is_locked(
+    fresh: tuple[Stage, Terminal],
+) -> None:
+    stage, terminal = fresh
+    terminal("repair", "dev", "applied", "20260101000000", "--json", crash="after history_repaired 1")
+    locked = {"until": (datetime.now(UTC) + timedelta(hours=1)).isoformat(), "because": ""}
+    about = {"actor": "os:desk/ana", "project": "shop", "environment": "dev"}
+    with closing(Log.open(stage.log_path)) as log:  # by a word, the terminal would take the run up before
+        log.append([Draft(kind="locked", stream="target:shop/dev", data=locked, **about)])
+    terminal("stop", "R-1", "--json")
+    assert find_request(Reader(stage.log_path), "R-1").status.value == "running"
+    with closing(Log.open(stage.log_path)) as log:
+        log.append([Draft(kind="unlocked", stream="target:shop/dev", data={}, **about)])
+    assert in_order(stage, terminal) == "succeeded"
 
 
 @pytest.fixture

@@ -28,16 +28,17 @@ OURS = {*ROOMS, "countersign"}
 MOST_LINES = 400
 
 DATABASE_MODULES = {
-    "applied_files", "apply", "apply_alone", "apply_recovery", "apply_session", "apply_together", "apply_transaction",
-    "apply_cleanup", "queueing", "apply_batches", "batch_table",
-    "apply_watch", "backup", "backup_catalog", "backup_restore", "catalog", "database", "direct_way", "drift",
-    "drift_proof", "fingerprint", "guard", "health", "history", "load", "outside", "outside_memory", "rehearsal/copy",
+    "applied_files", "apply", "apply_alone", "apply_batches", "apply_cleanup", "apply_recovery", "apply_session",
+    "apply_together", "apply_transaction", "apply_watch", "backup", "backup_catalog", "backup_restore", "batch_table",
+    "catalog", "database", "direct_way", "drift", "drift_proof", "fingerprint", "guard", "health", "history",
+    "kinds/cleanup", "kinds/resume", "kinds/terminate", "load", "outside", "outside_memory", "prior/around",
+    "prior/checking", "prior/choosing", "prior/copies", "prior/kept", "prior/private", "prior/put_back",
+    "prior/sending", "prior/tables", "prior/taking", "prior/written", "queueing", "rehearsal/copy",
     "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files", "rehearsal/platform",
     "rehearsal/rehearse", "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes", "rehearsal/target_state",
     "rehearsal/trace", "rehearsal_basis", "running", "schema/reading", "scratch", "settling", "sql_errors",
-    "kinds/cleanup", "kinds/resume", "kinds/terminate", "standins", "steps", "target_reading", "watch",
-    "prior/choosing", "prior/copies", "prior/kept", "prior/private", "prior/put_back", "prior/tables", "prior/taking",
-    "undo/contents", "undo/from_tables", "undo/past", "undo/prior_copy", "undo/proving", "undo/source", "undo/whole",
+    "standins", "steps", "target_reading", "undo/contents", "undo/from_tables", "undo/losses", "undo/past",
+    "undo/prior_copy", "undo/proving", "undo/source", "undo/whole", "watch",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""
 

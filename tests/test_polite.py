@@ -22,7 +22,11 @@ from apply_helpers import until
 
 from ops.apply import apply_migration
 from ops.apply_journal import Finished
+from ops.apply_journal import Outcome
 from ops.apply_journal import Patience
+from ops.apply_partitions import find_pending
+from ops.apply_recovery import inspect_after_crash
+from ops.apply_session import Session
 from ops.blockers import pid_text
 from ops.database import Connection
 from ops.errors import OpsError
@@ -112,6 +116,50 @@ def test_readers_behind_a_blocker_of_6_seconds_never_wait_long_and_the_migration
     assert journal.waits[-1][0].application == "countersign nightly report"
 
 
+PARTITIONED = """
+create table busy_days (i int, day int) partition by list (day);
+create table busy partition of busy_days for values in (1); insert into busy_days values (1, 1);
+"""
+DETACH = "alter table busy_days detach partition busy concurrently"
+
+
+def test_readers_of_a_partition_do_not_wait_while_it_is_detached_concurrently(target: Target) -> None:
+    """They waited six seconds: in the end it waits for all who read the partition, and who comes then is behind it."""
+    target.run(f"drop table busy; {PARTITIONED}")
+    with blocker(target) as report, readers(target, "SELECT count(*) FROM busy", 2):
+        began = time.monotonic()
+        work = partial(apply, target, migration(DETACH), patience=Patience(seconds=30))
+        with in_background(work) as results:
+            longest = longest_wait_behind(target, lambda: time.monotonic() - began > 1.5)
+            report.execute("COMMIT")
+            longest = max(longest, longest_wait_behind(target, lambda: results))
+    assert results[0].version == "20260101000000"
+    assert target.rows("SELECT FROM pg_inherits") == []
+    assert 0 < longest < 1
+
+
+def test_a_partition_that_stays_half_detached_is_named_and_the_next_run_finishes_it(target: Target) -> None:
+    target.run(f"drop table busy; {PARTITIONED}")
+    journal = ListJournal()
+    patience = Patience(seconds=0.6, first_pause_seconds=0.05)
+    with blocker(target), pytest.raises(OpsError) as caught:
+        apply(target, migration(DETACH), journal=journal, patience=patience)
+    assert caught.value.reason is Reason.LOCK_TIMEOUT
+    assert "Partition public.busy is detached for new queries of public.busy_days, but not to the end." in (
+        caught.value.message
+    )
+    assert "ALTER TABLE public.busy_days DETACH PARTITION public.busy FINALIZE" in caught.value.hint
+    assert set(journal.outcomes()) == {"failed"}
+    assert [one.name for one in find_pending(target.connection)] == ["public.busy"]
+    intent = journal.intents()[-1]
+    found = inspect_after_crash(target.connection, migration(DETACH), intent)
+    assert (found.outcome, found.why) == (Outcome.UNKNOWN, "partition public.busy is neither attached nor detached")
+    apply(target, migration(DETACH))
+    assert find_pending(target.connection) == ()
+    target.run("truncate supabase_migrations.schema_migrations")  # as if the row had not come any more
+    assert inspect_after_crash(target.connection, migration(DETACH), intent).outcome is Outcome.DONE
+
+
 @pytest.mark.parametrize("login", ["postgres", "supabase_admin"])
 def test_a_long_wait_ends_as_soon_as_somebody_waits_behind_it(target: Target, login: str) -> None:
     """The wait could last a minute: what ends it is the reader that comes behind. Acting as postgres, nobody may cancel
@@ -174,8 +222,8 @@ def lock_timeouts(target: Target, patience: Patience) -> tuple[list[int], OpsErr
     """The lock_timeout of each try, in milliseconds, as the server had it, and how the file ended."""
     seen: list[int] = []
 
-    def note(connection: Connection, index: int, send: Callable[[], object]) -> None:
-        row = connection.execute("SELECT setting FROM pg_settings WHERE name = 'lock_timeout'").fetchone()
+    def note(session: Session, index: int, send: Callable[[], object]) -> None:
+        row = session.connection.execute("SELECT setting FROM pg_settings WHERE name = 'lock_timeout'").fetchone()
         seen.append(int(row[0]) if row else 0)
         send()
 
@@ -220,7 +268,7 @@ def test_who_gives_up_names_who_is_in_the_way_and_how_it_can_be_ended(target: Ta
     assert "countersign second" in error.message
     assert "4711" not in error.message + error.hint + str(error.details)
     assert {one["pid"] for one in error.details["blockers"]} == pids
-    assert any(f"`terminate shop/prod {pid_text(pid)}`" in error.hint for pid in pids)
+    assert any(f"`terminate prod {pid_text(pid)}`" in error.hint for pid in pids)
 
 
 def test_the_queue_is_told_by_the_server(target: Target) -> None:

@@ -1,16 +1,24 @@
 """Prior copies: taken in the transaction that takes something away, private, exact, and enough to undo it."""
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import psycopg
 import pytest
+from apply_helpers import ListJournal
 from apply_helpers import Target
+from apply_helpers import apply
 from apply_helpers import fresh_target
+from apply_helpers import in_background
 from apply_helpers import migration
-from apply_helpers import never
+from apply_helpers import until
 from undo_support import Undoing
 from undo_support import run
 
+from ops.apply_journal import Finished
+from ops.apply_journal import Patience
+from ops.apply_session import Session
 from ops.catalog import catalog_hash
 from ops.prior.kept import remove_old
 from ops.prior.taking import Taking
@@ -48,15 +56,22 @@ TABLES = {
 }
 
 
-def taken(target: Target, sql: str, *, limit: int = 2**20) -> Taking:
-    """Run one statement as a run does, with its copies, and commit."""
-    with target.connect() as connection, connection.transaction():
-        taking = Taking(connection, Where("R-7", "20260101000000", 0, 1, limit), never)
-        for touch in touches(migration(sql))[0]:
+def taken(target: Target, sql: str, *, limit: int = 2**20, **how: Any) -> Taking:
+    """Apply one file as a run does; the copies of its last statement."""
+    file = migration(sql)
+    found = touches(file)
+    all_taken: list[Taking] = []
+
+    def carry_out(session: Session, index: int, send: Callable[[], object]) -> None:
+        taking = Taking(session.connection, Where("R-7", "20260101000000", index, 1, limit), session.watch)
+        for touch in found.get(index, ()):
             taking.before(touch)
-        changed = connection.execute(sql.encode()).rowcount
-        taking.after(changed)
-    return taking
+        sent = send()
+        taking.after(sent.rowcount if isinstance(sent, psycopg.Cursor) else None)
+        all_taken.append(taking)
+
+    apply(target, file, carry_out=carry_out, **how)
+    return all_taken[-1]
 
 
 def test_what_was_dropped_changed_and_deleted_comes_back_row_by_row(undoing: Make) -> None:
@@ -113,18 +128,76 @@ def test_rows_changed_since_are_listed_and_left_as_they_are(undoing: Make) -> No
     ]  # fmt: skip
 
 
-def test_a_change_between_offer_and_run_is_left_alone_too(undoing: Make) -> None:
+def test_what_is_written_between_offer_and_run_ends_it_with_nothing_done(undoing: Make) -> None:
+    """One row fewer than people agreed to would come back: they are asked again instead."""
     project = undoing()
-    project.push("create table orders (id int primary key, body text);")
-    project.sql("insert into orders values (1, 'old'), (2, 'old')")
-    request = project.push("update orders set body = 'new'")
+    project.push("create table orders (id int primary key, body text, mail text unique);")
+    project.sql("insert into orders values (1, 'old', 'a'), (2, 'old', 'b'), (3, 'old', 'c')")
+    request = project.push("update orders set body = 'new' where id < 3; delete from orders where id = 3;")
     offer = project.offer(request, Way.PRIOR_COPY)
-    project.sql("update orders set body = 'mine' where id = 1")
+    project.sql("insert into orders values (7, 'mine', 'c')")
 
     with project.ops() as (ops, _):
-        assert run(ops, offer).status is Status.SUCCEEDED
+        undone = run(ops, offer)
 
-    assert project.sql("select id, body from orders order by id") == [(1, "mine"), (2, "old")]
+    assert undone.status is Status.FAILED
+    assert "public.orders: only 0 of 1 row could be put back, since somebody has written there meanwhile" in str(
+        undone.ending["message"]
+    )
+    assert project.sql("select id, body from orders order by id") == [(1, "new"), (2, "new"), (7, "mine")]
+    project.sql("update orders set body = 'mine'")
+    project.sql("insert into orders values (3, 'mine', 'd')")
+    assert "all of it was written again since" in project.offer(request, Way.PRIOR_COPY).because
+
+
+def test_nothing_is_lost_by_defaults_numbers_references_and_triggers(undoing: Make) -> None:
+    """Empty values stay empty, numbers are not given out twice, rows that somebody hung to inserted ones stay, triggers say
+    nothing of what is put back and are what they were."""
+    project = undoing()
+    project.push(
+        """
+        create table defaults (id int primary key, a int default 5);
+        create table numbers (id bigserial primary key, b text);
+        create table firms (id serial primary key, name text);
+        create table clerks (id int primary key, firm int references firms on delete cascade);
+        create table touched (id int primary key, n int, at text, "countersign after" text);
+        create table log (n int);
+        create table parents (id int primary key);
+        create table kids (id int primary key, parent int references parents);
+        create function note() returns trigger language plpgsql as
+          $$ begin insert into public.log values (1); return null; end $$;
+        create trigger notes after insert on kids for each row execute function note();
+        alter table kids enable always trigger notes;
+        """
+    )
+    project.sql("insert into defaults values (1, null), (2, 5), (3, 7)")
+    project.sql("insert into numbers (b) select 'x' from generate_series(1, 5)")
+    project.sql("insert into touched values (1, 1, 'then', 'a')")
+    project.sql("insert into parents values (1); insert into kids values (1, 1); truncate log")
+    batched = project.push("-- countersign: in batches\nupdate defaults set a = 5 where a = 99;\n")
+    assert "ran in batches: of what that takes away no copy is taken" in project.offer(batched, Way.PRIOR_COPY).because
+    request = project.push(
+        """
+        alter table defaults drop column a;
+        truncate numbers;
+        insert into firms (name) values ('one'), ('two');
+        update touched set n = 2, "countersign after" = 'b';
+        truncate kids, parents;
+        """
+    )
+    project.sql("insert into numbers (b) values ('six'), ('seven')")
+    project.sql("insert into clerks values (10, 2)")
+
+    offer, undone = project.undo(request, Way.PRIOR_COPY)
+
+    assert undone.status is Status.SUCCEEDED, undone.ending
+    assert "public.firms: 1 row that it inserted have rows in public.clerks now; they stay." in offer.loses
+    assert project.sql("select id, a from defaults order by id") == [(1, None), (2, 5), (3, 7)]
+    assert project.sql("insert into numbers (b) values ('next') returning id") == [(8,)]
+    assert project.sql("select f.name, c.id from firms f join clerks c on c.firm = f.id") == [("two", 10)]
+    assert project.sql("select * from touched") == [(1, 1, "then", "a")]
+    assert project.sql("select id, (select count(*) from log) from kids") == [(1, 0)]
+    assert project.sql("select tgenabled from pg_trigger where tgname = 'notes'") == [("A",)]
 
 
 LEFT = "public.{} was not copied: {}."
@@ -238,7 +311,7 @@ def test_copies_are_no_part_of_the_schema() -> None:
         ("update orders set id = id + 100", LEFT.format("orders", "its key is changed, so that no row could be found again")),
         (
             "update orders set body = 'x' where random() < 0.5",
-            LEFT.format("orders", "other rows were reached than could be foreseen"),
+            LEFT.format("orders", "each call of random(), which says which rows, may say or do something else"),
         ),
         ("alter table plain drop column body", LEFT.format("plain", NO_KEY)),
         ("with g as (delete from plain returning 1) update orders set id = id", LEFT.format("orders", WITH)),
@@ -266,6 +339,46 @@ def test_what_cannot_be_copied_exactly_is_left_out_and_said(sql: str, why: str) 
         ) == [(0,)]
 
 
+BESIDE = """
+create table a (id int primary key, n int, code text unique not null); create table b (id int primary key, n int);
+create table refers (id int primary key, code text references a (code) on update set null);
+create table heir_of (id int primary key); create table heir (more text) inherits (heir_of);
+insert into a values (1, 1, 'x'), (2, 2, 'y'); insert into b values (1, 1); insert into refers values (1, 'x');
+insert into heir values (1, 'x');
+create function wipe() returns int language sql as 'delete from b; select 1';
+create function count_b() returns trigger language plpgsql as $$ begin update b set n = n + 1; return null; end $$;
+create function empty_b() returns trigger language plpgsql as $$ begin truncate b; return null; end $$;
+"""
+TOO = "public.{} was written too, by a trigger or a function."
+
+
+@pytest.mark.parametrize(
+    ("trigger", "sql", "why"),
+    [
+        ("after insert on a for each row execute function count_b()", "insert into a values (3, 3, 'z')", TOO.format("b")),
+        ("after delete on a for each statement execute function count_b()", "delete from a where id = 2", TOO.format("b")),
+        ("after update on a for each row execute function empty_b()", "update a set n = 5", TOO.format("b")),
+        ("after truncate on a for each statement execute function count_b()", "truncate a cascade", TOO.format("b")),
+        ("", "update a set n = wipe()", TOO.format("b")),
+        ("", "delete from a where id = 1 + (select wipe())", "wipe(), which says which rows"),
+        ("", "update a set code = 'new' where id = 1", TOO.format("refers")),
+        ("", "delete from heir_of", "other tables inherit from public.heir_of"),
+        ("", "truncate heir_of", "other tables inherit from public.heir_of"),
+        ("", "set datestyle = 'SQL, DMY'; delete from a where id = 2", ""),
+    ],
+)  # fmt: skip
+def test_what_is_written_beside_the_statement_is_said_to_be_in_no_copy(trigger: str, sql: str, why: str) -> None:
+    with fresh_target() as target:
+        target.run(BESIDE)
+        if trigger:
+            target.run(f"create trigger beside {trigger}")
+
+        taking = taken(target, sql)
+
+        assert bool(taking.left_out) == bool(why), taking.left_out
+        assert why in " ".join(taking.left_out)
+
+
 @pytest.mark.parametrize(
     ("sql", "copied"),
     [
@@ -291,18 +404,43 @@ def test_exactly_the_rows_that_a_statement_reaches_are_copied(sql: str, copied: 
         assert ([(one.of[1], one.rows) for one in taking.kept], taking.left_out) == (copied, [])
 
 
-def test_a_row_that_somebody_writes_meanwhile_is_waited_for() -> None:
-    """A lock that is not to be had ends the try, so that it is tried again; it does not end in a copy of something else."""
-    with fresh_target() as target, target.connect() as other:
-        target.run("create table orders (id int primary key, body text); insert into orders values (1, 'a')")
+def test_a_row_that_somebody_writes_meanwhile_is_waited_for_and_gives_way_to_who_waits_behind() -> None:
+    """A lock that is not to be had ends the try, so that it is tried again; it does not end in a copy of something else. And
+    nobody waits long for what the file has locked before."""
+    journal = ListJournal()
+    patience = Patience(seconds=30, lock_timeout_seconds=60)
+    with fresh_target() as target, target.connect() as other, target.connect("app") as app:
+        target.run("create table locked (id int); create table orders (id int primary key, body text)")
+        target.run("insert into orders values (1, 'a')")
         other.execute("begin; update orders set body = 'b'")
+        file = "alter table locked add column note text; update orders set body = 'c'"
+        with in_background(partial(taken, target, file, patience=patience, journal=journal)) as results:
+            until(lambda: target.rows("select from pg_locks where not granted and locktype = 'transactionid'"))
+            app.execute("set statement_timeout = '20s'; select count(*) from locked")
+            until(lambda: journal.waits)
+            other.execute("commit")
+        kept = results[0].kept[0]
+        assert target.rows(f"select body from countersign_undo.{kept.table}") == [("b",)]
+    finished = [entry.detail for entry in journal.entries if isinstance(entry, Finished)]
+    assert finished[0] == "it gave way to 1 that waited behind it"
 
-        with target.connect() as connection, connection.transaction(force_rollback=True):
-            connection.execute("set lock_timeout = '50ms'")
-            taking = Taking(connection, Where("R-7", "20260101000000", 0, 1, 2**20), never)
-            (touch,) = touches(migration("update orders set body = 'c'"))[0]
-            with pytest.raises(psycopg.errors.LockNotAvailable):
-                taking.before(touch)
+
+def test_what_a_trigger_set_in_the_changed_rows_is_copied_too() -> None:
+    with fresh_target() as target:
+        target.run(
+            """
+            create table orders (id int primary key, n int, at text, body text);
+            insert into orders values (1, 1, 'then', 'a');
+            create function touch() returns trigger language plpgsql as $$ begin new.at = 'now'; return new; end $$;
+            create trigger touches before update on orders for each row execute function touch();
+            """
+        )
+
+        taking = taken(target, "update orders set n = 2")
+
+        assert [(one.sets, [column.name for column in one.columns]) for one in taking.kept] == [
+            (("n", "at"), ["id", "n", "at"])
+        ]
 
 
 def test_what_was_kept_long_enough_goes_and_the_way_is_closed(undoing: Make) -> None:

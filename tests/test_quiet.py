@@ -147,14 +147,12 @@ def test_what_is_remembered_comes_back_and_is_for_our_eyes_alone(prod: Stage) ->
     assert stat.S_IMODE(memory(prod).parent.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize(
-    "text", ["", "[]", '{"format": 1}', '{"format": 1, "ticks": [["x", "y"]], "hours": {}}', "\x00"]
-)
-def test_a_damaged_memory_is_as_none(prod: Stage, text: str) -> None:
+def test_a_damaged_memory_is_as_none(prod: Stage) -> None:
     always(prod, office)
-    memory(prod).write_text(text)
     target = target_of(prod)
-    assert read_past(target.all_settings, target) == Past()
+    for text in ("", "[]", '{"format": 1}', '{"format": 1, "ticks": [["x", "y"]], "hours": {}}', "\x00"):
+        memory(prod).write_text(text)
+        assert read_past(target.all_settings, target) == Past(), text
 
 
 def busy_now(hour: int) -> float:
@@ -176,39 +174,29 @@ def test_a_plan_at_a_busy_hour_warns_and_says_when_it_is_quiet(prod: Stage) -> N
     assert "UTC; now busy, 90 transactions a second, 60× its quiet hours" in page
 
 
-def test_where_nobody_would_wait_for_it_the_hour_is_only_told(prod: Stage) -> None:
+def test_the_hour_is_told_warned_of_only_where_somebody_would_wait_and_no_part_of_what_people_approve(
+    prod: Stage,
+) -> None:
+    always(prod, lambda hour: 91.5 - busy_now(hour))
+    quiet = prod.cli("plan", "prod", "--json").json
+    assert [one for one in quiet["hazards"] if one["rule"] == "busy-hour"] == []
+    assert "now quiet" in prod.cli("plan", "prod").out
     always(prod, busy_now)
     found = prod.cli("plan", "prod", "--json").json
     [hazard] = [one for one in found["hazards"] if one["rule"] == "busy-hour"]
     assert hazard["level"] == "info"
+    assert found["digest"] == quiet["digest"]
 
 
-def test_a_plan_at_a_quiet_hour_warns_of_nothing(prod: Stage) -> None:
-    always(prod, lambda hour: 91.5 - busy_now(hour))
-    found = prod.cli("plan", "prod", "--json").json
-    assert [one for one in found["hazards"] if one["rule"] == "busy-hour"] == []
-    assert "now quiet" in prod.cli("plan", "prod").out
-
-
-def test_the_hour_is_not_a_part_of_what_people_approve(prod: Stage) -> None:
-    quiet = prod.cli("plan", "prod", "--json").json["digest"]
-    always(prod, busy_now)
-    assert prod.cli("plan", "prod", "--json").json["digest"] == quiet
-
-
-def test_the_card_warns_too(prod: Stage) -> None:
-    always(prod, busy_now)
-    prod.start_bot()
-    ask(prod)
-    assert "busy-hour" in card(prod, "shop/prod is busy now")
-
-
-def test_the_bot_learns_it_by_itself(prod: Stage) -> None:
+def test_the_bot_learns_it_by_itself_and_its_card_warns_too(prod: Stage) -> None:
     prod.start_bot()
     wait_for(lambda: memory(prod).exists(), 20)
     [found] = json.loads(memory(prod).read_text())["ticks"]
     assert found[1] > 0
     assert "Quiet: not known yet, 0 of 24 hours" in told(prod.slack.say(ANA, "/migrate plan prod"))
+    always(prod, busy_now)
+    ask(prod)
+    assert "busy-hour" in card(prod, "shop/prod is busy now")
 
 
 def test_an_environment_that_is_not_watched_says_nothing_of_it(make_stage: Make) -> None:

@@ -98,6 +98,14 @@ def test_several_rows_at_once_all_or_as_the_card_says(stage: Stage) -> None:
     ran = stage.cli("repair", "dev", "reverted", "20260101000000", "20260102000000", "--json")
     assert (ran.code, ran.json["status"]) == (0, "succeeded")
     assert rows(stage, "dev") == []
+    again = stage.cli("repair", "dev", "reverted", "20260101000000", "--json")
+    assert (again.code, again.json["status"], again.json["request"]) == (0, "nothing_to_do", None)
+
+    undone = stage.cli("show", "R-2", "--json").json
+    assert (undone["applied"], undone["removed"]) == ([], ["20260101000000", "20260102000000"])
+    shown = stage.cli("show", "R-2").out
+    assert "its history says now that 20260101000000, 20260102000000 is not applied" in shown
+    assert "2 of 2 history rows put right" in shown
 
 
 def test_a_repaired_row_does_not_count_as_applied_before(make_stage: Make) -> None:
@@ -117,23 +125,23 @@ def test_what_we_repaired_is_no_change_from_outside(stage: Stage) -> None:
     assert stage.events("changed_outside") == []
 
 
-@pytest.mark.parametrize(
-    ("line", "code", "words"),
-    [
-        ("repair prod", 2, "needs an environment, then `applied` or `reverted`, then versions"),
-        ("repair prod done 20260101000000", 2, "then `applied` or `reverted`"),
-        ("repair prod applied some", 2, "'some' is not a version"),
-        ("repair prod applied 123456", 2, "looks like a one-time code"),
-        ("repair prod applied 20300101000000", 3, "has no file of that version: 20300101000000"),
-        ("repair prod reverted 20260101000000", 3, "has no version 20260101000000"),
-        ("record prod 20260101000000", 2, "`record` needs --by and --because"),
-        ("record prod 20260101000000 --by Ana --because", 2, "--because takes a reason, in quotes"),
-    ],
+SAID_PLAINLY = (
+    ("repair prod", "needs an environment, then `applied` or `reverted`, then versions"),
+    ("repair prod done 20260101000000", "then `applied` or `reverted`"),
+    ("repair prod applied some", "'some' is not a version"),
+    ("repair prod applied 123456", "looks like a one-time code"),
+    ("repair prod applied 20300101000000", "has no file of that version: 20300101000000"),
+    ("repair prod reverted 20300101000000", "has a version 20300101000000"),
+    ("record prod 20260101000000", "`record` needs --by and --because"),
+    ("record prod 20260101000000 --by Ana --because", "--because takes a reason, in quotes"),
 )
-def test_what_cannot_be_asked_for_is_said_plainly(stage: Stage, line: str, code: int, words: str) -> None:
-    ran = stage.cli(*line.split(), "--json")
-    assert ran.code == code, ran.out
-    assert words in ran.json["message"] + ran.json["hint"]
+
+
+def test_what_cannot_be_asked_for_is_said_plainly(stage: Stage) -> None:
+    for line, words in SAID_PLAINLY:
+        ran = stage.cli(*line.split(), "--json")
+        assert ran.code == 2, ran.out
+        assert words in ran.json["message"] + ran.json["hint"]
 
 
 def test_what_was_done_by_hand_is_entered_once_it_is_proven_and_approved(stage: Stage) -> None:
@@ -155,6 +163,9 @@ def test_what_was_done_by_hand_is_entered_once_it_is_proven_and_approved(stage: 
     found = stage.cli("show", "R-1", "--json").json
     assert (found["kind"], found["status"]) == ("record", "succeeded")
     [asked] = stage.events("requested")
+    done = card_of(stage, "R-1", "done")
+    assert "its history has 20260101000000, run by hand by Dee Novak: the bot was down, checkout too" in done
+    assert "all of this plan" not in done
     facts = (asked.data or {})["plan"]["facts"]
     assert (facts["by"], facts["because"]) == ("Dee Novak", "the bot was down, checkout too")
     in_order(stage)
@@ -206,7 +217,28 @@ def test_what_we_ran_ourselves_is_not_entered_again(make_stage: Make) -> None:
     stage.migration(FIRST, NOTES)
     assert stage.cli("push", "dev", "--json").json["status"] == "succeeded"
     ran = stage.cli("record", "dev", "20260101000000", "--by", "Dee", "--because", "x", "--json")
-    assert "R-1 applied" in ran.json["message"]
+    assert (ran.code, ran.json["status"], ran.json["request"]) == (0, "nothing_to_do", None)
+    assert f"the log has {FIRST} already, by R-1" in ran.json["message"]
+
+
+def test_nobody_approves_the_entry_of_their_own_file_or_work(stage: Stage) -> None:
+    """Mia wrote both files and [people] knows her; who is said to have run one is no second pair of eyes either."""
+    config = stage.config.read_text()
+    known = '"mia@acme.example" = "U0BEN"\n"chi@acme.example" = "U0CHI"\n'
+    stage.config.write_text(config.replace("[people]\n", f"[people]\n{known}"))
+    ran = "@U0DEE, Chi <chi@acme.example> and Mia"
+    asked = {
+        ("repair", "prod", "applied", "20260101000000"): ["U0BEN"],
+        ("record", "prod", "20260101000000", "--by", ran, "--because", "x"): ["U0BEN", "U0CHI", "U0DEE"],
+    }
+    for words in asked:
+        answer = stage.cli(*words, "--json")
+        assert answer.json["status"] == "waiting", answer.out
+    assert [(event.data or {})["authors"] for event in stage.events("requested")] == list(asked.values())
+    stage.start_bot()
+    card_of(stage, "R-1", "[Approve for prod]")
+    assert "You wrote a commit that R-1 runs" in approve(stage, BEN, "R-1")
+    assert rows(stage) == []
 
 
 def test_a_change_meanwhile_voids_the_entry(stage: Stage) -> None:

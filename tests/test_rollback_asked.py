@@ -35,9 +35,9 @@ def shop(make_stage: Make) -> Stage:
     return stage
 
 
-def ask(stage: Stage, words: str, number: str) -> str:
+def ask(stage: Stage, words: str, number: str, who: str = ANA) -> str:
     """Ask for something and wait for its card with the button; what the card says."""
-    answer = stage.slack.say(ANA, f"/migrate {words}")
+    answer = stage.slack.say(who, f"/migrate {words}")
     assert answer.says(f"{number} is asked for", 120), answer.texts()
     wait_for(lambda: [one for one in stage.events("shown") if one.request == number], 40)
     wait_for(lambda: "[Approve for prod]" in card(stage, f"{number} · "), 40)
@@ -66,6 +66,8 @@ def test_people_see_the_loss_before_anybody_clicks_and_the_history_follows(shop:
     assert "undo R-1 on shop/prod" in asked
     assert "Table public.notes goes with 3 rows." in asked
     assert "the very hash that R-1 found" in asked
+    assert f"drop-table in {FILE.removesuffix('.sql')}.undo.sql, line 5: Drops table public.notes" in asked
+    assert "safe way" not in asked  # which is advice for whoever writes a migration
     assert "cannot" in approve(shop, ANA, "R-2")
     assert is_there(shop)
     approve(shop, BEN, "R-2")
@@ -82,11 +84,31 @@ def test_people_see_the_loss_before_anybody_clicks_and_the_history_follows(shop:
     in_order(shop)
 
 
+def test_one_way_to_undo_a_request_waits_at_a_time_whoever_asked(shop: Stage) -> None:
+    ask(shop, "rollback R-1 --with inverse", "R-2")
+    shop.commit({f"supabase/rollbacks/{DOWN}": "drop table public.notes;"}, "Down", author="Chi")
+    ask(shop, "rollback R-1 --with script", "R-3", BEN)
+    assert "R-3 was asked for instead, which undoes R-1 too" in card(shop, "no longer holds")
+    assert [one.request for one in shop.events("superseded")] == ["R-2"]
+
+
 def test_a_change_between_the_question_and_the_yes_voids_it(shop: Stage) -> None:
     ask(shop, "rollback R-1 --with inverse", "R-2")
     shop.sql("prod", "alter table public.notes add column body text")
     assert "this changed: the target's schema" in approve(shop, BEN, "R-2")
     assert (is_there(shop), history(shop)) == (True, 1)
+
+
+def test_rows_written_between_the_question_and_the_yes_are_not_lost(shop: Stage) -> None:
+    """The card said three rows; whoever agreed, agreed to those."""
+    assert "Table public.notes goes with 3 rows." in ask(shop, "rollback R-1 --with inverse", "R-2")
+    shop.sql("prod", "insert into public.notes select generate_series(100, 1099)")
+    approve(shop, BEN, "R-2")
+    wait_for(lambda: shop.events("superseded"), 60, "R-2 was not given up")
+    assert shop.sql("prod", "select count(*) from public.notes") == [(1003,)]
+    changed = (shop.events("superseded")[-1].data or {})["changed"]
+    assert changed == ["what goes with public.notes (1,003 rows, where people were told of 3)"]
+    in_order(shop)
 
 
 def test_who_wrote_the_reverse_script_does_not_approve_it(shop: Stage) -> None:

@@ -152,7 +152,7 @@ def test_three_thousand_files_are_planned_asked_for_and_shown(make_stage: MakeSt
     asked = stage.cli("push", "prod", "--json").json
     assert (asked["request"], asked["status"]) == ("R-1", "waiting")
     assert len(request_of(stage).files) == number
-    assert "3000 migrations" in stage.cli("show", "R-1").out
+    assert "3,000 migrations" in stage.cli("show", "R-1").out
 
 
 def test_many_small_migrations_run_in_time_and_say_how_far_they_are(make_stage: MakeStage) -> None:

@@ -184,8 +184,6 @@ def test_a_request_made_while_a_run_was_still_well_does_not_run_again_what_that_
     ask(stage, 2)
     assert ended(stage).status is Status.PARTIALLY_APPLIED
 
-    answer = stage.slack.click("U0BEN", "Approve", about="R-2").text(20)
-
-    assert "The plan has changed: nothing was done" in answer
-    assert "left a file half-way that this one would run from its first statement" in answer
+    card(stage, "this changed: what is on the target of its files, of which R-1 left a part")
+    assert request_of(stage, 2).status is Status.SUPERSEDED
     assert _traces(stage) == {"a": 1}

@@ -64,14 +64,14 @@ def at_work_on(make_stage: MakeStage, sql: str = slow(60), **settings: Any) -> S
 def when_stopped(step: str) -> list[str]:
     """Lines of Python that have a run wait before this step until somebody says stop; not for ever."""
     return [
-        "import time, ops.running",
-        f"step = ops.running.{step}",
+        "import time, ops.push_steps",
+        f"step = ops.push_steps.{step}",
         "def waiting(recorder, *rest):",
         "    end = time.monotonic() + 30",
         "    while not recorder.stop() and time.monotonic() < end:",
         "        time.sleep(0.05)",
         "    return step(recorder, *rest)",
-        f"ops.running.{step} = waiting",
+        f"ops.push_steps.{step} = waiting",
     ]
 
 
@@ -85,9 +85,9 @@ def test_a_statement_under_way_is_cancelled_and_rolled_back(make_stage: MakeStag
 
     answer = told(stage.slack.say(ANA, "/migrate stop R-1 the site is slow"))
 
-    assert "R-1 is stopped: 1 of 3 migrations stay applied" in answer
+    assert "R-1 is stopped, with 1 of 3 migrations applied" in answer
     assert "the statement at line 2 was cancelled on the server. Nothing of this file remains on the target." in answer
-    assert "to run what is left after all, ask again with" in answer
+    assert "/migrate resume R-1 runs only what is left; /migrate rollback R-1 shows the ways back" in answer
     request = ended(stage)
     assert request.status is Status.PARTIALLY_APPLIED
     assert request.ending["reason"] == "stopped"
@@ -134,7 +134,7 @@ def test_the_cards_button_stops_the_run_and_goes(make_stage: MakeStage) -> None:
     wait_for(at_work(stage, "prod", "pg_sleep"))
     card(stage, "[Stop")
     answer = told(stage.slack.click(ANA, "Stop", about="R-1"))
-    assert "R-1 is stopped: 1 of 3 migrations stay applied" in answer
+    assert "R-1 is stopped, with 1 of 3 migrations applied" in answer
     assert ended(stage).ending["stopped_by"] == "slack:T0ACME/U0ANA"
     wait_for(lambda: "[Stop" not in card(stage, "R-1 · "))
     in_order(stage)
@@ -328,7 +328,7 @@ def test_a_bot_that_was_killed_after_the_stop_does_not_go_on(make_stage: MakeSta
     assert "Stopped by slack:T0ACME/U0ANA: enough. R-1 is not taken up again by itself" in request.ending["message"]
     assert stage.events("resumed") == []
     assert versions(stage, "prod") == ["20260101000000"]
-    assert "R-1 is stopped: 1 of 2 migrations stay applied" in answer.text(20)
+    assert "R-1 is stopped, with 1 of 2 migrations applied" in answer.text(20)
     assert len(stage.events("stop_asked")) == 1
     assert disagreements(stage, "prod") == []
 

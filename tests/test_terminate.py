@@ -18,6 +18,7 @@ from run_support import session
 
 from ops.blockers import pid_text
 from ops.database import Connection
+from ops.guard import GUARD_KEY
 from sandbox.stage import Stage
 
 Make = Callable[..., Stage]
@@ -78,6 +79,8 @@ def test_a_blocker_is_ended_once_somebody_else_agreed(stage: Stage, blocker: Con
     with pytest.raises(psycopg.Error):
         blocker.execute("select 1")
     done = card(stage, "on shop/prod: done")
+    assert f"of the session with pid {pid}: it is ended" in done
+    assert "all of this plan" not in done
     assert "it is ended, and its transaction is rolled back" in done
     in_order(stage)
 
@@ -110,6 +113,9 @@ def test_a_run_that_waits_goes_on_when_its_blocker_is_ended(make_stage: Make) ->
         told(stage.slack.say(ANA, f"/migrate terminate prod {number(blocker)}"))
         card(stage, "R-2 · end session")
         wait_for(lambda: "[Approve for prod]" in card(stage, "R-2 · end session"), 20)
+        assert "R-1 waits for it." in card(stage, "R-2 · end session")
+        again = told(stage.slack.say(ANA, f"/migrate terminate prod {number(blocker)}"))
+        assert "R-2 is asked for" in again  # the session is the same, whatever waits for it at this moment
         approve(stage, BEN, "R-2")
 
         wait_for(lambda: {one.request for one in stage.events("succeeded")} == {"R-1", "R-2"}, 40)
@@ -142,8 +148,12 @@ def test_a_session_that_ended_by_itself_needs_nothing_any_more(stage: Stage, blo
     pid = blocker.info.backend_pid
     blocker.close()
     wait_for(lambda: not is_alive(stage, pid))
-    assert "which has ended" in approve(stage, BEN)
+    answer = approve(stage, BEN)
+    assert "which has ended" in answer
+    assert "It has ended by itself: nothing is to be done." in answer
+    assert "push" not in answer
     assert ended(stage) == "superseded"
+    assert "It has ended by itself: nothing is to be done." in card(stage, "no longer holds")
 
 
 def test_where_nobody_approves_it_is_ended_at_once(make_stage: Make) -> None:
@@ -159,20 +169,15 @@ def test_where_nobody_approves_it_is_ended_at_once(make_stage: Make) -> None:
 def test_sessions_that_nobody_may_end(stage: Stage) -> None:
     """Our own, a superuser's, the server's own, one in no transaction, one that is not there."""
     with (
-        session(stage, "prod", "countersign migrate R-9") as ours,
         session(stage, "prod", "anything") as holder,
         session(stage, "prod", "idle") as idle,
     ):
-        from ops.guard import GUARD_KEY
-
         holder.execute("select pg_advisory_lock(%s)", (GUARD_KEY,))
         holder.execute("begin")
-        ours.execute("begin")
         url = stage.postgres.url(stage.databases["prod"], user="supabase_admin")
         with psycopg.connect(url, application_name="root") as root:
             root.execute("select 1")
             said = {
-                number(ours): "is Countersign's own",
                 number(holder): "is Countersign's own",
                 number(idle): "is in no transaction",
                 number(root): "is a superuser's (supabase_admin)",
@@ -180,24 +185,43 @@ def test_sessions_that_nobody_may_end(stage: Stage) -> None:
             }
             for pid, words in said.items():
                 ran = stage.cli("terminate", "prod", pid if words else "pid99999999", "--json")
-                assert ran.code == 3, ran.out
+                assert (ran.code, ran.json["reason"]) == ((3, "not_allowed") if words else (2, "unknown_session")), (
+                    ran.out
+                )
                 assert (words or "has no session with pid 99999999") in ran.json["message"]
     assert stage.events("requested") == []
 
 
-@pytest.mark.parametrize(
-    ("line", "words"),
-    [
-        ("terminate prod", "needs an environment and a process id"),
-        ("terminate prod blocker", "'blocker' is not a process id"),
-        ("terminate prod 1234567", "look like a one-time code"),
-        ("terminate prod -1", "is not a process id"),
-    ],
-)
-def test_a_process_id_is_asked_for_plainly(stage: Stage, line: str, words: str) -> None:
-    ran = stage.cli(*line.split(), "--json")
-    assert ran.code == 2
-    assert words in ran.json["message"]
+def test_a_name_like_ours_makes_nobody_immune(stage: Stage) -> None:
+    """Any session may set its application_name; what makes one ours is the lock of a run, held by our own login."""
+    stage.sql("prod", "create role stranger login password 'stranger'")
+    url = stage.postgres.url(stage.databases["prod"], user="stranger")
+    with (
+        session(stage, "prod", "countersign migrate R-9") as named,
+        psycopg.connect(url, password="stranger", application_name="other") as stranger,
+    ):
+        stranger.execute("select pg_advisory_lock(%s)", (GUARD_KEY,))
+        named.execute("begin")
+        for blocking in (named, stranger):
+            ran = stage.cli("terminate", "prod", number(blocking), "--json")
+            assert ran.json["status"] == "waiting", ran.out
+    does = [" ".join((event.data or {})["plan"]["does"]) for event in stage.events("requested")]
+    assert ["calls itself Countersign's, which any session can" in said for said in does] == [True, False]
+
+
+ASKED_PLAINLY = {
+    "terminate prod": "needs an environment and a process id",
+    "terminate prod blocker": "'blocker' is not a process id",
+    "terminate prod 1234567": "look like a one-time code",
+    "terminate prod -1": "is not a process id",
+}
+
+
+def test_a_process_id_is_asked_for_plainly(stage: Stage) -> None:
+    for line, words in ASKED_PLAINLY.items():
+        ran = stage.cli(*line.split(), "--json")
+        assert ran.code == 2
+        assert words in ran.json["message"]
 
 
 def test_it_takes_no_backup(stage: Stage, blocker: Connection) -> None:

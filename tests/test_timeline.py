@@ -143,6 +143,29 @@ def test_tries_for_one_lock_are_one_wait() -> None:
     assert "pid 4411 (reports, user app, active) for 60 s" in timeline_text(found)
 
 
+def test_file_in_the_session_of_others_begins_when_the_one_before_it_ends() -> None:
+    """All three are sent together; only the second waited, and the third is not drawn with its neighbour's wait."""
+    sent = [(0.1, "statement_sent", {"version": f"{n}", "statements": [0]}) for n in (1, 2, 3)]
+    ends = {n: {"version": f"{n}", "statements": [0], "seconds": 0.1, "outcome": "done"} for n in (1, 2, 3)}
+    found = timeline_of(
+        happened(
+            (0.0, "step_started", step("migrate")),
+            *sent,
+            (0.2, "statement_finished", ends[1]),
+            (4.0, "lock_waited", {"version": "2", "seconds": 3.8, "blockers": [BLOCKER]}),
+            (4.0, "statement_sent", {"version": "2", "statements": [0]}),
+            (5.0, "statement_finished", ends[2]),
+            (5.1, "statement_finished", ends[3]),
+            files=3,
+        )
+    )
+    assert found is not None
+    files = {
+        bar.label: (round(bar.start_seconds, 1), round(bar.seconds, 1)) for bar in found.bars if bar.kind == "file"
+    }
+    assert files == {"1_name.sql": (0.1, 0.1), "2_name.sql": (0.2, 4.8), "3_name.sql": (5.0, 0.1)}
+
+
 def test_step_that_was_broken_off_lasts_until_the_end() -> None:
     events = happened((0.5, "step_started", step("backup")), (4.0, "interrupted", {}))
 

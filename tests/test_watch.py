@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from contextlib import contextmanager
 from contextlib import suppress
+from datetime import UTC
+from datetime import datetime
 from datetime import timedelta
 from typing import Any
 
@@ -57,10 +59,12 @@ def ops_of(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ops]:
 
 
 @contextmanager
-def load(stage: Stage, act: Callable[[Connection, int], object], sessions: int = 2) -> Iterator[None]:
+def load(
+    stage: Stage, act: Callable[[Connection, int], object], sessions: int = 2, user: str = "postgres"
+) -> Iterator[None]:
     """So many programs at work on dev, each doing the same again and again, whatever becomes of it."""
     over = threading.Event()
-    url = stage.postgres.url(stage.databases["dev"])
+    url = stage.postgres.url(stage.databases["dev"], user)
 
     def work() -> None:
         number = 0
@@ -279,6 +283,31 @@ def test_a_target_that_cannot_be_reached_is_worse(make_stage: MakeStage, monkeyp
 def _close(admin: Connection, name: str) -> None:
     admin.execute(f'alter database "{name}" allow_connections false'.encode())
     admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = %s", (name,))
+
+
+def test_what_our_role_may_not_see_is_said_not_to_be_seen(
+    make_stage: MakeStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody else's sessions wait for locks all the time, and the card would have said that nothing is worse."""
+    stage = watching(make_stage, 2)
+    with closing(psycopg.connect(stage.postgres.url("template1", ADMIN), autocommit=True)) as admin:
+        admin.execute("revoke pg_monitor from postgres")
+        admin.execute(f"create role clerk login password '{stage.postgres.password}' in role service_role".encode())
+        try:
+            pushed(stage, monkeypatch)
+            assert "nothing worse so far of what is seen (not seen: other people's sessions; grant pg_monitor)" in (
+                plain_line(request_page(find_request(Reader(stage.log_path), "R-1"), datetime.now(UTC)).next)
+            )
+            with load(stage, reads, 4, user="clerk"), session(stage, "dev") as holder:
+                holder.execute("begin; lock table public.orders")
+                assert worse(followed(stage, monkeypatch)) == {}
+        finally:
+            admin.execute("grant pg_monitor to postgres; drop role clerk")
+    assert stage.events("load_noted")[-1].data["unseen"] == ["other people's sessions"]  # type: ignore[index]
+    assert (
+        "watched 2 s, nothing worse than before of what is seen (not seen: other people's sessions; grant pg_monitor)"
+        in " ".join(stage.cli("show", "R-1").out.split())
+    )
 
 
 def test_what_nobody_has_watched_is_not_called_calm(make_stage: MakeStage) -> None:

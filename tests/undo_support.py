@@ -84,12 +84,12 @@ class Undoing:
     def offer(self, request: str, way: Way) -> Offer:
         """What is offered for undoing this request in this way."""
         with self.ops() as (ops, _):
-            return _look(ops, request, way)
+            return look(ops, request, way)
 
     def undo(self, request: str, way: Way) -> tuple[Offer, Request]:
         """Undo a request in this way, which must be open; the offer, and the request that undid it."""
         with self.ops() as (ops, _):
-            offer = _look(ops, request, way)
+            offer = look(ops, request, way)
             assert offer.proposal is not None, offer.because
             return offer, run(ops, offer)
 
@@ -101,8 +101,8 @@ def run(ops: Ops, offer: Offer) -> Request:
     return carry_out(ops, asked.id)
 
 
-def _look(ops: Ops, request: str, way: Way) -> Offer:
-    past = look_back(ops, find_request(ops.view, request))
+def look(ops: Ops, request: str, way: Way) -> Offer:
+    past = look_back(ops, find_request(ops.view, request), Actor(f"os:{host_name()}/tests"))
     return data_ways(ops, past, lambda _: None)[way]()
 
 

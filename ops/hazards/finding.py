@@ -20,6 +20,7 @@ from ops.hazards import foreign
 from ops.hazards import held
 from ops.hazards import irreversible
 from ops.hazards import locks
+from ops.hazards import prior_copies
 from ops.hazards import rewrite
 from ops.hazards import secrets
 from ops.hazards import size
@@ -49,7 +50,7 @@ from ops.migrations import Migration
 # Importing a topic registers its rules.
 TOPICS = (
     *(data_loss, access, exposure, secrets, foreign, locks, rewrite, held, irreversible, transaction, size, encoding),
-    *(compatibility, unchecked),
+    *(compatibility, unchecked, prior_copies),
 )
 
 # What these say holds only for an object that was there before the plan.

@@ -104,6 +104,11 @@ class Act:
         """The statement of the file that the act is, or is inside of; None for the act of the whole file."""
         return None if self.index is None else self.migration.statements[self.index]
 
+    @property
+    def is_done(self) -> bool:
+        """Its statement is on the target already, and runs no more."""
+        return self.index is not None and self.index < self.migration.done
+
 
 @dataclass(frozen=True, slots=True)
 class Found:

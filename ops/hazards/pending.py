@@ -48,7 +48,8 @@ class Name:
 
 
 class Pending:
-    """Follows the pending files act by act. What they created earlier is fresh: nobody uses it yet.
+    """Follows the pending files act by act. What they created earlier is fresh: nobody uses it yet. What a file's first
+    statements created that are on the target already (`Migration.done`) is not.
 
     Of the whole story, whatever the order: `protected` are tables whose row-level security some file switches on,
     `policies` those that some file makes (table, name), `fixed_paths` functions that get a search_path by ALTER,
@@ -231,7 +232,7 @@ class Pending:
             self._take_rename(node)
         elif isinstance(node, ast.AlterTableStmt) and act.is_certain:
             self._take_constraints(node)
-        if not act.is_certain:
+        if not act.is_certain or act.is_done:
             return
         created = created_relation(node)
         is_new = not getattr(node, "if_not_exists", False) and not getattr(node, "replace", False)

@@ -108,7 +108,7 @@ def _seen(pending: Sequence[Migration], rehearsal: Rehearsal) -> _Seen:
         cut.update((file.version, one.index) for one in file.statements if one.more)
         for index, statement in enumerate(migration.statements):
             place = (file.version, index)
-            if file.outcome == "passed" or index < file.ran:
+            if file.outcome == "passed" or index < migration.done + file.ran:
                 ran.add(place)
             if file.left_out and index not in told:
                 cut.add(place)

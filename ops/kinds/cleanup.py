@@ -1,4 +1,5 @@
-"""Cleaning up: INVALID indexes that a failed statement left behind are dropped. They cost writes and help nobody."""
+"""Cleaning up what a failed statement left behind: INVALID indexes, which cost writes and help nobody, are dropped, and
+partitions that are neither attached nor detached are detached."""
 
 from collections.abc import Sequence
 from contextlib import closing
@@ -9,12 +10,15 @@ import psycopg
 
 from audit import Event
 from ops.amounts import bytes_text
-from ops.apply_statements import Index
+from ops.apply_partitions import Attached
+from ops.apply_partitions import find_pending
+from ops.apply_statements import Meaning
 from ops.apply_statements import meaning
 from ops.catalog import MANAGED_SCHEMAS
 from ops.database import Connection
 from ops.database import connect
 from ops.database import target_failed
+from ops.errors import NothingToDoError
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
@@ -22,6 +26,7 @@ from ops.fingerprint import read_fingerprint
 from ops.kinds.kind import Kind
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
 from ops.migration import Effect
 from ops.migration import Migration
 from ops.partial import NOT_SENT
@@ -33,12 +38,10 @@ from ops.proposing import propose
 from ops.proposing import read_scripts_of
 from ops.proposing import what_changed_since
 from ops.requests import Request
+from ops.scripts import NO_VERSION
 from ops.scripts import Script
 from ops.scripts import scripts_of
 from ops.targets import Target
-
-NO_VERSION = "0"
-"""The version of a script that is about no file; no history has it."""
 
 
 @dataclass(frozen=True)
@@ -61,22 +64,25 @@ class Invalid:
 
 
 def request_cleanup(ops: Ops, target: Target, actor: Actor, act: str, of: Request | None = None) -> Request:
-    """Ask to drop the INVALID indexes that request `of` left behind; without one, all that the target has.
+    """Ask to drop the INVALID indexes and to finish the detaching that request `of` left behind; without one, all that
+    the target has.
 
-    Raises OpsError: NOT_ALLOWED where there is nothing to clean up, or something builds one of them just now; what reading
-    and `propose` raise.
+    Raises NothingToDoError where there is none; OpsError: TARGET_BUSY where something builds one of them just now,
+    NOT_ALLOWED for one of a constraint; what reading and `propose` raise.
     """
+    may_request_now(ops, target, actor).or_raise()
     with closing(connect(target.database_url(), purpose=f"clean up {of.id if of else target.name}")) as connection:
         try:
-            found = invalid_of(connection)
+            found, pending = invalid_of(connection), find_pending(connection)
             fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref)
         except psycopg.Error as error:
             raise target_failed(target.name, error) from error
     if of is not None:
-        tables, names = _touched(ops, of)
-        found = [one for one in found if one.table in tables or one.name in names]
-    _check(found, target, of)
-    return propose(ops, _proposal(ops, target, of, found, fingerprint), actor, act)
+        touched = _touched(ops, of)
+        found = [one for one in found if one.table in touched.tables or one.name in touched.indexes]
+        pending = tuple(one for one in pending if one.bare in touched.partitions)
+    _check(found, pending, target, of)
+    return propose(ops, _proposal(ops, target, of, found, pending, fingerprint), actor, act)
 
 
 def invalid_of(connection: Connection) -> list[Invalid]:
@@ -95,6 +101,7 @@ def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
     with closing(connect(target.database_url(), purpose=f"look at {request.id}")) as connection:
         try:
             now = {one.oid: one for one in invalid_of(connection)}
+            names_pending = {one.name for one in find_pending(connection)}
         except psycopg.Error as error:
             raise target_failed(target.name, error) from error
     for one in request.plan["facts"]["indexes"]:
@@ -103,17 +110,25 @@ def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
             changed.append(f"index {one['name']}, which is no longer there, or no longer INVALID")
         elif there.built_by is not None:
             changed.append(f"index {one['name']}: pid {there.built_by} builds an index of its table")
-    return changed
+    detached = [name for name in request.plan["facts"].get("partitions", ()) if name not in names_pending]
+    return changed + [f"partition {name}, which is no longer half detached" for name in detached]
 
 
 def _proposal(
-    ops: Ops, target: Target, of: Request | None, found: Sequence[Invalid], fingerprint: Fingerprint
+    ops: Ops,
+    target: Target,
+    of: Request | None,
+    found: Sequence[Invalid],
+    pending: Sequence[Attached],
+    fingerprint: Fingerprint,
 ) -> Proposal:
-    version = str(of.ending.get("within") or NO_VERSION) if of is not None else NO_VERSION
-    sql = "".join(f"DROP INDEX CONCURRENTLY {one.full_name};\n" for one in found)
-    script = Script(version, "clean_up", "clean_up.sql", Effect.KEEPS, sql=sql)
+    statements = [*(f"DROP INDEX CONCURRENTLY {one.full_name}" for one in found), *(one.finalize for one in pending)]
+    sql = "".join(f"{one};\n" for one in statements)
+    script = Script(NO_VERSION, "clean_up", "clean_up.sql", Effect.KEEPS, sql=sql)
     commit = of.commit if of is not None else ""
     count = f"{len(found)} INVALID index{'es' if len(found) != 1 else ''}"
+    drops = (f"Drops {count}, without keeping anybody from reading or writing.",) if found else ()
+    unused = " No query uses an INVALID index; whoever needs the index builds it again." if found else ""
     return Proposal(
         kind="cleanup",
         target=target,
@@ -124,19 +139,23 @@ def _proposal(
         scripts=(script,),
         migrations=read_scripts_of(ops, target, commit, (script,)),
         does=(
-            f"Drops {count}, without keeping anybody from reading or writing.",
+            *drops,
             *(f"{one.full_name}, {bytes_text(one.bytes)}: {one.definition}" for one in found),
+            *(f"Finishes to detach {one.name} from {one.parent}, which no longer sees its rows." for one in pending),
         ),
-        loses=("No rows. No query uses an INVALID index; whoever needs the index builds it again.",),
-        facts={"indexes": [{"oid": one.oid, "name": one.full_name} for one in found]},
+        loses=(f"No rows.{unused}",),
+        facts={
+            "indexes": [{"oid": one.oid, "name": one.full_name} for one in found],
+            "partitions": [one.name for one in pending],
+        },
     )
 
 
-def _check(found: Sequence[Invalid], target: Target, of: Request | None) -> None:
-    """Raise OpsError(NOT_ALLOWED) unless these may be dropped."""
-    if not found:
+def _check(found: Sequence[Invalid], pending: Sequence[Attached], target: Target, of: Request | None) -> None:
+    """Raise NothingToDoError where there are none, OpsError unless these may be dropped."""
+    if not found and not pending:
         where = f"{of.id} left no INVALID index on {target.name}" if of else f"{target.name} has no INVALID index"
-        refused(Reason.NOT_ALLOWED, f"{where}: there is nothing to clean up.", _what_then(of)).or_raise()
+        raise NothingToDoError(f"{where}: there is nothing to clean up.", _what_then(of))
     for one in found:
         if one.built_by is not None:
             raise OpsError(
@@ -157,27 +176,30 @@ def _what_then(of: Request | None) -> str:
     return f"See what of it ran with `show {of.id}`." if of is not None else ""
 
 
-def _touched(ops: Ops, of: Request) -> tuple[set[str], set[str]]:
-    """The bare names of tables on which a request's statements build indexes, and of indexes that they touch, as far as
-    one of them went to the target and did not succeed."""
+@dataclass(frozen=True)
+class _Touched:
+    """The bare names of what a request's statements worked on, as far as they went to the target and did not succeed."""
+
+    tables: frozenset[str]
+    indexes: frozenset[str]
+    partitions: frozenset[str]
+
+
+def _touched(ops: Ops, of: Request) -> _Touched:
     events = ops.view.events(stream=of.stream)
-    tables: set[str] = set()
-    names: set[str] = set()
-    for migration in scripts_of(ops, of):
-        for index in _failed_indexes(events, migration):
-            tables |= {index.table} if index.table else set()
-            names |= {index.name} if index.name else set()
-    return tables, names
+    failed = [means for migration in scripts_of(ops, of) for means in _failed(events, migration)]
+    touched = [index for means in failed for index in (means.builds, means.rebuilds, *means.drops) if index]
+    indexes = [index for index in touched if index.concurrently]
+    return _Touched(
+        tables=frozenset(index.table for index in indexes if index.table),
+        indexes=frozenset(index.name for index in indexes if index.name),
+        partitions=frozenset(means.detaches.name for means in failed if means.detaches),
+    )
 
 
-def _failed_indexes(events: Sequence[Event], migration: Migration) -> list[Index]:
-    found: list[Index] = []
-    for ran in statements_of(events, migration):
-        if ran.is_done or ran.outcome == NOT_SENT:
-            continue
-        means = meaning(migration.statements[ran.index])
-        found += [index for index in (means.builds, means.rebuilds, *means.drops) if index and index.concurrently]
-    return found
+def _failed(events: Sequence[Event], migration: Migration) -> list[Meaning]:
+    ran = statements_of(events, migration)
+    return [meaning(migration.statements[one.index]) for one in ran if not one.is_done and one.outcome != NOT_SENT]
 
 
 _INVALID = """

@@ -2,10 +2,10 @@
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.half_done import half_done
 from ops.kinds.kind import Kind
 from ops.layer import Ops
 from ops.layer import Progress
-from ops.partial import half_done
 from ops.plan import changed_parts
 from ops.plan import make_plan
 from ops.plan import pending_of

@@ -1,5 +1,6 @@
 """Recording: what somebody ran by hand is entered afterwards, with who and why, once a replay shows it on the target."""
 
+import re
 from collections.abc import Collection
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,22 +14,29 @@ from ops.drift_proof import BESIDE_HISTORY
 from ops.drift_replay import History
 from ops.drift_replay import read_past
 from ops.drift_replay import replay
+from ops.errors import NothingToDoError
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.history import HistoryRow
 from ops.history import file_sha256
 from ops.kinds.kind import Kind
+from ops.kinds.repair import authors_of
 from ops.kinds.repair import file_of
 from ops.kinds.repair import files_at
 from ops.kinds.repair import row_script
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
 from ops.migration import Effect
 from ops.migration import Migration
 from ops.people import Actor
 from ops.policy import refused
 from ops.proposing import Proposal
+from ops.proposing import people_of
 from ops.proposing import propose
 from ops.proposing import read_scripts_of
+from ops.rehearsing import note_start
+from ops.repository import Author
 from ops.requests import Request
 from ops.schema.comparing import change_of
 from ops.schema.comparing import different
@@ -36,6 +44,8 @@ from ops.schema.model import Schema
 from ops.schema.naming import words_of
 from ops.schema.reading import read_schema
 from ops.targets import Target
+
+_MENTION = re.compile(r"@([UW][A-Z0-9]+)\b")
 
 NAMED = 10
 """So many objects are named in one sentence."""
@@ -63,16 +73,26 @@ def request_record(
 ) -> Request:
     """Ask to enter what was run by hand. The same act asked again finds its request.
 
-    Raises OpsError: NOT_ALLOWED for a version without a file, or one that this log saw run; PLAN_BLOCKED where its row says
-    something else; DRIFT_FOUND where the target is not what these files make; what replaying and `propose` raise.
+    What this log saw run is left out. Raises NothingToDoError where that is all of it; OpsError: UNKNOWN_VERSION for a
+    version without a file; PLAN_BLOCKED where its row says something else; DRIFT_FOUND where the target is not what these
+    files make; what replaying and `propose` raise.
     """
+    may_request_now(ops, target, actor).or_raise()
     progress(f"reading the repository and {target.name}")
     repository = ops.repository(target)
     applied = read_applied(target, repository)
     files = files_at(ops, target, applied.commit)
     wanted = [file_of(files, version, target) for version in sorted(set(said.versions))]
-    scripts = [row_script(one, _effect(ops, target, applied, one)) for one in wanted]
-    evidence = _evidence(ops, target, wanted, progress)
+    known = {one.version: _recorded_by(ops, target, applied, one) for one in wanted}
+    if all(known.values()):
+        by = ", ".join(dict.fromkeys(filter(None, known.values())))
+        names = ", ".join(one.filename for one in wanted)
+        raise NothingToDoError(f"{target.name}: nothing to do, the log has {names} already, by {by}")
+    wanted = [one for one in wanted if not known[one.version]]
+    scripts = [row_script(one, _effect(target, applied, one)) for one in wanted]
+    evidence = _evidence(ops, target, wanted, actor, progress)
+    wrote = authors_of(ops, target, applied.commit, files, said.versions)
+    authors, unknown = people_of(ops, wrote)
     names = ", ".join(one.filename for one in wanted)
     added = [one.filename for one in scripts if one.effect is Effect.ADDS]
     proposal = Proposal(
@@ -90,13 +110,33 @@ def request_record(
         ),
         proven=tuple(_proof(target, evidence)),
         facts={"by": said.by, "because": said.because, "versions": [one.version for one in wanted]},
+        authors=tuple(sorted({*authors, *_ran_by(ops, said.by, wrote)})),
+        unknown_authors=unknown,
     )
     return propose(ops, proposal, actor, act)
 
 
-def _effect(ops: Ops, target: Target, applied: Applied, migration: Migration) -> Effect:
-    """Whether the history's row is still to be added. Raises OpsError where it says something else, or is ours."""
-    row = next((one for one in applied.rows if one.version == migration.version), None)
+def _ran_by(ops: Ops, by: str, wrote: Sequence[Author]) -> set[str]:
+    """The Slack ids of who is said to have run it: mentioned, known under [people], or named as a commit names them."""
+    addresses = [by, *by.split(), *(word.strip("<>(),;") for word in by.split())]
+    addresses += [one.email for one in wrote if one.name and one.name.casefold() in by.casefold()]
+    known = (ops.settings.known_author(one) for one in addresses)
+    return {*_MENTION.findall(by), *(who for who in known if who)}
+
+
+def _recorded_by(ops: Ops, target: Target, applied: Applied, migration: Migration) -> str | None:
+    """The request of ours that wrote the row that the history has of this file; None where none did."""
+    row = _row_of(applied, migration)
+    return _applied_by(ops, target, migration.version) if row and row.sha256 == file_sha256(migration) else None
+
+
+def _row_of(applied: Applied, migration: Migration) -> HistoryRow | None:
+    return next((one for one in applied.rows if one.version == migration.version), None)
+
+
+def _effect(target: Target, applied: Applied, migration: Migration) -> Effect:
+    """Whether the history's row is still to be added. Raises OpsError where it says something else."""
+    row = _row_of(applied, migration)
     if row is None:
         return Effect.ADDS
     if row.sha256 != file_sha256(migration):
@@ -105,9 +145,6 @@ def _effect(ops: Ops, target: Target, applied: Applied, migration: Migration) ->
             f"The history has {migration.version} already, but with other statements than {migration.filename} has.",
             f"Commit the file as it was run, or ask for `repair {target.environment} applied {migration.version}`.",
         ).or_raise()
-    runner = _applied_by(ops, target, migration.version)
-    if runner is not None:
-        refused(Reason.NOT_ALLOWED, f"{runner} applied {migration.filename}: the log has it already.").or_raise()
     return Effect.KEEPS
 
 
@@ -119,7 +156,7 @@ def _applied_by(ops: Ops, target: Target, version: str) -> str | None:
     return last.request if last is not None and last.kind == kinds[0] else None
 
 
-def _evidence(ops: Ops, target: Target, wanted: Sequence[Migration], progress: Progress) -> _Evidence:
+def _evidence(ops: Ops, target: Target, wanted: Sequence[Migration], actor: Actor, progress: Progress) -> _Evidence:
     """The target beside what its history makes without and with these files. Raises OpsError(DRIFT_FOUND) unless every
     object that the files make, change or drop is on the target as they leave it."""
     versions = {one.version for one in wanted}
@@ -128,6 +165,7 @@ def _evidence(ops: Ops, target: Target, wanted: Sequence[Migration], progress: P
         past = read_past(target, ops.repository(target))
         before = tuple(one for one in past.migrations if one.version not in versions)
         after = tuple(sorted((*before, *wanted), key=lambda one: one.version))
+        note_start(ops, target, actor, past.commit, after)
         without = _replayed(ops, target, History(past.commit, before, past.notes), progress)
         made = replay(
             target,

@@ -4,26 +4,31 @@ For when the history says something else than the database is. Nothing is checke
 for what was done by hand.
 """
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from enum import StrEnum
 
 from ops.applied_files import read_applied
+from ops.errors import NothingToDoError
+from ops.errors import OpsError
 from ops.errors import Reason
 from ops.history import HistoryRow
 from ops.history import file_sha256
 from ops.kinds.kind import Kind
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
 from ops.migration import Effect
 from ops.migration import Folder
 from ops.migration import Migration
 from ops.migrations import read_folder
 from ops.people import Actor
-from ops.policy import refused
 from ops.proposing import Proposal
+from ops.proposing import people_of
 from ops.proposing import propose
 from ops.proposing import read_scripts_of
+from ops.repository import Author
 from ops.requests import Request
 from ops.scripts import Script
 from ops.targets import Target
@@ -47,17 +52,23 @@ def request_repair(
 ) -> Request:
     """Ask to have the history say of these versions that they are applied (as the branch's files stand), or are not.
 
-    Raises OpsError: NOT_ALLOWED for a version that has no file, or no row, or is as it should be already; what reading
-    and `propose` raise.
+    What is so already is left out. Raises NothingToDoError where all of it is; OpsError: UNKNOWN_VERSION for a version that
+    has no file (nor a row, to be taken out); what reading and `propose` raise.
     """
+    may_request_now(ops, target, actor).or_raise()
     progress(f"reading the repository and {target.name}")
     applied = read_applied(target, ops.repository(target))
     rows = {row.version: row for row in applied.rows}
     files = files_at(ops, target, applied.commit)
     if how is As.APPLIED:
-        scripts = [_applied(version, file_of(files, version, target), rows.get(version)) for version in versions]
+        found = [_applied(file_of(files, version, target), rows.get(version)) for version in versions]
     else:
-        scripts = [_reverted(version, rows, target) for version in versions]
+        found = [_reverted(version, rows, files, target) for version in versions]
+    scripts = [one for one in found if one is not None]
+    if not scripts:
+        said = "applied, as the file stands" if how is As.APPLIED else "not applied"
+        raise NothingToDoError(f"{target.name}: nothing to do, its history says already that {_and(versions)} {said}")
+    authors, unknown = people_of(ops, authors_of(ops, target, applied.commit, files, versions))
     proposal = Proposal(
         kind="repair",
         target=target,
@@ -73,6 +84,8 @@ def request_repair(
         loses=tuple(_lost(script) for script in scripts if script.row is not None),
         proven=() if how is As.REVERTED else ("Nothing: nobody compared the target's schema with these files.",),
         facts={"as": how.value},
+        authors=authors,
+        unknown_authors=unknown,
     )
     return propose(ops, proposal, actor, act)
 
@@ -85,16 +98,22 @@ def files_at(ops: Ops, target: Target, commit: str) -> Folder:
 
 
 def file_of(files: Folder, version: str, target: Target) -> Migration:
-    """The one file of this version. Raises OpsError(NOT_ALLOWED)."""
+    """The one file of this version. Raises OpsError(UNKNOWN_VERSION)."""
     found = [one for one in files.migrations if one.version == version]
     if len(found) != 1:
         why = "has no file of that version" if not found else f"has {len(found)} files of that version"
-        refused(
-            Reason.NOT_ALLOWED,
+        raise OpsError(
+            Reason.UNKNOWN_VERSION,
             f"The branch {target.settings.branch} {why}: {version}.",
             "Commit its file first, with the bytes that were run." if not found else "Rename one of them first.",
-        ).or_raise()
+        )
     return found[0]
+
+
+def authors_of(ops: Ops, target: Target, commit: str, files: Folder, versions: Collection[str]) -> tuple[Author, ...]:
+    """Who wrote the files of these versions, as far as the commit has them."""
+    paths = [f"migrations/{one.filename}" for one in files.migrations if one.version in versions]
+    return ops.repository(target).authors(commit, None, paths)
 
 
 def row_script(migration: Migration, effect: Effect, row: HistoryRow | None = None) -> Script:
@@ -111,19 +130,23 @@ def row_script(migration: Migration, effect: Effect, row: HistoryRow | None = No
     )
 
 
-def _applied(version: str, migration: Migration, row: HistoryRow | None) -> Script:
+def _applied(migration: Migration, row: HistoryRow | None) -> Script | None:
+    """What makes it so; None where it is so already."""
     if row is not None and row.sha256 == file_sha256(migration):
-        refused(
-            Reason.NOT_ALLOWED, f"The history says already that {migration.filename} is applied, as the file stands."
-        ).or_raise()
+        return None
     return row_script(migration, Effect.WRITES, row)
 
 
-def _reverted(version: str, rows: Mapping[str, HistoryRow], target: Target) -> Script:
+def _reverted(version: str, rows: Mapping[str, HistoryRow], files: Folder, target: Target) -> Script | None:
+    """The same; raises OpsError(UNKNOWN_VERSION) for a version of which nobody has heard."""
     row = rows.get(version)
+    if row is None and any(one.version == version for one in files.migrations):
+        return None
     if row is None:
-        refused(Reason.NOT_ALLOWED, f"The history of {target.name} has no version {version}.").or_raise()
-        raise ValueError(version)
+        message = (
+            f"Neither the history of {target.name} nor the branch {target.settings.branch} has a version {version}."
+        )
+        raise OpsError(Reason.UNKNOWN_VERSION, message, f"See what it has: `plan {target.environment}`.")
     name = row.name or ""
     return Script(version, name, f"{version}_{name}.sql", Effect.REMOVES, row=row._replace(statements=None))
 
@@ -147,6 +170,10 @@ def _named(row: HistoryRow | None) -> str:
     stored = "no statements" if row.stored is None else _count(row.stored)
     sha256 = f", sha256 {row.sha256[:16]}" if row.sha256 else ""
     return f"{row.version} ({row.name or 'without a name'}, {stored}{sha256})"
+
+
+def _and(versions: Sequence[str]) -> str:
+    return f"{', '.join(versions)} {'is' if len(versions) == 1 else 'are'}"
 
 
 def _count(statements: int) -> str:

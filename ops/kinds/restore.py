@@ -1,9 +1,11 @@
 """Putting rows back out of a backup: they are laid beside the target's own tables first, and merged in one transaction.
 
-What people approved rests on the target's state, so nothing runs when that is another one by then.
+What people approved rests on the target's state, so nothing runs when that is another one by then, or when more would be
+lost than they were told of.
 """
 
 from contextlib import closing
+from functools import partial
 
 from ops.backups import find_backup
 from ops.database import connect
@@ -22,6 +24,7 @@ from ops.recovery import Standing
 from ops.requests import find_request
 from ops.steps import Recorder
 from ops.targets import Target
+from ops.undo.losses import more_lost
 from ops.undo.source import restored
 from ops.watch import begin_watch
 
@@ -33,7 +36,7 @@ def carry_out(recorder: Recorder, target: Target, guard: Guard | None, standing:
     ready = preflight(recorder, target, standing)
     backup(recorder, target, guard)
     load(recorder, target, guard)
-    migrate(recorder, target, guard, ready)
+    migrate(recorder, target, guard, ready, partial(more_lost, recorder.request))
     health(recorder, target, ready.before)
     begin_watch(recorder, target)
 

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace
-from typing import TYPE_CHECKING
 from typing import Any
 
 import psycopg
@@ -14,6 +13,7 @@ from ops.apply_indexes import invalid_indexes
 from ops.apply_recovery import inspect_after_crash
 from ops.apply_statements import Index
 from ops.apply_statements import meaning
+from ops.coming_after import check_after
 from ops.database import Connection
 from ops.database import connect
 from ops.database import target_failed
@@ -21,11 +21,14 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
+from ops.half_done import HALF
+from ops.half_done import worked_on
 from ops.history import HistoryRow
 from ops.history import read_history
 from ops.kinds.kind import Kind
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
 from ops.migration import Effect
 from ops.migration import Migration
 from ops.partial import NOT_SENT
@@ -36,22 +39,30 @@ from ops.people import Actor
 from ops.plan_refusals import not_rehearsed
 from ops.policy import refused
 from ops.proposing import Proposal
+from ops.proposing import people_of
 from ops.proposing import propose
 from ops.proposing import read_scripts_of
+from ops.proposing import what_changed_since
+from ops.rehearsal.report import Outcome
+from ops.rehearsal.report import Rehearsal
+from ops.rehearsing import Trial
+from ops.rehearsing import Tried
+from ops.rehearsing import try_files
 from ops.repository import Author
 from ops.requests import Request
+from ops.requests import find_request
 from ops.requests import requests_about
+from ops.requests import undone_by
 from ops.scripts import Script
 from ops.scripts import scripts_in
 from ops.scripts import scripts_of
 from ops.status import Status
 from ops.targets import Target
 
-if TYPE_CHECKING:
-    from ops.rehearsal.report import Rehearsal
-
 KINDS = frozenset({"push", "resume", "rollback"})
 """The kinds of requests that can be gone on with: those that run SQL of files."""
+
+_NOTHING_DONE = frozenset({Status.FAILED, Status.SUPERSEDED})
 
 
 @dataclass(frozen=True)
@@ -60,6 +71,10 @@ class Left:
 
     scripts: tuple[Script, ...]
     found: tuple[str, ...]
+    said: int | None = None
+    """So many first statements are there by somebody's word; None: by the log and the target."""
+    claimed: bool = False
+    """Somebody's word says that more is there than the log has for certain."""
 
 
 def request_resume(
@@ -78,8 +93,9 @@ def request_resume(
     Raises OpsError: NOT_ALLOWED where nothing is to be gone on with, or what is on the target is not certain; what a
     rehearsal, reading and `propose` raise.
     """
-    may_be_resumed(ops, of)
     target = ops.target_of(of)
+    may_request_now(ops, target, actor).or_raise()
+    may_be_resumed(ops, of)
     progress(f"looking at {target.name}")
     with closing(connect(target.database_url(), purpose=f"resume {of.id}")) as connection:
         try:
@@ -91,11 +107,35 @@ def request_resume(
             raise target_failed(target.name, error) from error
     if commit is not None:
         left, commit = _as_at(ops, of, target, left, commit)
-    return propose(ops, _proposal(ops, of, target, left, commit or of.commit, fingerprint, progress), actor, act)
+    proposal = _proposal(ops, of, target, left, commit or of.commit, fingerprint)
+    check_after(ops, target, [one for one in proposal.migrations if one.effect is Effect.ADDS])
+    return propose(ops, _tried(ops, proposal, actor, progress), actor, act)
 
 
-def may_be_resumed(ops: Ops, of: Request) -> None:
-    """Raise OpsError(NOT_ALLOWED) unless the request ended with something left, and nobody went on with it since."""
+def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
+    """As for other scripts; and what is left by now, which rows may tell alone: the log and the target are asked again."""
+    changed = what_changed_since(ops, request, progress)
+    if changed:
+        return changed
+    of = find_request(ops.view, request.of or "")
+    target = ops.target_of(request)
+    try:
+        may_be_resumed(ops, of, asked_by=request)
+        with closing(connect(target.database_url(), purpose=f"look at {request.id}")) as connection:
+            left = _left(ops, of, connection, request.plan["facts"]["done"], request.by)
+    except psycopg.Error as error:
+        raise target_failed(target.name, error) from error
+    except OpsError as error:
+        if error.reason is not Reason.NOT_ALLOWED:
+            raise
+        return [f"what is left of {of.id} ({error.message.rstrip('.')})"]
+    asked, now = ([(one.version, one.done) for one in found] for found in (scripts_in(request.plan), left.scripts))
+    return [] if asked == now else [f"what is left of {of.id}"]
+
+
+def may_be_resumed(ops: Ops, of: Request, asked_by: Request | None = None) -> None:
+    """Raise OpsError(NOT_ALLOWED) unless the request ended with something left, and nobody worked on that since, but
+    perhaps the request that asks."""
     look = f"See `show {of.id}`."
     if of.kind not in KINDS:
         refused(
@@ -108,16 +148,32 @@ def may_be_resumed(ops: Ops, of: Request) -> None:
             f"Look at the target as its card says, then `cancel {of.id} <what you found>`.",
         ).or_raise()
     if of.status not in {Status.PARTIALLY_APPLIED, Status.INTERRUPTED} or not _versions_left(of):
-        words = of.status.value.replace("_", " ")
-        why = f"{of.id} is {words}, and nothing of it is left to be run" if of.is_over else f"{of.id} is {words}"
+        ended = {Status.SUCCEEDED: "is done", Status.FAILED: "failed", Status.PARTIALLY_APPLIED: "has ended"}
+        words = ended.get(of.status, f"is {of.status.value}")
+        why = f"{of.id} {words}, and nothing of it is left to be run" if of.is_over else f"{of.id} {words}"
         again = f"To ask for the same again: `push {of.environment}`." if of.status is Status.FAILED else look
         refused(Reason.NOT_ALLOWED, f"{why}.", again).or_raise()
-    later = next((one for one in requests_about(ops.view, of) if one.kind == "resume" and one.started_at), None)
-    if later is not None and later.status is not Status.FAILED:
+    undone = undone_by(ops.view, of)
+    if undone is not None:
+        again = f"To ask for the same again: `push {of.environment}`."
+        refused(Reason.NOT_ALLOWED, f"{undone.id} took back what {of.id} left.", again).or_raise()
+    asker = {asked_by.id} if asked_by is not None else set()
+    resumes = (one for one in requests_about(ops.view, of) if one.kind == "resume" and one.started_at)
+    later = next((one for one in resumes if one.id not in asker and one.status not in _NOTHING_DONE), None)
+    if later is not None:
         refused(
             Reason.NOT_ALLOWED,
             f"{later.id} went on with {of.id} already.",
             f"See `show {later.id}`; what that left can be gone on with by `resume {later.id}`.",
+        ).or_raise()
+
+    ending = next(one for one in reversed(ops.view.events(stream=of.stream)) if one.kind in HALF)
+    worked = worked_on(ops.view, of, _versions_left(of), after_seq=ending.seq, but=asker)
+    if worked is not None:
+        refused(
+            Reason.NOT_ALLOWED,
+            f"{worked.request} worked on files that {of.id} left, so what is left of them is not for {of.id} to say.",
+            f"See `show {worked.request}`, and what is pending now with `plan {of.environment}`.",
         ).or_raise()
 
 
@@ -162,7 +218,7 @@ def _left(ops: Ops, of: Request, connection: Connection, said: int | None, actor
         count = f"the first {said} of {len(ran)} statements" if said else f"none of the {len(ran)} statements"
         found = f"{actor.id} says that {count} of {migration.filename} {'are' if said else 'is'} there"
         found += f", where the log has {known} for certain." if said < known else "."
-        return Left((replace(left[0], done=said), *left[1:]), (found,))
+        return Left((replace(left[0], done=said), *left[1:]), (found,), said, claimed=said > known)
     intent = last_intent(events, migration.version)
     done = known
     for one in ran[known:]:
@@ -205,7 +261,7 @@ def _check_nothing_remains(of: Request, migration: Migration, ran: Ran, outcome:
             f"{where} left {', '.join(invalid)} INVALID, so it cannot be run again yet.",
             f"Ask for `clean up {of.id}` first.",
         ).or_raise()
-    if outcome == "failed" and (touched or means.waits_quietly):
+    if outcome == "failed" and (touched or means.waits_quietly or means.detaches):
         return  # what it works on is whole again, and to do it twice is to do it once
     refused(
         Reason.NOT_ALLOWED,
@@ -242,11 +298,9 @@ def _as_at(ops: Ops, of: Request, target: Target, left: Left, commit: str) -> tu
     return replace(left, scripts=tuple(scripts)), sha
 
 
-def _proposal(
-    ops: Ops, of: Request, target: Target, left: Left, commit: str, fingerprint: Fingerprint, progress: Progress
-) -> Proposal:
+def _proposal(ops: Ops, of: Request, target: Target, left: Left, commit: str, fingerprint: Fingerprint) -> Proposal:
+    """What is asked for, before anybody has tried it."""
     migrations = read_scripts_of(ops, target, commit, left.scripts)
-    shown = _rehearsed(ops, target, migrations, progress)
     authors, unknown = _authors(ops, of, commit, migrations)
     return Proposal(
         kind="resume",
@@ -258,10 +312,9 @@ def _proposal(
         scripts=left.scripts,
         migrations=migrations,
         does=(*left.found, *map(_runs, migrations)),
-        proven=_proof(shown, target),
-        expected={one["version"]: one["catalog_sha256"] for one in expected}
-        if shown is not None and (expected := shown.expected())
-        else None,
+        proven=("Nothing: it was not tried on a copy, as the policy says.",),
+        # What stands on a word stays one, however often it is gone on with.
+        facts={"done": left.said, "claimed": left.claimed or bool((of.plan.get("facts") or {}).get("claimed"))},
         authors=tuple(authors),
         unknown_authors=tuple(unknown),
     )
@@ -273,9 +326,8 @@ def _authors(ops: Ops, of: Request, commit: str, migrations: Sequence[Migration]
     if commit != of.commit:
         paths = [f"migrations/{one.filename}" for one in migrations]
         since = ops.repository(ops.target_of(of)).authors(commit, of.commit, paths)
-    known = {one.email: ops.settings.known_author(one.email) for one in since}
-    unknown = {one.name or one.email for one in since if not known[one.email]}
-    return sorted({*of.authors, *filter(None, known.values())}), sorted({*of.unknown_authors, *unknown})
+    known, unknown = people_of(ops, since)
+    return sorted({*of.authors, *known}), sorted({*of.unknown_authors, *unknown})
 
 
 def _runs(migration: Migration) -> str:
@@ -288,38 +340,39 @@ def _runs(migration: Migration) -> str:
     return f"Runs {left} of the {count} statements of {migration.filename}, from line {first.word_line} on."
 
 
-def _rehearsed(ops: Ops, target: Target, migrations: Sequence[Migration], progress: Progress) -> "Rehearsal | None":
-    """What is left, run on a copy of the target as it is now, where its policy has that done. Raises OpsError where it
-    failed or could not be done, and the policy requires it."""
-    level = target.settings.rehearsal_level
-    if level == "off":
-        return None
-    from ops.rehearsal.rehearse import rehearse_files  # here because it takes a third of a second to load
+def _tried(ops: Ops, proposal: Proposal, actor: Actor, progress: Progress) -> Proposal:
+    """The same, run on a copy of the target as it is now, where its policy has that done. Raises OpsError where it failed
+    or could not be done, and the policy requires it."""
+    target = proposal.target
+    if target.settings.rehearsal_level == "off":
+        return proposal
 
-    settings = ops.settings
-    with ops.rehearsals.turn(f"resume {target.name}", lambda: progress("waits for another rehearsal")):
-        shown = rehearse_files(
-            target.database_url,
-            migrations,
-            tools_bin=settings.postgres.bin,
-            cache=settings.path(settings.state.path).parent / "schemas",
-            progress=progress,
-            stop=ops.rehearsals.is_over,
-        )
-    problem = not_rehearsed(shown, target.settings.policy(), target.name)
+    def shown_in(tried: Tried) -> Proposal:
+        expected = {one["version"]: one["catalog_sha256"] for one in tried.shown.expected() or ()}
+        return replace(proposal, tried=tried, proven=(_proof(tried.shown, target),), expected=expected or None)
+
+    trial = Trial(
+        target,
+        proposal.commit,
+        proposal.migrations,
+        proposal.hazards_read,
+        target.settings.with_data,
+        basis=proposal.digest,
+        digest=lambda tried: shown_in(tried).digest,
+    )
+    found = shown_in(try_files(ops, trial, actor, progress))
+    problem = not_rehearsed(found.tried.shown if found.tried else None, target.settings.policy(), target.name)
     if problem is not None:
         raise problem
-    return shown
+    return found
 
 
-def _proof(shown: "Rehearsal | None", target: Target) -> tuple[str, ...]:
-    if shown is None:
-        return ("Nothing: it was not tried on a copy, as the policy says.",)
-    if shown.outcome.value != "passed":
-        return (f"Nothing: it {shown.outcome.value} on a copy of {target.name}. {shown.because}".strip(),)
+def _proof(shown: Rehearsal, target: Target) -> str:
+    if shown.outcome is not Outcome.PASSED:
+        return f"Nothing: it {shown.outcome.value} on a copy of {target.name}. {shown.because}".strip()
     count = sum(one.ran for one in shown.files)
     ran = "1 statement" if count == 1 else f"{count} statements"
-    return (f"On a copy of {target.name} as it is now, {ran} ran without an error.",)
+    return f"On a copy of {target.name} as it is now, {ran} ran without an error."
 
 
-KIND = Kind()
+KIND = Kind(what_changed=what_changed)

@@ -12,6 +12,7 @@ from typing import Any
 
 import psycopg
 
+from ops.asking_again import hint_after_change
 from ops.blockers import query_shape
 from ops.database import Connection
 from ops.database import connect
@@ -26,6 +27,7 @@ from ops.guard import Guard
 from ops.kinds.kind import Kind
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
 from ops.occupying import occupant_of
 from ops.people import Actor
 from ops.policy import refused
@@ -33,6 +35,9 @@ from ops.proposing import Proposal
 from ops.proposing import propose
 from ops.recovery import Standing
 from ops.requests import Request
+from ops.requests import find_request
+from ops.requests import open_requests
+from ops.status import Status
 from ops.steps import Recorder
 from ops.targets import Target
 
@@ -40,7 +45,8 @@ STEPS = ("preflight", "terminate")
 GONE_SECONDS = 10.0
 """So long a session has to end once it was told to."""
 
-_OURS = "countersign "
+_OUR_NAME = "countersign "
+"""How our own sessions call themselves, which any other may do too."""
 _SAME = ("pid", "backend_start", "xact_start")
 """What makes it the same session in the same transaction."""
 
@@ -50,7 +56,8 @@ class Session:
     """A session of a target's database. Times are UTC text to the microsecond; `xact_start` is empty where it is in no
     transaction.
 
-    `query` is the shape of its last one: no literals. `waiting` counts the sessions that wait for it just now.
+    `query` is the shape of its last one: no literals. `is_ours`:
+    it is our login's and holds a lock that only a run or a backup takes (see ops.guard), whatever it calls itself.
     """
 
     pid: int
@@ -64,7 +71,6 @@ class Session:
     backend_type: str
     is_superuser: bool
     is_ours: bool
-    waiting: int
 
     def facts(self) -> dict[str, Any]:
         """What a plan keeps of it: nothing that changes within one transaction."""
@@ -81,35 +87,33 @@ class Session:
 def request_termination(ops: Ops, target: Target, pid: int, actor: Actor, act: str) -> Request:
     """Ask to end the session with this number, as it is now. The same act asked again finds its request.
 
-    Raises OpsError: NOT_ALLOWED for a session that is not there, in no transaction, ours, a superuser's or the server's
-    own; what asking the target and `propose` raise.
+    Raises OpsError: UNKNOWN_SESSION for one that is not there; NOT_ALLOWED for one in no transaction, ours, a superuser's or
+    the server's own; what asking the target and `propose` raise.
     """
+    may_request_now(ops, target, actor).or_raise()
     with closing(connect(target.database_url(), purpose=f"look at pid {pid}")) as connection:
         try:
             found = read_session(connection, pid)
             fingerprint = _identity(connection, target)
         except psycopg.Error as error:
             raise target_failed(target.name, error) from error
-    may_be_ended(found, pid, target.name)
     if found is None:
-        raise ValueError(pid)
-    occupant = occupant_of(ops.view, target.stream)
-    about = occupant.request if occupant is not None and not occupant.blocked else None
-    waits = {0: "nobody waits for it at this moment", 1: "one session waits for it"}
+        raise OpsError(
+            Reason.UNKNOWN_SESSION,
+            f"{target.name} has no session with pid {pid}. Nothing was asked for.",
+            "Perhaps it has ended by itself; the card of a run that waits names who is in the way.",
+        )
+    may_be_ended(found)
+    asked = _asked_already(ops, target, found)
+    helps = asked.of if asked is not None else _waiting_for(ops, target, pid)
     proposal = Proposal(
         kind="terminate",
         target=target,
         title=f"end session {pid} on",
         commit="",
         fingerprint=fingerprint,
-        of=about,
-        does=(
-            f"Ends the session with pid {pid}: {_who(found)}, in a transaction since {_moment(found.xact_start)}.",
-            f"When this was asked for it was {found.state or 'hidden from our role'}, and "
-            f"{waits.get(found.waiting, f'{found.waiting} sessions wait for it')}.",
-            f"Its last query: {found.query or 'hidden from our role'}",
-            "If it has ended by itself, or begun another transaction, by the time this is approved, nothing is done.",
-        ),
+        of=helps,
+        does=tuple(asked.plan["does"]) if asked is not None else _does(found, helps),
         loses=(
             f"All that it did since {_moment(found.xact_start)} and has not committed is rolled back.",
             "Its program gets an error; whether it tries again is its own affair.",
@@ -126,17 +130,42 @@ def read_session(connection: Connection, pid: int) -> Session | None:
     if row is None:
         return None
     found = Session(pid, *row)
-    return Session(**{**vars(found), "query": query_shape(found.query), "is_ours": found.is_ours or _is_ours(found)})
+    return Session(**{**vars(found), "query": query_shape(found.query)})
 
 
-def may_be_ended(found: Session | None, pid: int, target: str) -> None:
+def _does(found: Session, helps: str | None) -> tuple[str, ...]:
+    return (
+        f"Ends the session with pid {found.pid}: {_who(found)}, in a transaction since {_moment(found.xact_start)}.",
+        f"{helps} waits for it." if helps else "No run of ours is known to wait for it.",
+        f"When this was asked for it was {found.state or 'hidden from our role'}.",
+        f"Its last query: {found.query or 'hidden from our role'}",
+        *_name_alone(found),
+        "If it has ended by itself, or begun another transaction, by the time this is approved, nothing is done.",
+    )
+
+
+def _asked_already(ops: Ops, target: Target, found: Session) -> Request | None:
+    """The request that waits to end this very session in this very transaction. Asked once more, it stands as it was asked
+    for, whatever the session looks like at this moment."""
+    waiting = (one for one in open_requests(ops.view) if one.kind == "terminate" and one.target == target.name)
+    return next((one for one in waiting if one.status is Status.WAITING and _is_same(found, one)), None)
+
+
+def _waiting_for(ops: Ops, target: Target, pid: int) -> str | None:
+    """The run that waits for this session, by what it last saw in its way; between two tries, it waits too."""
+    occupant = occupant_of(ops.view, target.stream)
+    if occupant is None or occupant.blocked:
+        return None
+    steps = find_request(ops.view, occupant.request).steps
+    seen = [step.detail.get("waits") or {} for step in steps if step.outcome == "running"]
+    is_seen = any(one["pid"] == pid for waits in seen for one in waits.get("blockers", ()))
+    return occupant.request if is_seen else None
+
+
+def may_be_ended(found: Session) -> None:
     """Raise OpsError(NOT_ALLOWED) where this session is not one that anybody may ask to end."""
-    if found is None:
-        why, hint = (
-            f"{target} has no session with pid {pid}",
-            "Perhaps it has ended by itself; the card of a run that waits names who is in the way.",
-        )
-    elif found.is_ours:
+    pid = found.pid
+    if found.is_ours:
         why, hint = (
             f"The session with pid {pid} is Countersign's own",
             "Stop the request that it works for: `stop R-7`.",
@@ -179,18 +208,31 @@ def carry_out(recorder: Recorder, target: Target, guard: Guard | None, standing:
             raise OpsError(
                 Reason.PLAN_CHANGED,
                 f"Since {request.id} was made, this changed: {', '.join(changed)}. Nothing was done.",
-                "Look who is in the way now, and ask again.",
+                hint_after_change(request, changed),
                 exit_code=3,
                 details={"changed": changed},
             )
         result["health"] = []
         result["said"] = "exactly the session that was asked for" if not changed else "taken up again"
+    if recorder.stop():
+        told = "The session may have been told to end before." if told_before else "No session was ended."
+        raise OpsError(Reason.STOPPED, f"{request.id} was stopped. {told}", exit_code=1)
     purpose = f"terminate {request.id}"
     with (
         recorder.step("terminate", dict(_facts(request))) as result,
         closing(connect(target.database_url(), purpose=purpose)) as connection,
     ):
         result["said"] = _end(connection, request)
+
+
+def stands(ops: Ops, request: Request, target: Target) -> Standing:
+    """Nothing is done twice by looking again; only one that was to stop, and perhaps did its work before, says so."""
+    if request.stop_asked is None or all(step.name != "terminate" for step in request.steps):
+        return Standing()
+    with closing(connect(target.database_url(), purpose=f"look at {request.id}")) as connection:
+        is_there = _is_same(read_session(connection, int(_facts(request)["pid"])), request)
+    now = "is there as before" if is_there else "has ended, or its transaction has"
+    return Standing(problem=f"somebody asked it to stop; it may have told the session to end before, which {now}")
 
 
 def _end(connection: Connection, request: Request) -> str:
@@ -252,8 +294,14 @@ def _identity(connection: Connection, target: Target) -> Fingerprint:
     return Fingerprint(**identity, server_version=connection.info.server_version, history_sha256="", schema_sha256="")
 
 
-def _is_ours(found: Session) -> bool:
-    return found.application.startswith(_OURS)
+def _name_alone(found: Session) -> list[str]:
+    """What people should know of a session that has the name of ours, and is not one that holds a target."""
+    if not found.application.startswith(_OUR_NAME):
+        return []
+    return [
+        "It calls itself Countersign's, which any session can, and holds none of the locks of a run. If a backup of ours "
+        "needs it, that fails and can be asked for again."
+    ]
 
 
 def _who(found: Session) -> str:
@@ -274,16 +322,14 @@ _SESSION = """
            coalesce(to_char(a.xact_start AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), ''),
            coalesce(a.application_name, ''), coalesce(a.usename, ''), coalesce(host(a.client_addr), ''),
            coalesce(a.state, ''), coalesce(a.query, ''), coalesce(a.backend_type, ''), coalesce(r.rolsuper, true),
-           EXISTS (
+           a.usesysid = (SELECT oid FROM pg_catalog.pg_roles WHERE rolname = session_user) AND EXISTS (
              SELECT FROM pg_catalog.pg_locks AS l
-             WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.objsubid = 1
+             WHERE l.pid = a.pid AND l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = a.datid
                AND (l.classid::bigint << 32) + l.objid::bigint = ANY(%(keys)s::bigint[])
-           ),
-           (SELECT count(*)::int FROM pg_catalog.pg_stat_activity AS w
-            WHERE a.pid = ANY(pg_catalog.pg_blocking_pids(w.pid)))
+           )
     FROM pg_catalog.pg_stat_activity AS a LEFT JOIN pg_catalog.pg_roles AS r ON r.oid = a.usesysid
     WHERE a.pid = %(pid)s AND a.datname = pg_catalog.current_database()
 """
 
 
-KIND = Kind(what_changed=what_changed, carry_out=carry_out, stands=lambda *_: Standing(), ending="txt")
+KIND = Kind(what_changed=what_changed, carry_out=carry_out, stands=stands, ending="txt")

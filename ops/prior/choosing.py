@@ -11,18 +11,23 @@ from ops.prior.tables import Kept
 from ops.prior.tables import Shape
 from ops.prior.touching import Touch
 
-AFTER = "countersign after"
-"""The column of a copy that tells what the statement made of the row: a hash of the columns that it set."""
-
 ROW = sql.Identifier("countersign row")
 COPY = sql.Identifier("countersign copy")
 """What a table, and its copy, are called in these statements."""
 
 
 def hash_of(alias: sql.Composable, columns: tuple[str, ...]) -> sql.Composed:
-    """An expression: what these columns of a row hold, as one text."""
+    """An expression: what these columns of a row hold, as one text. It is to be compared only with one that was made in a
+    session that writes values plainly too (`ops.prior.sending`)."""
     listed = sql.SQL(", ").join(sql.SQL("{}.{}").format(alias, sql.Identifier(one)) for one in columns)
     return sql.SQL("pg_catalog.md5(pg_catalog.to_jsonb(ROW({}))::pg_catalog.text)").format(listed)
+
+
+def free_name(columns: Sequence[Column]) -> str:
+    """A name for the column of a copy that tells what the statement made of a row: a hash of the columns that it set."""
+    taken = {one.name for one in columns}
+    names = ("countersign after", *(f"countersign after {number}" for number in range(2, len(taken) + 3)))
+    return next(name for name in names if name not in taken)
 
 
 def listed(columns: Sequence[Column]) -> sql.Composed:

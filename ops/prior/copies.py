@@ -1,17 +1,27 @@
 """The prior copies of one run: which of its files have something to copy, and what is done around their statements."""
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import replace
 
 import psycopg
+from pglast import ast
 
 from ops.apply_journal import CarryOut
-from ops.database import Connection
+from ops.apply_session import Session
+from ops.apply_statements import meaning
 from ops.errors import OpsError
 from ops.migration import Migration
+from ops.prior.private import contents_sha256
+from ops.prior.sending import NotCopiedError
+from ops.prior.sending import Sending
+from ops.prior.tables import Kept
 from ops.prior.taking import Taking
 from ops.prior.taking import Where
+from ops.prior.taking import lock_ahead
 from ops.prior.touching import Touch
+from ops.prior.touching import What
 from ops.prior.touching import touches
 from ops.requests import Request
 from ops.schema.reading import schema_archive
@@ -34,6 +44,7 @@ class PriorCopies:
         self._used: dict[tuple[str, int], int] = {}
         self._touches: dict[str, dict[int, tuple[Touch, ...]]] = {}
         self._schema: tuple[str, bytes] | None = None
+        self._definitions: Taking | None = None
         if not self._bytes:
             return
         shown = shown_of(recorder.request)
@@ -50,43 +61,87 @@ class PriorCopies:
         if not found:
             return None
 
-        def carry_out(connection: Connection, index: int, send: Callable[[], object]) -> None:
+        ahead = _ahead(migration, found)
+
+        def carry_out(session: Session, index: int, send: Callable[[], object]) -> None:
+            if index in ahead:
+                self._begin(session, migration, index, ahead[index])
             if index in found:
-                self._with_copies(connection, migration, index, found[index], send)
+                self._with_copies(session, migration, index, found[index], send)
             else:
                 send()
 
         return carry_out
 
+    def _begin(self, session: Session, migration: Migration, index: int, touches: Sequence[Touch]) -> None:
+        """Before the first statement of a transaction, which has no lock yet that somebody may wait for: what takes time."""
+        version, line = migration.version, migration.statements[index].word_line
+        # What was copied in it was rolled back, if there is anything: it is tried again.
+        self._used = {place: size for place, size in self._used.items() if place < (version, index)}
+        self._definitions = Taking(
+            session.connection, Where(self._recorder.request.id, version, index, line, self._bytes), session.watch
+        )
+        if self._schema is not None and not self._used:
+            self._definitions.keep_schema(self._schema[1], self._schema[0])
+        lock_ahead(session.connection, session.watch, touches)
+
     def _with_copies(
         self,
-        connection: Connection,
+        session: Session,
         migration: Migration,
         index: int,
         found: Sequence[Touch],
         send: Callable[[], object],
     ) -> None:
         version, line = migration.version, migration.statements[index].word_line
-        # What was copied for this statement and those behind it was rolled back, if there is anything: it is tried again.
-        self._used = {place: size for place, size in self._used.items() if place < (version, index)}
         left = self._bytes - sum(self._used.values())
-        taking = Taking(connection, Where(self._recorder.request.id, version, index, line, left), self._recorder.stop)
-        if self._schema is not None and not self._used:
-            taking.keep_schema(self._schema[1], self._schema[0])
+        where = Where(self._recorder.request.id, version, index, line, left)
+        taking = Taking(session.connection, where, session.watch)
+        definitions, self._definitions = self._definitions, None
+        if definitions is not None:  # told with the first copies
+            taking.kept += definitions.kept
+            taking.left_out += definitions.left_out
         for touch in found:
             taking.before(touch)
         sent = send()
         taking.after(sent.rowcount if isinstance(sent, psycopg.Cursor) else None)
-        self._used[version, index] = sum(one.bytes for one in taking.kept if one.what != "schema")
+        kept = _hashed(session, taking)
+        self._used[version, index] = sum(one.bytes for one in kept if one.what != "schema")
         # It goes into the log with the next event, which is the COMMIT's at the latest.
         data = {
             "version": version,
             "statement": index,
             "line": line,
-            "copies": [one.to_json() for one in taking.kept],
+            "copies": [one.to_json() for one in kept],
             "left_out": taking.left_out,
         }
         self._recorder.record_later("prior_copied", data)
+
+
+def _hashed(session: Session, taking: Taking) -> list[Kept]:
+    """The copies with a hash of each, so that an undo puts back nothing else. One without closes that way."""
+    sending, found = Sending(session.connection, session.watch), []
+    for one in taking.kept:
+        try:
+            with sending.all_or_nothing(), sending.watched():
+                found.append(replace(one, sha256=contents_sha256(session.connection, one.table)))
+        except NotCopiedError as error:
+            taking.left_out.append(f"There is no hash of what was kept of {one.name or 'the definitions'}: {error}.")
+            found.append(one)
+    return found
+
+
+def _ahead(migration: Migration, found: Mapping[int, Sequence[Touch]]) -> dict[int, list[Touch]]:
+    """The first statements of the transactions in which something is copied, and the tables that had better be locked there;
+    none in a file that sets something, since the names of tables may mean others then."""
+    sets = any(one.tree and isinstance(one.tree.node, ast.VariableSetStmt) for one in migration.statements)
+    ahead = {}
+    for segment in migration.segments:
+        sent = [index for index in segment.statements if not meaning(migration.statements[index]).steers]
+        touches = [one for index in sent for one in found.get(index, ())]
+        if segment.transactional and touches:
+            ahead[sent[0]] = [one for one in touches if one.what in (What.TABLE, What.COLUMN) and not sets]
+    return ahead
 
 
 def most_bytes(target: Target) -> int:

@@ -6,6 +6,7 @@ from psycopg import sql
 
 from ops.catalog import UNDO_SCHEMA
 from ops.database import Connection
+from ops.prior.sending import PLAIN
 
 
 class NotOursError(Exception):
@@ -30,6 +31,15 @@ def shut(connection: Connection, table: str) -> None:
     connection.execute(sql.SQL("ALTER TABLE {} ENABLE ROW LEVEL SECURITY").format(place_of(table)))
 
 
+def contents_sha256(connection: Connection, table: str) -> str:
+    """A hash of all rows of a table in it, whatever their order and the session's settings. Raises psycopg.Error."""
+    with connection.transaction(force_rollback=True):
+        for statement in PLAIN:
+            connection.execute(statement.encode())
+        row = connection.execute(sql.SQL(_CONTENTS).format(place_of(table)).as_string(connection).encode()).fetchone()
+    return str(row[0]) if row else ""
+
+
 def place_of(table: str) -> sql.Identifier:
     """The name of a table in it."""
     return sql.Identifier(UNDO_SCHEMA, table)
@@ -38,6 +48,13 @@ def place_of(table: str) -> sql.Identifier:
 def _role(name: str | None) -> sql.Composable:
     return sql.SQL("PUBLIC") if name is None else sql.Identifier(name)
 
+
+_CONTENTS: LiteralString = """
+SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(
+  coalesce(pg_catalog.string_agg(one, '' ORDER BY one COLLATE pg_catalog."C"), ''), 'UTF8')), 'hex')
+FROM (SELECT pg_catalog.encode(pg_catalog.sha256(pg_catalog.convert_to(kept::pg_catalog.text, 'UTF8')), 'hex') AS one
+      FROM {} AS kept) AS hashed
+"""
 
 _OWNER: LiteralString = """
 SELECT pg_catalog.pg_get_userbyid(nspowner) = current_user

@@ -1,5 +1,6 @@
 """A table of the target as a prior copy needs it: columns, key, size, sequences, and what goes along with its rows."""
 
+from collections.abc import Collection
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -22,6 +23,8 @@ class Column:
     is_plain: bool
     is_always: bool = False
     """GENERATED ALWAYS AS IDENTITY."""
+    has_default: bool = False
+    """Put into a row that says nothing of the column; so it stands in every row where the column is made again."""
 
     def kept(self, alias: sql.Composable) -> sql.Composed:
         """How the column of `alias` stands in a copy."""
@@ -41,7 +44,8 @@ class Shape:
     """A table. `key` are the columns by which one row is told from another, empty where there is nothing of the kind.
 
     `sequences` belong to its columns: the name, quoted, and the last number given out, None for none. `triggers` are
-    the project's own that run for its rows.
+    the project's own that run for its rows. `has_heirs`: other tables inherit from it, and show their rows in it.
+    `runs_later`: one of these triggers may run only at the end of the transaction.
     """
 
     oid: int
@@ -53,6 +57,8 @@ class Shape:
     bytes: int
     sequences: tuple[tuple[str, int | None], ...]
     triggers: tuple[str, ...]
+    has_heirs: bool
+    runs_later: bool
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.name}"
@@ -86,7 +92,7 @@ class Kept:
 
     `columns` are what it holds of the table, `key` those of them that find a row again; `sets` are the columns that the
     statement changed or dropped. `rows` and `bytes` are the copy's. `what` is a `What`, or `schema` for the archive of the
-    whole schema before the file of `version`.
+    whole schema before the file of `version`. `after` is the copy's column that tells what the statement made of a row.
     """
 
     what: str
@@ -102,6 +108,9 @@ class Kept:
     bytes: int = 0
     sequences: tuple[tuple[str, int | None], ...] = ()
     triggers: tuple[str, ...] = ()
+    after: str = "countersign after"
+    sha256: str = ""
+    """Of what it held when it was taken (`ops.prior.private.contents_sha256`)."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -142,10 +151,11 @@ def shape_of(connection: Connection, oid: int) -> Shape | None:
         row = connection.execute(_TABLE, {"oid": oid}).fetchone()
         if row is None:
             return None
-        schema, name, kind, key, size, triggers = row
+        schema, name, kind, key, size, triggers, has_heirs, runs_later = row
         columns = tuple(Column(*one) for one in connection.execute(_COLUMNS, {"oid": oid}).fetchall())
         sequences = tuple((one, last) for one, last in connection.execute(_SEQUENCES, {"oid": oid}).fetchall())
-    return Shape(oid, schema, name, kind, columns, tuple(key or ()), int(size), sequences, tuple(triggers))
+    named = (schema, name, kind, columns, tuple(key or ()), int(size), sequences, tuple(triggers))
+    return Shape(oid, *named, has_heirs, runs_later)
 
 
 def children_of(connection: Connection, oid: int) -> tuple[Child, ...]:
@@ -154,6 +164,12 @@ def children_of(connection: Connection, oid: int) -> tuple[Child, ...]:
         Child(number, tuple(own), tuple(parents), action == "c", tuple(sets or own))
         for number, own, parents, action, sets in connection.execute(_children(connection), {"oid": oid}).fetchall()
     )
+
+
+def has_volatile(connection: Connection, names: Collection[str]) -> str:
+    """One of these functions that may do something of its own when it is called, in whichever schema; empty for none."""
+    row = connection.execute(_VOLATILE, (list(names),)).fetchone() if names else None
+    return str(row[0]) if row else ""
 
 
 def referring_to(connection: Connection, oid: int) -> tuple[int, ...]:
@@ -181,14 +197,20 @@ SELECT n.nspname::text, c.relname::text, c.relkind::text,
      SELECT c.oid AS number WHERE c.relkind = 'r'
      UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) AS p WHERE p.isleaf) AS t),
   ARRAY(SELECT t.tgname::text FROM pg_catalog.pg_trigger AS t
-        WHERE t.tgrelid = c.oid AND NOT t.tgisinternal AND t.tgenabled <> 'D' ORDER BY 1)
+        WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+          AND NOT t.tgisinternal AND t.tgenabled NOT IN ('D', 'R') ORDER BY 1),
+  c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits AS h WHERE h.inhparent = c.oid),
+  EXISTS (SELECT FROM pg_catalog.pg_trigger AS t
+          WHERE (t.tgrelid = c.oid OR t.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(c.oid)))
+            AND NOT t.tgisinternal AND t.tgdeferrable AND t.tgenabled NOT IN ('D', 'R'))
 FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = %(oid)s AND c.relkind IN ('r', 'p') AND c.relpersistence <> 't'
 """
 
 _COLUMNS = """
 SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod),
-  tn.nspname = 'pg_catalog' AND (a.attcollation = 0 OR cn.nspname = 'pg_catalog'), a.attidentity = 'a'
+  tn.nspname = 'pg_catalog' AND (a.attcollation = 0 OR cn.nspname = 'pg_catalog'), a.attidentity = 'a',
+  a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL
 FROM pg_catalog.pg_attribute AS a
 JOIN pg_catalog.pg_type AS t ON t.oid = a.atttypid JOIN pg_catalog.pg_namespace AS tn ON tn.oid = t.typnamespace
 LEFT JOIN pg_catalog.pg_collation AS o ON o.oid = a.attcollation
@@ -226,6 +248,10 @@ def _children(connection: Connection) -> bytes:
     sets = _SETS_SINCE_15 if connection.info.server_version >= _SINCE_15 else "NULL::text[]"
     return _CHILDREN.replace("SETS", sets).encode()
 
+
+_VOLATILE = """
+SELECT p.proname::text FROM pg_catalog.pg_proc AS p WHERE p.proname = ANY (%s) AND p.provolatile = 'v' ORDER BY 1 LIMIT 1
+"""
 
 _REFERRING = """
 WITH RECURSIVE family(number) AS (

@@ -41,7 +41,8 @@ class Touch:
     without any quotes, as a rehearsal tells it. `columns` are those that are dropped or set; none: all. `alias` is what
     the table is called in `itself` (the table alone), `source` (with those that it is joined to) and `where`, which say
     which rows; `with_clause` comes before.
-    `unread`: why the rows cannot be told, in words; then nothing can be copied.
+    `calls` are the names of functions that say which rows. `unread`: why the rows cannot be told, in words; then nothing
+    can be copied.
     """
 
     what: What
@@ -55,6 +56,7 @@ class Touch:
     joins: bool = False
     by_name: bool = False
     cascades: bool = False
+    calls: tuple[str, ...] = ()
     unread: str = ""
 
 
@@ -133,7 +135,13 @@ def _rows(node: Any, what: What, others: Sequence[Any] | None, columns: tuple[st
         where=RawStream()(node.whereClause) if node.whereClause is not None else "",
         with_clause=f"WITH {RawStream()(node.withClause)} " if node.withClause is not None else "",
         joins=bool(others),
+        calls=tuple(sorted(_called((node.whereClause, node.withClause, *(others or ()))))),
     )
+
+
+def _called(parts: Iterable[Any]) -> set[str]:
+    found = (one for part in parts if part is not None for one in grammar.walk(part))
+    return {grammar.names(one.funcname)[-1] for one in found if isinstance(one, ast.FuncCall)}
 
 
 def _below(node: Any) -> Iterator[ast.Node]:

@@ -47,9 +47,14 @@ def woven(
             made, later = _without_not_null(statement, filled)
             before.append(made)
             behind += later
-    session = SESSION[:3] if derived else SESSION[:1]
+    session = in_one_transaction(SESSION[:3] if derived else SESSION[:1])
     statements = [*session, *first, *before, *rows, *behind, *last]
     return "\n".join(f"{one.strip().rstrip(';')};" for one in statements) + "\n"
+
+
+def in_one_transaction(session: Sequence[str]) -> list[str]:
+    """These settings for a script that is one transaction: they hold in it alone, and the session keeps its own."""
+    return [one.replace("SET ", "SET LOCAL ", 1) for one in session]
 
 
 def _without_not_null(statement: str, filled: Collection[tuple[str, str, str]]) -> tuple[str, list[str]]:

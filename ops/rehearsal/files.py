@@ -23,6 +23,7 @@ from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
 from ops.apply_journal import Intent
 from ops.apply_journal import Patience
+from ops.apply_session import Session
 from ops.apply_session import Sessions
 from ops.batch_log import BatchIntent
 from ops.batch_log import Begun
@@ -212,7 +213,8 @@ class _OneFile:
             ran=len(self._facts),
         )
 
-    def _carry_out(self, connection: Connection, index: int, send: Callable[[], object]) -> None:
+    def _carry_out(self, session: Session, index: int, send: Callable[[], object]) -> None:
+        connection = session.connection
         statement = self.migration.statements[index]
         segment = self._segment_of[index]
         is_in_transaction = self.migration.segments[segment].transactional
@@ -379,6 +381,9 @@ class _NoJournal:
 
     def batches_begun(self, migration: Migration) -> Begun | None:
         return None
+
+    def place_secret(self) -> bytes:
+        raise NotImplementedError  # on a copy nothing is gone on with
 
     def segment_finished(self, finished: Finished) -> None: ...
 

@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+from ops.catalog import catalog_hash
 from ops.drift_proof import BESIDE_HISTORY
 from ops.drift_proof import Name
 from ops.drift_proof import name_of
@@ -23,6 +24,7 @@ from ops.rehearsal.copy import COPY_LIMITS
 from ops.rehearsal.copy import Copy
 from ops.rehearsal.copy import open_empty
 from ops.rehearsal.files import run_files
+from ops.rehearsing import note_start
 from ops.schema.archive import read_archive
 from ops.schema.comparing import change_of
 from ops.schema.model import Schema
@@ -33,12 +35,13 @@ from ops.undo.past import Past
 class Base:
     """The schema before the files, and what they made of it; `after` is None where only the first is known.
 
-    `source` says in words where it is from.
+    `source` says in words where it is from; `before_sha256` is the catalog hash of what was replayed, None of what was kept.
     """
 
     before: Schema
     after: Schema | None
     source: str
+    before_sha256: str | None = None
 
 
 def base_of(ops: Ops, past: Past, progress: Progress) -> Base:
@@ -48,7 +51,7 @@ def base_of(ops: Ops, past: Past, progress: Progress) -> Base:
     told apart from its own changes. Raises OpsError HISTORY_NOT_REPLAYED where nothing says it, and what making a copy
     raises.
     """
-    if past.is_as_left or past.half is not None:
+    if past.is_as_left:
         in_backup = _in_backup(past)
         if in_backup is not None:
             return Base(in_backup, None, f"the backup from before {past.request.id}")
@@ -63,7 +66,9 @@ def differing(before: Schema, after: Schema) -> frozenset[Name]:
 def _replayed(ops: Ops, past: Past, progress: Progress) -> Base:
     target = past.target
     mine = {row.version for row in past.rows}
-    history = read_past(target, ops.repository(target)).migrations
+    applied = read_past(target, ops.repository(target))
+    history = applied.migrations
+    note_start(ops, target, past.actor, applied.commit, history)
     with open_empty(
         target.database_url(),
         tools_bin=target.all_settings.postgres.bin,
@@ -77,9 +82,11 @@ def _replayed(ops: Ops, past: Past, progress: Progress) -> Base:
         progress("replaying the history without it")
         _run(ops, copy, past, [one for one in history if one.version not in mine], progress)
         before = schema_of(copy)
+        with closing(copy.connect()) as connection:
+            before_sha256 = catalog_hash(connection)
         progress("and with it")
         _run(ops, copy, past, [one for one in history if one.version in mine], progress)
-        return Base(before, schema_of(copy), "the history, replayed without and with its files")
+        return Base(before, schema_of(copy), "the history, replayed without and with its files", before_sha256)
 
 
 def _run(ops: Ops, copy: Copy, past: Past, files: Sequence[Migration], progress: Progress) -> None:

@@ -71,6 +71,24 @@ class Lost:
         return bool(self.tables or self.columns)
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A table that goes, or with `column` one of its columns; `default` is that column's.
+
+    `held`: so many rows, or values in them, go with it; None where nobody could count them. `said` is the sentence.
+    """
+
+    table: Table
+    held: int | None
+    said: str
+    column: str = ""
+    default: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What has to be counted again, as JSON."""
+        return {"table": list(self.table), "column": self.column, "default": self.default, "held": self.held}
+
+
 def named(table: Table, column: str = "") -> str:
     """`public.orders`, `public.orders.note`, as people read it."""
     return printable(".".join(part for part in (*table, column) if part))
@@ -144,8 +162,8 @@ def _rows(connection: Connection, table: Table, names: Sequence[str], keys: tupl
     return Rows(int(count), dict(zip(names, map(str, sums), strict=True)), keys)
 
 
-def counted(target: Target, lost: Lost, columns: Columns) -> tuple[str, ...]:
-    """What a target would lose now with these tables and columns, in sentences with numbers. Reads only.
+def counted(target: Target, lost: Lost, columns: Columns) -> tuple[Loss, ...]:
+    """What a target would lose now with these tables and columns, in numbers. Reads only.
 
     `columns` is what they are like there.
     """
@@ -168,36 +186,51 @@ def counted(target: Target, lost: Lost, columns: Columns) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _table_loss(connection: Connection, table: Table) -> str:
-    words = f"Table {named(table)}"
-    try:
-        row = connection.execute(
-            sql.SQL("SELECT pg_catalog.count(*) FROM {}").format(sql.Identifier(*table))
-        ).fetchone()
-    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
-        return f"{words} goes with {_estimated(connection, table)}."
-    count = int(row[0]) if row else 0
-    return f"{words} goes with {count:,} row{'' if count == 1 else 's'}." if count else f"{words} goes; it has no rows."
+def rows_in(connection: Connection, table: Table) -> int:
+    """How many rows a table has. Raises psycopg.Error."""
+    row = connection.execute(sql.SQL("SELECT pg_catalog.count(*) FROM {}").format(sql.Identifier(*table))).fetchone()
+    return int(row[0]) if row else 0
 
 
-def _column_losses(connection: Connection, table: Table, columns: Mapping[str, Column]) -> list[str]:
-    """One question for all columns of a table, so that its rows are read once."""
-    held = [_holds(name, column) for name, column in columns.items()]
+def values_in(connection: Connection, table: Table, defaults: Mapping[str, str]) -> tuple[int, tuple[int, ...]]:
+    """How many rows a table has, and for each of these columns (with its default) how many of them hold something that
+    somebody put there. One question for all, so that its rows are read once. Raises psycopg.Error."""
+    held = [_holds(name, default) for name, default in defaults.items()]
     query = sql.SQL("SELECT pg_catalog.count(*), {} FROM {}").format(
         sql.SQL(", ").join(sql.SQL("pg_catalog.count(*) FILTER (WHERE {})").format(one) for one in held),
         sql.Identifier(*table),
     )
+    total, *counts = connection.execute(query).fetchone() or (0, *(0 for _ in defaults))
+    return int(total), tuple(map(int, counts))
+
+
+_UNCOUNTED = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege)
+
+
+def _table_loss(connection: Connection, table: Table) -> Loss:
+    words = f"Table {named(table)}"
     try:
-        row = connection.execute(query).fetchone()
-    except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege):
+        count = rows_in(connection, table)
+    except _UNCOUNTED:
+        return Loss(table, None, f"{words} goes with {_estimated(connection, table)}.")
+    said = f"{words} goes with {count:,} row{'' if count == 1 else 's'}." if count else f"{words} goes; it has no rows."
+    return Loss(table, count, said)
+
+
+def _column_losses(connection: Connection, table: Table, columns: Mapping[str, Column]) -> list[Loss]:
+    defaults = {name: column.default for name, column in columns.items()}
+    try:
+        total, counts = values_in(connection, table, defaults)
+    except _UNCOUNTED:
         rows = _estimated(connection, table)
+        said = "goes; how many of {} hold a value was not counted."
         return [
-            f"Column {named(table, name)} goes; how many of {rows} hold a value was not counted." for name in columns
+            Loss(table, None, f"Column {named(table, name)} {said.format(rows)}", name, default)
+            for name, default in defaults.items()
         ]
-    total, *counts = row if row else (0, *(0 for _ in columns))
     return [
-        _column_loss(named(table, name), int(total), int(count), _constant(columns[name].default))
-        for name, count in zip(columns, counts, strict=True)
+        Loss(table, count, _column_loss(named(table, name), total, count, _constant(default)), name, default)
+        for (name, default), count in zip(defaults.items(), counts, strict=True)
     ]
 
 
@@ -213,14 +246,14 @@ def _column_loss(column: str, total: int, count: int, has_default: bool) -> str:
     return f"Column {column} goes with what it holds: {count:,} of {rows} {'has' if count == 1 else 'have'} {value}."
 
 
-def _holds(name: str, column: Column) -> sql.Composable:
+def _holds(name: str, default: str) -> sql.Composable:
     """That a row has something in this column that somebody put there."""
     there = sql.SQL("{} IS NOT NULL").format(sql.Identifier(name))
-    if not _constant(column.default):
+    if not _constant(default):
         return there
     other = sql.SQL("{}::text IS DISTINCT FROM ({})::text").format(
         sql.Identifier(name),
-        sql.SQL(column.default),  # the server's own words, and a constant
+        sql.SQL(default),  # the server's own words, and a constant
     )
     return sql.SQL("({} AND {})").format(there, other)
 

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Collection
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,11 +21,12 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.migration import Migration
+from ops.prior.around import quiet_triggers
 from ops.prior.copies import shown_of
 from ops.prior.put_back import Found
 from ops.prior.put_back import columns_now
 from ops.prior.put_back import count_rows
-from ops.prior.put_back import quiet_triggers
 from ops.prior.put_back import rows_said
 from ops.prior.put_back import statements_of
 from ops.prior.tables import Kept
@@ -39,11 +41,12 @@ from ops.proposing import Proposal
 from ops.proposing import read_scripts_of
 from ops.rehearsal.copy import Copy
 from ops.schema.deriving import derive
-from ops.schema.model import Key
 from ops.schema.reading import read_schema
+from ops.scripts import Script
 from ops.steps import STEPS
 from ops.undo.base import Base
 from ops.undo.contents import counted
+from ops.undo.losses import loss_facts
 from ops.undo.offer import Offer
 from ops.undo.offer import Way
 from ops.undo.past import Past
@@ -72,6 +75,8 @@ class _Merged:
     rows: int
     does: str
     loses: tuple[str, ...] = ()
+    set_back: int | None = None
+    """So many rows that hold something else now are overwritten; None where the copy overwrites none."""
 
 
 def tables_offer(ops: Ops, past: Past, progress: Progress) -> Offer:
@@ -117,16 +122,17 @@ def _offer(ops: Ops, past: Past, backup: Backup, source: Source, progress: Progr
         if not merged:
             raise NotProvenError("Its files took nothing away from a table that the backup has.")
         copies = tuple(one.kept for one in merged)
-        triggers = quiet_triggers(here, {one.of for one in copies})
+        triggers = quiet_triggers(here, {one.of for one in copies}, source.schema)
     derived = derive(read_schema(url), source.schema, schemas_left_out=MANAGED_SCHEMAS)
     refuse_underived(derived)
-    stay = {
-        table: [name for name in names if Key("trigger", table[0], f"{table[1]} {name}") in source.schema.entries]
-        for table, names in triggers.items()
-    }
-    text = woven(derived, statements_of(copies, stay), filled_columns(copies))
-    scripts = scripts_for(past, text)
-    migrations = read_scripts_of(ops, past.target, past.request.commit, scripts)
+
+    def scripts_with(at_least: Mapping[Kept, int]) -> tuple[tuple[Script, ...], tuple[Migration, ...]]:
+        rows = statements_of(copies, triggers, at_least=at_least)
+        made = scripts_for(past, woven(derived, rows, filled_columns(copies)))
+        return made, read_scripts_of(ops, past.target, past.request.commit, made)
+
+    scripts, migrations = scripts_with({one.kept: one.rows for one in merged})
+    _, again = scripts_with({})
 
     def prepare(copy: Copy, with_rows: bool) -> tuple[str, ...]:
         with closing(copy.connect()) as there:
@@ -138,7 +144,9 @@ def _offer(ops: Ops, past: Past, backup: Backup, source: Source, progress: Progr
         return check_back(copy, with_rows, [Found(one.kept, one.rows, ()) for one in merged])
 
     base = Base(source.schema, None, f"the backup {backup.id}")
-    shown = prove(ops, past, migrations, lambda: base, progress, prepare=prepare, check=check, rows_again=False)
+    shown = prove(
+        ops, past, migrations, lambda: base, progress, prepare=prepare, check=check, rows_again=False, again=again
+    )
     does = (
         f"It takes {', '.join(dict.fromkeys(one.kept.name for one in merged))} out of the backup {backup.id} of "
         f"{backup.taken_at:%Y-%m-%d %H:%M} UTC into tables of its own beside them, then merges.",
@@ -146,10 +154,11 @@ def _offer(ops: Ops, past: Past, backup: Backup, source: Source, progress: Progr
         f"The schema goes back to what it was: {sum(len(one.statements) for one in derived)} statements.",
         f"{', '.join(row.version for row in past.rows)} {'goes' if len(past.rows) == 1 else 'go'} out of the history.",
     )
+    losses = counted(past.target, shown.lost, shown.columns)
     loses = (
         *(said for one in merged for said in one.loses),
         *_inserted(past),
-        *counted(past.target, shown.lost, shown.columns),
+        *(one.said for one in losses),
         f"What was written between the backup ({backup.taken_at:%Y-%m-%d %H:%M} UTC) and {past.request.id} into what it took "
         "away is in no backup.",
     )
@@ -165,7 +174,11 @@ def _offer(ops: Ops, past: Past, backup: Backup, source: Source, progress: Progr
         does=does,
         loses=loses,
         proven=(f"The backup {backup.id} was restored into a throw-away database for this once more.", *shown.proof),
-        facts=facts_of(Way.TABLES, backup, copies),
+        tried=shown.tried,
+        facts={
+            **facts_of(Way.TABLES, backup, copies),
+            **loss_facts(losses, set_back=[(one.kept, one.set_back) for one in merged if one.set_back is not None]),
+        },
         expected=dict(zip((one.version for one in scripts), shown.expected, strict=True)) if shown.expected else None,
         steps=LOADING_STEPS,
     )
@@ -224,6 +237,10 @@ def _wanted(past: Past, source: Source, backup: Backup) -> Iterator[Kept]:
                 shape = shape_of(source.connection, oid) if oid is not None else None
                 if shape is None:
                     continue  # made by the files themselves
+                if shape.has_heirs:
+                    raise NotProvenError(
+                        f"Other tables inherit from {shape}, and which of them held a row would be lost."
+                    )
                 for what, sets, table in _with_children(source, shape, touch):
                     if (table.oid, what, sets) in seen:
                         continue
@@ -283,7 +300,9 @@ def _met(
         total = count_rows(source.connection, kept.of)
         stay_away = gone and kept.of not in come_back
         loses = [f"{kept.name}: {rows_said(gone)} of the backup are not there now, and stay away."] if stay_away else []
-        loses += [f"{kept.name}: {rows_said(more)} written {since} get no value in {names}."] if more else []
+        loses += (
+            [f"{kept.name}: {rows_said(more)} written {since} get nothing in {names} but its default."] if more else []
+        )
         return _Merged(kept, total - gone, f"{kept.name}: {rows_said(total - gone)} get {names} back.", tuple(loses))
     if not set(kept.sets) <= set(columns):
         return _Merged(kept, 0, f"{kept.name}: {names} is set back where it differs.")
@@ -293,4 +312,4 @@ def _met(
         return _Merged(kept, missing, f"{said}; whoever deleted them {since}.")
     said = f"{kept.name}: {rows_said(other)} hold something else in {names} than the backup"
     set_back = (f"{said}: whoever wrote it {since}, it is set back.",) if other else ()
-    return _Merged(kept, other, f"{said}, and are set back.", set_back)
+    return _Merged(kept, other, f"{said}, and are set back.", set_back, other)

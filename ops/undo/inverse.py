@@ -6,12 +6,14 @@ from ops.catalog import MANAGED_SCHEMAS
 from ops.drift_proof import BESIDE_HISTORY
 from ops.masking import mask_sql
 from ops.migration import Effect
+from ops.prior.weaving import in_one_transaction
 from ops.schema.deriving import SESSION
 from ops.schema.deriving import derive
 from ops.schema.naming import words_of
 from ops.schema.reading import read_schema
 from ops.scripts import Script
 from ops.undo.base import Base
+from ops.undo.fitting import with_checks
 from ops.undo.past import Past
 from ops.undo.proving import NotProvenError
 from ops.undo.proving import Shown
@@ -28,9 +30,17 @@ def derived_scripts(past: Past, base: Base) -> tuple[Script, ...]:
 
     Raises NotProvenError where a definition does not say enough, or says a secret.
     """
+    if past.half is not None and not past.is_as_left:
+        raise NotProvenError(
+            f"The schema is not as {past.request.id} left it half-way, and nothing tells what of it is its own."
+        )
+    if past.half is not None and base.before_sha256 not in (None, past.base_sha256):
+        raise NotProvenError(
+            f"The history, replayed, does not make the schema that {past.request.id} found, so nothing tells what it made."
+        )
     there = base.after if past.half is None else None
     if there is None:
-        if past.half is None and not past.is_as_left:
+        if not past.is_as_left:
             raise NotProvenError(
                 f"The schema was changed otherwise since {past.request.id}, and only a history that can be replayed tells "
                 "both apart."
@@ -44,7 +54,7 @@ def derived_scripts(past: Past, base: Base) -> tuple[Script, ...]:
             raise NotProvenError(
                 f"The definition of {words_of(one.object)} holds a secret, which a request may not keep."
             )
-    statements = [statement for one in found for statement in one.statements]
+    statements = [statement for one in with_checks(found) for statement in one.statements]
     return _scripts(past, _text(statements))
 
 
@@ -59,8 +69,7 @@ def _text(statements: list[str]) -> str:
     """As one transaction: the settings that the definitions are written for hold in it alone."""
     if not statements:
         return ""
-    settings = [one.replace("SET ", "SET LOCAL ", 1) for one in SESSION]
-    return "\n".join([*settings, *statements]) + "\n"
+    return "\n".join([*in_one_transaction(SESSION), *statements]) + "\n"
 
 
 def _scripts(past: Past, text: str) -> tuple[Script, ...]:

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
-from dataclasses import field
 from functools import cached_property
 
 from ops.drift import drift_of
@@ -17,9 +15,9 @@ from ops.migration import Migration
 from ops.people import Actor
 from ops.progress import Told
 from ops.proposing import Proposal
+from ops.proposing import people_of
 from ops.proposing import propose
 from ops.proposing import read_scripts_of
-from ops.rehearsal.copy import Copy
 from ops.repository import Author
 from ops.requests import Request
 from ops.requests import find_request
@@ -28,12 +26,12 @@ from ops.schema.naming import words_of
 from ops.scripts import Script
 from ops.undo.base import Base
 from ops.undo.base import base_of
-from ops.undo.contents import Columns
 from ops.undo.contents import counted
 from ops.undo.contents import named
-from ops.undo.contents import read_columns
 from ops.undo.inverse import check_rows_were_there
 from ops.undo.inverse import derived_scripts
+from ops.undo.judging import Judging
+from ops.undo.losses import loss_facts
 from ops.undo.offer import Offer
 from ops.undo.offer import Way
 from ops.undo.past import Past
@@ -67,7 +65,7 @@ def offers(
 
     def work() -> tuple[Offer, ...]:
         tell(f"looking at {target.name}")
-        past = look_back(ops, request)
+        past = look_back(ops, request, actor)
         nothing = _nothing(ops, past, actor, tell)
         if nothing is not None:
             return (nothing,)
@@ -150,7 +148,7 @@ class _Looking:
                 raise NotProvenError("A file of it ran in part, and no script of the repository is for a part.")
             found = find_scripts(self.ops, self.past)
             migrations = read_scripts_of(self.ops, self.past.target, found.commit, found.scripts)
-            shown = self._prove(migrations)
+            shown = self._prove(migrations, commit=found.commit)
         except NotProvenError as error:
             return self._closed(Way.SCRIPT, str(error))
         said = [f"The rows of {named(table)} are changed by it." for table in shown.changed]
@@ -173,7 +171,7 @@ class _Looking:
         try:
             scripts = derived_scripts(past, self._known_base())
             migrations = read_scripts_of(self.ops, past.target, past.request.commit, scripts)
-            shown = self._prove(migrations, _Judging(self._ran()))
+            shown = self._prove(migrations, Judging(self._ran()))
             if shown.changed:
                 tables = ", ".join(named(table) for table in shown.changed[:_NAMED])
                 raise NotProvenError(f"On the copy it changed rows that stay: {tables}.")
@@ -195,13 +193,13 @@ class _Looking:
         half = self.past.half_file(self.ops)
         return (*self.past.files, half) if half is not None else self.past.files
 
-    def _prove(self, migrations: Sequence[Migration], judging: "_Judging | None" = None) -> Shown:
+    def _prove(self, migrations: Sequence[Migration], judging: Judging | None = None, commit: str = "") -> Shown:
         refused = next((one for one in migrations if one.refusals), None)
         if refused is not None:
             first = refused.refusals[0]
             raise NotProvenError(f"{refused.filename}, line {first.line}: {first.message.rstrip('.')}.")
         if judging is None:
-            return prove(self.ops, self.past, migrations, lambda: self.base, self.tell)
+            return prove(self.ops, self.past, migrations, lambda: self.base, self.tell, commit=commit)
         return prove(
             self.ops,
             self.past,
@@ -226,10 +224,11 @@ class _Looking:
         authors: Sequence[Author],
     ) -> Offer:
         past = self.past
-        loses = (*counted(past.target, shown.lost, shown.columns), *said)
+        losses = counted(past.target, shown.lost, shown.columns)
+        loses = (*(one.said for one in losses), *said)
         loses = loses or ("No row is lost: nothing goes that holds rows.",)
         does = tuple(_does(past, way, migrations))
-        known = {author.email: self.ops.settings.known_author(author.email) for author in authors}
+        known, unknown = people_of(self.ops, authors)
         versions = [one.version for one in migrations]
         proposal = Proposal(
             kind="rollback",
@@ -243,33 +242,13 @@ class _Looking:
             does=does,
             loses=loses,
             proven=shown.proof,
-            facts={"way": way.value},
+            tried=shown.tried,
+            facts={"way": way.value, **loss_facts(losses)},
             expected=dict(zip(versions, shown.expected, strict=True)) if shown.expected is not None else None,
-            authors=tuple(sorted({who for who in known.values() if who})),
-            unknown_authors=tuple(sorted({one.name or one.email for one in authors if not known[one.email]})),
+            authors=known,
+            unknown_authors=unknown,
         )
         return Offer(way, TITLES[way], proposal, does, loses, shown.proof)
-
-
-@dataclass
-class _Judging:
-    """Whether files did what their reversal does not bring back, asked as soon as a copy has shown both sides."""
-
-    files: Sequence[Migration]
-    now: Columns = field(default_factory=dict)
-
-    def first(self, copy: Copy, _with_rows: bool) -> tuple[str, ...]:
-        with closing(copy.ask()) as ask:
-            self.now = read_columns(ask)
-        return ()
-
-    def behind(self, copy: Copy, _with_rows: bool) -> tuple[str, ...]:
-        """Raises NotProvenError with the first such thing."""
-        with closing(copy.ask()) as ask:
-            lasting = what_is_not_brought_back(self.files, read_columns(ask), self.now)
-        if lasting:
-            raise NotProvenError(lasting)
-        return ()
 
 
 def _does(past: Past, way: Way, migrations: Sequence[Migration]) -> list[str]:

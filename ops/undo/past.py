@@ -25,16 +25,23 @@ from ops.journal import APPLIED
 from ops.layer import Ops
 from ops.migration import Effect
 from ops.migration import Migration
+from ops.people import Actor
 from ops.plan import pending_of
 from ops.requests import PUSH
+from ops.requests import RESUME
+from ops.requests import UNDOING
 from ops.requests import Request
 from ops.requests import find_request
+from ops.requests import requests_about
+from ops.requests import undone_by
+from ops.scripts import scripts_in
 from ops.status import Status
 from ops.targets import Target
 
-RESUME = "resume"
 KINDS = (PUSH, RESUME)
 """The kinds of requests that run migration files: what others did is taken back by asking for the opposite."""
+
+_NO_WAY_BACK = "There is no way back from that."
 
 _RAN = frozenset({Status.SUCCEEDED, Status.PARTIALLY_APPLIED, Status.FAILED})
 
@@ -44,10 +51,11 @@ class Past:
     """A request that ran, beside its target as it is now. `chain` is it and what it went on with, newest first.
 
     `rows` are the history's rows of its files that stand, newest first, `files` those files in the order in which they ran,
-    `others` all other rows. `left_sha256` is the catalog hash that the last of the files left, None where none is known to
-    have left one (a file that went half-way, say).
+    `others` all other rows. `half` is the version of a file of it that ran in part, which no row of the history tells, and
+    that no other request has taken back. `left_sha256` is the catalog hash that the run left, None where it is not known.
     """
 
+    actor: Actor
     request: Request
     chain: tuple[Request, ...]
     target: Target
@@ -55,6 +63,7 @@ class Past:
     files: tuple[Migration, ...]
     others: tuple[HistoryRow, ...]
     now: Fingerprint
+    half: str | None
     left_sha256: str | None
 
     @property
@@ -72,12 +81,6 @@ class Past:
         """Whether schema and history are, to the last object and row, as before the first of the files."""
         return self.now.schema_sha256 == self.base_sha256 and not self.rows
 
-    @property
-    def half(self) -> str | None:
-        """The version of a file of it that ran in part, which no row of the history tells."""
-        within: str | None = self.request.ending.get("within")
-        return within
-
     def half_file(self, ops: Ops) -> Migration | None:
         """That file, whole."""
         if self.half is None:
@@ -86,13 +89,16 @@ class Past:
         return next((one for one in files if one.version == self.half), None)
 
 
-def look_back(ops: Ops, request: Request) -> Past:
-    """A request beside its target. Reads only.
+def look_back(ops: Ops, request: Request, actor: Actor) -> Past:
+    """A request beside its target, for who asks how to undo it. Reads only.
 
-    Raises OpsError: NOT_ALLOWED for what never ran, cannot be undone by this or has something newer standing on it (with
-    what is to be undone first), and what reading raises.
+    Raises OpsError: NOT_ALLOWED for what never ran, cannot be undone by this, was gone on with or applied again, or has
+    something newer standing on it (with what is to be undone instead, or first), and what reading raises.
     """
-    _check_ran(request)
+    chain = tuple(_chain(ops, request))
+    for one in reversed(chain):
+        _check_ran(one)
+    _check_last(ops, request)
     target = ops.target_of(request)
     with closing(connect(target.database_url(), purpose=f"look at {target.name}")) as connection:
         try:
@@ -101,13 +107,16 @@ def look_back(ops: Ops, request: Request) -> Past:
         except psycopg.Error as error:
             raise target_failed(target.name, error) from error
     events = _of_rows(ops, target)
-    chain = tuple(_chain(ops, request))
     mine = frozenset(version for one in chain for version in _own(events, one))
     standing = tuple(row for row in reversed(rows) if row.version in mine)
     others = tuple(row for row in rows if row.version not in mine)
-    if standing:
+    half = None if undone_by(ops.view, request) else request.ending.get("within")
+    if standing or half is not None:
         _check_newest(chain, others, events)
+    else:
+        _check_not_again(chain, others, events)
     return Past(
+        actor=actor,
         request=request,
         chain=chain,
         target=target,
@@ -115,6 +124,7 @@ def look_back(ops: Ops, request: Request) -> Past:
         files=_files(ops, chain, standing),
         others=others,
         now=now,
+        half=half,
         left_sha256=_left(ops, chain, standing),
     )
 
@@ -122,7 +132,7 @@ def look_back(ops: Ops, request: Request) -> Past:
 def _check_ran(request: Request) -> None:
     status, number = request.status, request.id
     if request.kind not in KINDS:
-        _refuse(f"{number} is a {request.kind}, which ran no migrations of a branch.", "Ask for the opposite instead.")
+        _refuse(f"{number} is a {request.kind}, which ran no migrations of a branch.", _opposite(request))
     if status is Status.INTERRUPTED:
         hint = f"Look at the target, then `cancel {number} <what you found>`; what is there then can be undone."
         if request.settlement is None:
@@ -133,6 +143,33 @@ def _check_ran(request: Request) -> None:
         _refuse(f"{number} has not run.", f"To take it back: `cancel {number}`.")
     elif status not in _RAN:
         _refuse(f"{number} is {status.value} and never ran: there is nothing to undo.", f"Look: `show {number}`.")
+
+
+def _opposite(request: Request) -> str:
+    """What takes back what a request of another kind did, as far as anything does."""
+    if request.kind in UNDOING:
+        return f"`push {request.environment}` applies again what it took back."
+    scripts = scripts_in(request.plan)
+    reverted = [one.version for one in scripts if one.effect in {Effect.ADDS, Effect.WRITES} and one.row is None]
+    applied = [one.version for one in scripts if one.effect is Effect.REMOVES]
+    lines = [
+        f"`repair {request.environment} {how} {' '.join(versions)}`"
+        for how, versions in (("reverted", reverted), ("applied", applied))
+        if versions
+    ]
+    return f"The opposite is {' and '.join(lines)}." if lines else _NO_WAY_BACK
+
+
+def _check_last(ops: Ops, request: Request) -> None:
+    """Raises OpsError where another request went on with this one: both are taken back together, by the later."""
+    later = next((one for one in requests_about(ops.view, request) if one.kind == RESUME and _did_run(one)), None)
+    if later is not None:
+        _refuse(f"{later.id} went on with {request.id}.", f"Undo both at once: `rollback {later.id}`.")
+
+
+def _did_run(request: Request) -> bool:
+    """Whether it began, and is not known to have left nothing."""
+    return request.started_at is not None and request.status not in {Status.FAILED, Status.SUPERSEDED}
 
 
 def _of_rows(ops: Ops, target: Target) -> list[Event]:
@@ -173,7 +210,7 @@ def _check_newest(chain: Sequence[Request], others: Sequence[HistoryRow], events
         if event.data and event.seq > first and event.request not in numbers and event.data["version"] in there
     }
     if later:
-        newest_first = sorted(filter(None, later), key=lambda one: int(one.removeprefix("R-")), reverse=True)
+        newest_first = sorted(filter(None, later), key=_number, reverse=True)
         undone = ", then ".join(f"`rollback {one}`" for one in newest_first)
         _refuse(f"On {request.target} {' and '.join(newest_first)} came after {request.id}.", f"Undo first: {undone}.")
     newest = max(str(one["version"]) for one in request.files)
@@ -188,6 +225,24 @@ def _check_newest(chain: Sequence[Request], others: Sequence[HistoryRow], events
         f"The history of {request.target} is another one than before {request.id}, apart from its own rows.",
         f"See what changed: `history {request.environment}`.",
     )
+
+
+def _check_not_again(chain: Sequence[Request], others: Sequence[HistoryRow], events: Sequence[Event]) -> None:
+    """Raises OpsError where the files of it that are in the history were applied by a request after it."""
+    request, there = chain[0], {row.version for row in others}
+    planned = {str(one["version"]) for one in request.files} & there
+    last = {event.data["version"]: event for event in events if event.data and event.data["version"] in planned}
+    numbers = {event.request for event in last.values() if event.kind == APPLIED[Effect.ADDS] and event.request}
+    after = sorted((one for one in numbers if _number(one) > _number(request.id)), key=_number, reverse=True)
+    if after:
+        _refuse(
+            f"Nothing of {request.id} itself is on {request.target}: {' and '.join(after)} applied the same files again.",
+            f"To undo that: {', then '.join(f'`rollback {one}`' for one in after)}.",
+        )
+
+
+def _number(request: str) -> int:
+    return int(request.removeprefix("R-"))
 
 
 def _files(ops: Ops, chain: Sequence[Request], standing: Sequence[HistoryRow]) -> tuple[Migration, ...]:
@@ -209,8 +264,11 @@ def _files(ops: Ops, chain: Sequence[Request], standing: Sequence[HistoryRow]) -
 
 
 def _left(ops: Ops, chain: Sequence[Request], standing: Sequence[HistoryRow]) -> str | None:
-    """The catalog hash behind the last of its files, where all that it ran is told by its files."""
-    if chain[0].ending.get("within") is not None or not standing:
+    """The catalog hash behind the last of its files; of a run that ended within a file, that at its end."""
+    if chain[0].ending.get("within") is not None:
+        found: str | None = chain[0].ending.get("catalog_sha256")
+        return found
+    if not standing:
         return None
     adds = APPLIED[Effect.ADDS]
     events = [event for one in reversed(chain) for event in ops.view.events(stream=one.stream)]

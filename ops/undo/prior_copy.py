@@ -4,7 +4,7 @@ from collections.abc import Collection
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from dataclasses import replace
+from functools import partial
 
 import psycopg
 from psycopg import sql
@@ -18,8 +18,11 @@ from ops.layer import Ops
 from ops.layer import Progress
 from ops.migration import Effect
 from ops.migration import Migration
+from ops.prior.around import quiet_triggers
+from ops.prior.around import referring_to
 from ops.prior.copies import shown_of
 from ops.prior.kept import Told
+from ops.prior.kept import altered
 from ops.prior.kept import missing
 from ops.prior.kept import schema_before
 from ops.prior.kept import told_of
@@ -27,7 +30,6 @@ from ops.prior.put_back import Found
 from ops.prior.put_back import in_order
 from ops.prior.put_back import meets
 from ops.prior.put_back import place
-from ops.prior.put_back import quiet_triggers
 from ops.prior.put_back import rows_said
 from ops.prior.put_back import statements_of
 from ops.prior.tables import Kept
@@ -39,19 +41,23 @@ from ops.proposing import read_scripts_of
 from ops.rehearsal.copy import Copy
 from ops.schema.deriving import Derived
 from ops.schema.deriving import derive
-from ops.schema.model import Key
 from ops.schema.model import Schema
 from ops.schema.reading import read_schema
 from ops.scripts import Script
 from ops.undo.base import Base
+from ops.undo.contents import Table
 from ops.undo.contents import counted
+from ops.undo.contents import named
+from ops.undo.fitting import with_checks
+from ops.undo.judging import Judging
+from ops.undo.kept_rows import kept_by_copies
+from ops.undo.losses import loss_facts
 from ops.undo.offer import Offer
 from ops.undo.offer import Way
 from ops.undo.past import Past
 from ops.undo.proving import NotProvenError
 from ops.undo.proving import Shown
 from ops.undo.proving import prove
-from ops.undo.writes import what_is_not_brought_back
 
 _TITLE = "Put back what was kept when it ran"
 _WORDS = {
@@ -72,6 +78,8 @@ class _Ready:
     copies: tuple[Kept, ...]
     found: tuple[Found, ...]
     rows: tuple[str, ...]
+    rows_again: tuple[str, ...]
+    """The same where they need not be as many: on a copy without rows, and a second time."""
 
 
 def prior_copy_offer(ops: Ops, past: Past, progress: Progress) -> Offer:
@@ -83,18 +91,34 @@ def prior_copy_offer(ops: Ops, past: Past, progress: Progress) -> Offer:
         told = _told(ops, past)
         progress("reading what was kept when it ran")
         ready = _ready(past, told)
-        script = scripts_for(past, woven(ready.derived, ready.rows, filled_columns(ready.copies)))
-        migrations = read_scripts_of(ops, past.target, past.request.commit, script)
+        script, migrations = _scripts(ops, past, ready, ready.rows)
+        _, again = _scripts(ops, past, ready, ready.rows_again)
         base = Base(ready.before, None, "the definitions kept when it ran")
-        laying = _Laying(past, ready)
+        laying = _Laying(past, ready, Judging(past.files, kept_by_copies(past.files, _shown(past), told.covered)))
         shown = prove(
-            ops, past, migrations, lambda: base, progress, prepare=laying.prepare, check=laying.check, rows_again=False
+            ops,
+            past,
+            migrations,
+            lambda: base,
+            progress,
+            prepare=laying.prepare,
+            check=laying.check,
+            rows_again=False,
+            again=again,
         )
+        check_others_stay(ready.copies, shown.changed)
         return _offer(past, told, ready, shown, script, migrations)
     except NotProvenError as error:
         return Offer(Way.PRIOR_COPY, _TITLE, because=str(error))
     except psycopg.Error as error:
         raise target_failed(past.target.name, error) from error
+
+
+def _scripts(
+    ops: Ops, past: Past, ready: _Ready, rows: Sequence[str]
+) -> tuple[tuple[Script, ...], tuple[Migration, ...]]:
+    scripts = scripts_for(past, woven(ready.derived, rows, filled_columns(ready.copies)))
+    return scripts, read_scripts_of(ops, past.target, past.request.commit, scripts)
 
 
 def _told(ops: Ops, past: Past) -> Told:
@@ -104,7 +128,7 @@ def _told(ops: Ops, past: Past) -> Told:
     if past.half is not None:
         raise NotProvenError("A file of it ran in part; copies are of whole files.")
     told = told_of(ops, past.chain, {file.version for file in past.files})
-    shown = {version: one for request in past.chain for version, one in shown_of(request).items()}
+    shown = _shown(past)
     wanted = [
         (file, index) for file in past.files for index in touches(file, shown.get(file.version)) if not told.left_out
     ]
@@ -118,8 +142,21 @@ def _told(ops: Ops, past: Past) -> Told:
             f"`prior_copy` of {past.target.name} said so, or it ran before there was any."
         )
     if not told.copies:
+        for file in past.files:
+            alone = [index for one in file.segments if not one.transactional for index in one.statements]
+            if alone:
+                line = file.statements[alone[0]].word_line
+                raise NotProvenError(
+                    f"{file.filename}, line {line}, {'ran in batches' if file.batches else 'ran outside a transaction'}: "
+                    "of what that takes away no copy is taken."
+                )
         raise NotProvenError("Its files dropped, changed and deleted nothing that was there, so nothing was kept.")
     return told
+
+
+def _shown(past: Past) -> dict[str, dict[str, object]]:
+    """What the rehearsals showed of its files, as JSON by version."""
+    return {version: one for request in past.chain for version, one in shown_of(request).items()}
 
 
 def _ready(past: Past, told: Told) -> _Ready:
@@ -129,19 +166,32 @@ def _ready(past: Past, told: Told) -> _Ready:
         if gone:
             kept_for = past.target.settings.prior_copy_keep.days
             raise NotProvenError(f"What was kept of {gone[0].name} is gone; such copies stay for {kept_for} days.")
+        others = altered(connection, {one.table: one.sha256 for one in told.copies})
+        if others:
+            whose = next(one.name or "the definitions" for one in told.copies if one.table == others[0])
+            raise NotProvenError(f"What was kept of {whose} is not what it was when it was taken: somebody changed it.")
         before = schema_before(connection, told.copies, past.files[0].version)
         if before is None:
             raise NotProvenError("The definitions as they were before it were not kept.")
         copies = tuple(in_order(told.copies))
-        found = meets(connection, copies)
-        triggers = quiet_triggers(connection, {one.of for one in copies})
+        referring = referring_to(connection, copies, before)
+        found = meets(connection, copies, referring)
+        triggers = quiet_triggers(connection, {one.of for one in copies}, before)
+    if not any(one.rows for one in found) and any(one.conflicts for one in found):
+        raise NotProvenError("Nothing of what was kept could be put back: all of it was written again since.")
     derived = derive(read_schema(url), before, schemas_left_out=MANAGED_SCHEMAS)
     refuse_underived(derived)
-    stay = {
-        table: [name for name in names if Key("trigger", table[0], f"{table[1]} {name}") in before.entries]
-        for table, names in triggers.items()
-    }
-    return _Ready(before, derived, copies, found, statements_of(copies, stay))
+    put_back = partial(statements_of, copies, triggers, referring=referring)
+    at_least = {one.kept: one.rows for one in found}
+    return _Ready(before, with_checks(derived), copies, found, put_back(at_least=at_least), put_back())
+
+
+def check_others_stay(copies: Sequence[Kept], changed: Sequence[Table]) -> None:
+    """Raises NotProvenError where putting these back changes tables that no copy is of: by a foreign key, say."""
+    copied = {one.of for one in copies}
+    others = [named(table) for table in changed if table not in copied]
+    if others:
+        raise NotProvenError(f"On the copy it changed rows that no copy is of: {', '.join(others[:3])}.")
 
 
 def refuse_underived(derived: Sequence[Derived]) -> None:
@@ -185,10 +235,10 @@ def _offer(
         f"The schema goes back to what it was: {sum(len(one.statements) for one in ready.derived)} statements.",
         f"{', '.join(row.version for row in past.rows)} {'goes' if len(past.rows) == 1 else 'go'} out of the history.",
     )
+    losses = counted(past.target, shown.lost, shown.columns)
     loses = (
         *(said for one in ready.found for said in one.conflicts),
-        *counted(past.target, shown.lost, shown.columns),
-        *_uncovered(past, told, shown),
+        *(one.said for one in losses),
     ) or ("Nothing that was written since.",)
     proposal = Proposal(
         kind="rollback",
@@ -202,7 +252,12 @@ def _offer(
         does=does,
         loses=loses,
         proven=shown.proof,
-        facts={"way": Way.PRIOR_COPY.value, "copies": [one.table for one in ready.copies]},
+        tried=shown.tried,
+        facts={
+            "way": Way.PRIOR_COPY.value,
+            "copies": {one.table: one.sha256 for one in told.copies},
+            **loss_facts(losses),
+        },
         expected=dict(zip((one.version for one in scripts), shown.expected, strict=True)) if shown.expected else None,
     )
     return Offer(Way.PRIOR_COPY, _TITLE, proposal, does, loses, shown.proof)
@@ -212,24 +267,13 @@ def _words(kept: Kept) -> str:
     return _WORDS[What(kept.what)].format(name=kept.name, sets=", ".join(kept.sets))
 
 
-def _uncovered(past: Past, told: Told, shown: Shown) -> list[str]:
-    """What the files did to rows beside what was copied: rows that they inserted, blocks that write."""
-    found = []
-    for file in past.files:
-        for index, statement in enumerate(file.statements):
-            if (file.version, index) not in told.covered:
-                alone = replace(file, statements=(statement,))
-                said = what_is_not_brought_back((alone,), shown.before, shown.before)
-                found += [said] if said else []
-    return found
-
-
 class _Laying:
     """The copies on a copy of the target, so that the script finds there what it will find on the target."""
 
-    def __init__(self, past: Past, ready: _Ready) -> None:
+    def __init__(self, past: Past, ready: _Ready, judging: Judging) -> None:
         self._past = past
         self._ready = ready
+        self._judging = judging
 
     def prepare(self, copy: Copy, with_rows: bool) -> tuple[str, ...]:
         """Make the tables, with their rows where the copy has the target's rows."""
@@ -240,10 +284,11 @@ class _Laying:
             there.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(sql.Identifier(UNDO_SCHEMA)))
             for kept in self._ready.copies:
                 _lay(here, there, kept, with_rows)
-        return ()
+        return self._judging.first(copy, with_rows)
 
     def check(self, copy: Copy, with_rows: bool) -> tuple[str, ...]:
         """Behind the first reversal; see `check_back`."""
+        self._judging.behind(copy, with_rows)
         return check_back(copy, with_rows, self._ready.found)
 
 

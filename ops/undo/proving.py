@@ -6,7 +6,6 @@ reversal ends where the first one did, row by row.
 """
 
 from collections.abc import Callable
-from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -21,7 +21,6 @@ import psycopg
 from ops.amounts import bytes_text
 from ops.catalog import catalog_hash
 from ops.database import connect
-from ops.drift_proof import Name
 from ops.drift_replay import Unwatched
 from ops.drift_replay import schema_of
 from ops.errors import OpsError
@@ -34,8 +33,11 @@ from ops.rehearsal.copy import COPY_LIMITS
 from ops.rehearsal.copy import Copy
 from ops.rehearsal.copy import open_copy
 from ops.rehearsal.covering import covering
+from ops.rehearsal.files import Looking
 from ops.rehearsal.files import run_files
 from ops.rehearsal.report import FileFacts
+from ops.rehearsal.report import Rehearsal
+from ops.rehearsing import Tried
 from ops.schema.model import Schema
 from ops.undo.base import Base
 from ops.undo.base import cache_of
@@ -52,6 +54,11 @@ from ops.undo.contents import read_columns
 from ops.undo.contents import read_rows
 from ops.undo.moved import moved_tables
 from ops.undo.past import Past
+from ops.undo.told_names import Names
+from ops.undo.told_names import names_in
+from ops.undo.trying import NotShownError
+from ops.undo.trying import Trying
+from ops.undo.trying import watched
 
 MOST_BYTES = 512 * 2**20
 """A larger database is copied without its rows, unless its environment says `with_data`."""
@@ -59,7 +66,7 @@ MOST_BYTES = 512 * 2**20
 _NAMED = 5
 
 
-class NotProvenError(Exception):
+class NotProvenError(NotShownError):
     """A reversal is not offered; the sentence says why."""
 
 
@@ -80,7 +87,8 @@ class Shown:
 
     `lost` are tables and columns that it takes away, `columns` what the target's are like now; `comes_back` are those
     that the files took away and it brings back. `changed` are tables whose kept rows are others afterwards. `expected` are
-    the catalog hashes behind each script, None where the copy is not exactly like the target. `proof`: sentences.
+    the catalog hashes behind each script, None where the copy is not exactly like the target. `tried` is what each
+    statement did there, `proof` sentences.
     """
 
     lost: Lost
@@ -90,6 +98,7 @@ class Shown:
     changed: tuple[Table, ...]
     without_rows: str
     expected: tuple[str, ...] | None
+    tried: Tried
     proof: tuple[str, ...] = field(default=())
 
 
@@ -111,16 +120,19 @@ def prove(
     prepare: OnCopy = _nothing_more,
     check: OnCopy = _nothing_more,
     rows_again: bool = True,
+    again: Sequence[Migration] = (),
+    commit: str = "",
 ) -> Shown:
     """What the scripts do on a copy of the target as it is now. Reads the target, changes nothing there.
 
     `base` is asked for the earlier schema where no hash of it can be compared. `prepare` is called before anything runs on
     the copy, `check` behind the first reversal. Without `rows_again` the second reversal need not end in the same rows, since
-    what somebody wrote meanwhile is left alone by the first one. Raises NotProvenError, so where they raise it, and OpsError
-    where no copy can be made.
+    what somebody wrote meanwhile is left alone by the first one. `again` are the scripts for that, and for a copy without
+    rows, where they are others: they need not find all that is on the target. `commit`: of the scripts, where it is not the
+    request's. Raises NotProvenError, so where they raise it, and OpsError where no copy can be made.
     """
     with_rows, without_rows = _rows_wanted(past)
-    proving = _Proving(ops, past, scripts, base, progress, prepare, check, rows_again)
+    proving = _Proving(ops, past, scripts, base, progress, prepare, check, rows_again, again or scripts, commit)
     if with_rows:
         try:
             return proving.run(with_rows=True, without_rows="")
@@ -152,8 +164,18 @@ class _Proving:
     prepare: OnCopy
     check: OnCopy
     rows_again: bool
+    again: Sequence[Migration]
+    commit: str
 
     def run(self, *, with_rows: bool, without_rows: str) -> Shown:
+        past = self.past
+        commit = self.commit or past.request.commit
+        shown_by = self.scripts if with_rows else self.again
+        trying = Trying(self.ops, past.target, past.actor, commit, self.scripts, shown_by, with_rows)
+        found, tried = trying.do(lambda: self._copied(with_rows, without_rows))
+        return found(tried)
+
+    def _copied(self, with_rows: bool, without_rows: str) -> tuple[Callable[[Tried], Shown], Rehearsal]:
         target = self.past.target
         folder = target.all_settings.postgres.encrypted_folder
         self.progress("copying the schema and the rows" if with_rows else "copying the schema")
@@ -176,17 +198,25 @@ class _Proving:
                 said = f"The copy could not be looked at (SQLSTATE {error.sqlstate or 'unknown'})."
                 raise NotProvenError(said) from None
 
-    def _on(self, copy: Copy, with_rows: bool, without_rows: str) -> Shown:
+    def _on(self, copy: Copy, with_rows: bool, without_rows: str) -> tuple[Callable[[Tried], Shown], Rehearsal]:
         prepared = self.prepare(copy, with_rows)
         now = _look(copy, with_rows)
         self.progress("taking it back on the copy")
-        ran = self._run(copy, now, self.scripts, "on the copy the reversal failed")
+        scripts = self.scripts if with_rows else self.again
+        words = "on the copy the reversal failed"
+        ran, rehearsal = watched(
+            copy,
+            self.past.target,
+            with_rows=with_rows,
+            run=lambda tracer: self._run(copy, now, scripts, words, tracer),
+        )
         reversed_once = _look(copy, with_rows, now.columns)
         same = self._check_schema(copy, now, reversed_once)
         checked = self.check(copy, with_rows)
         changed = tuple(table for table, is_same in _compared(now, reversed_once) if not is_same)
         round_trip = self._round(copy, now, reversed_once)
-        return Shown(
+        shown = partial(
+            Shown,
             lost=lost_between(now.columns, reversed_once.columns),
             columns=now.columns,
             before=reversed_once.columns,
@@ -203,11 +233,14 @@ class _Proving:
                 *self._about(copy, without_rows),
             ),
         )
+        return lambda tried: shown(tried=tried), rehearsal
 
-    def _run(self, copy: Copy, now: Moment, files: Sequence[Migration], words: str) -> tuple[FileFacts, ...]:
+    def _run(
+        self, copy: Copy, now: Moment, files: Sequence[Migration], words: str, tracer: Looking | None = None
+    ) -> tuple[FileFacts, ...]:
         ran = run_files(
             copy,
-            Unwatched(),
+            tracer or Unwatched(),
             files,
             limits=COPY_LIMITS,
             covering=covering(files, now.schema) if now.plain is not None else None,
@@ -219,28 +252,36 @@ class _Proving:
             error = failed.error or {}
             line = f", line {error['line']}" if error.get("line") else ""
             said = str(error.get("message") or "it did not run").rstrip(".")
+            said = names_in((*self.scripts, *self.past.files), now.schema).covered(said)
             raise NotProvenError(f"{words[0].upper()}{words[1:]}: {failed.filename}{line}: {said}.")
         return ran
 
     def _check_schema(self, copy: Copy, now: Moment, back: Moment) -> str:
         """That the schema is the earlier one; in which words. Raises NotProvenError where it is not, or nobody can say."""
         past = self.past
-        if copy.is_exact and back.catalog_sha256 == past.base_sha256:
+        if copy.is_exact and past.is_as_left and back.catalog_sha256 == past.base_sha256:
             return (
                 f"Behind it the copy's schema has the very hash that {past.request.id} found before its first file "
                 f"({past.base_sha256[:16]})."
             )
         base = self._base()
+        if not past.is_as_left and (base.after is None or past.half is not None):
+            raise NotProvenError(
+                f"The schema was changed otherwise since {past.request.id}, and nothing tells that from what it made."
+            )
+        names = names_in((*self.scripts, *past.files), now.schema, base.before, base.after)
         changed_since = differing(now.schema, base.after) if base.after and past.half is None else frozenset()
         left = differing(back.schema, base.before) - changed_since
         if left:
-            raise NotProvenError(f"Behind it the schema is not what it was before {past.request.id}: {_some(left)}.")
+            raise NotProvenError(
+                f"Behind it the schema is not what it was before {past.request.id}: {names.some(left)}."
+            )
         touched = changed_since & differing(now.schema, back.schema)
         if touched:
-            raise NotProvenError(f"It would change what somebody else has changed since: {_some(touched)}.")
+            raise NotProvenError(f"It would change what somebody else has changed since: {names.some(touched)}.")
         if copy.is_exact and past.is_as_left:
             with closing(copy.connect()) as connection:
-                moved = moved_tables(connection, back.schema, base.before, past.base_sha256)
+                moved = moved_tables(connection, now.schema, back.schema, base.before, past.base_sha256)
             if moved:
                 return (
                     f"Behind it the copy's schema is that before {past.request.id}, but for the order of columns: what "
@@ -250,7 +291,7 @@ class _Proving:
             raise NotProvenError(
                 f"Behind it the schema has another hash than before {past.request.id}, and no object says why."
             )
-        stays = f" What was changed otherwise since stays: {_some(changed_since)}." if changed_since else ""
+        stays = f" What was changed otherwise since stays: {names.some(changed_since)}." if changed_since else ""
         return (
             f"Behind it the copy's schema is, object by object, that before {past.request.id}, by {base.source}.{stays}"
         )
@@ -271,13 +312,14 @@ class _Proving:
         if self.past.half is not None:  # what ran of it in part cannot be run in part again
             return "Its whole files could be applied again there; the one that ran in part was not tried."
         others = differing(now.schema, _look(copy, with_rows=False).schema)
+        names = names_in((*self.scripts, *self.past.files), now.schema, once.schema)
         if others:
-            raise NotProvenError(f"Applied again behind it, the files make something else: {_some(others)}.")
+            raise NotProvenError(f"Applied again behind it, the files make something else: {names.some(others)}.")
         self.progress("taking it back once more on the copy")
-        self._run(copy, now, self.scripts, "a second time the reversal failed")
+        self._run(copy, now, self.again, "a second time the reversal failed")
         with_rows = once.plain is not None and self.rows_again
         once = once if with_rows else replace(once, keyed=None, plain=None)
-        _check_same(once, _look(copy, with_rows, now.columns))
+        _check_same(names, once, _look(copy, with_rows, now.columns))
         rows = "" if not with_rows else " and the same rows, by their hashes"
         return (
             "Its files were applied again there, which made the schema of now, and taken back once more, which led to the "
@@ -331,19 +373,13 @@ def _kept_words(now: Moment, back: Moment) -> list[str]:
     return said
 
 
-def _check_same(once: Moment, twice: Moment) -> None:
+def _check_same(names: Names, once: Moment, twice: Moment) -> None:
     """Raises NotProvenError unless both times the same was reached."""
     others = differing(once.schema, twice.schema)
     if others:
-        raise NotProvenError(f"Applied and taken back once more, the schema is another one: {_some(others)}.")
+        raise NotProvenError(f"Applied and taken back once more, the schema is another one: {names.some(others)}.")
     both = ((once.keyed, twice.keyed), (once.plain, twice.plain))
     differ = {table for one, other in both for table, rows in (one or {}).items() if (other or {}).get(table) != rows}
     if differ:
         tables = ", ".join(sorted(map(named, differ))[:_NAMED])
         raise NotProvenError(f"Applied and taken back once more, rows are not what they were: {tables}.")
-
-
-def _some(names: Collection[Name]) -> str:
-    """A few of these objects by name."""
-    shown = sorted(f"{kind} {'.'.join(part for part in (schema, name) if part)}" for kind, schema, name in names)
-    return ", ".join(shown[:_NAMED]) + (f" and {len(shown) - _NAMED} more" if len(shown) > _NAMED else "")

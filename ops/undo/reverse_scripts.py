@@ -36,7 +36,8 @@ def find_scripts(ops: Ops, past: Past) -> Found:
     commit = repository.resolve(past.target.settings.branch)
     blobs = repository.listing(commit).blobs
     filenames = {one.version: one.filename for one in past.files}
-    paths = {row.version: _path(filenames[row.version], blobs.keys()) for row in past.rows}
+    folder = f"{repository.supabase}/" if repository.supabase else ""
+    paths = {row.version: _path(filenames[row.version], blobs.keys(), folder) for row in past.rows}
     contents = repository.read({path: blobs[path] for path in paths.values()})
     scripts = tuple(
         Script(
@@ -53,11 +54,11 @@ def find_scripts(ops: Ops, past: Past) -> Found:
     return Found(commit, scripts, repository.authors(commit, None, paths.values()))
 
 
-def _path(filename: str, there: Collection[str]) -> str:
+def _path(filename: str, there: Collection[str], folder: str) -> str:
     name = filename.removesuffix(".sql") + REVERSE
-    found = [path for folder in _FOLDERS if (path := f"{folder}/{name}") in there]
+    found = [path for one in _FOLDERS if (path := f"{one}/{name}") in there]
     if not found:
-        raise NotProvenError(f"The repository has no rollbacks/{name}.")
+        raise NotProvenError(f"The repository has no {folder}rollbacks/{name}.")
     if len(found) > 1:
         raise NotProvenError(f"The repository has {name} twice, in {' and in '.join(_FOLDERS)}.")
     return found[0]

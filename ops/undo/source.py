@@ -137,7 +137,7 @@ class Source:
             _plainly(here)
             _copied(here, query, self.connection, tables[1], plain=False)
         self.connection.execute(sql.SQL("INSERT INTO {} {}").format(tables[0], query))
-        return _compared(self.connection, tables[0], tables[1], [one.name for one in keys])
+        return compared(self.connection, tables[0], tables[1], [one.name for one in keys])
 
 
 def own_tables(connection: Connection) -> list[tuple[int, str, str]]:
@@ -175,13 +175,16 @@ def restored(ops: Ops, backup: Backup, progress: Progress, stop: Callable[[], bo
                 yield Source(connection, read_archive(archive), about)
 
 
+PLAIN_OUTPUT = (
+    "SET LOCAL search_path = ''; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres';"
+    "SET LOCAL TimeZone = 'UTC'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex';"
+    "SET LOCAL row_security = off"
+)
+"""Write values as the restored side does, until the transaction ends."""
+
+
 def _plainly(connection: Connection) -> None:
-    """Write values as the restored side does, until the transaction ends."""
-    connection.execute(
-        "SET LOCAL search_path = ''; SET LOCAL DateStyle = 'ISO, YMD'; SET LOCAL IntervalStyle = 'postgres';"
-        "SET LOCAL TimeZone = 'UTC'; SET LOCAL extra_float_digits = 3; SET LOCAL bytea_output = 'hex';"
-        "SET LOCAL row_security = off; SET LOCAL statement_timeout = 0"
-    )
+    connection.execute(f"{PLAIN_OUTPUT}; SET LOCAL statement_timeout = 0".encode())
 
 
 def _table_for(kept: Kept) -> sql.Composed:
@@ -201,6 +204,29 @@ def _rows_of(kept: Kept) -> sql.Composed:
     return sql.SQL("SELECT {} FROM ONLY {} AS {}").format(values, sql.Identifier(*kept.of), _KEPT)
 
 
+def written_now(here: Connection, kept: Kept, columns: Sequence[str]) -> tuple[int, int, int]:
+    """What `Source.written_since` counts, from the copy that was poured beside the table. `here` writes plainly."""
+    names = [one for one in kept.columns if one.name in columns]
+    keys = [one for one in names if one.name in kept.key] if set(kept.key) <= set(columns) else []
+    sides = []
+    for table, value in ((place_of(kept.table), _as_poured), (sql.Identifier(*kept.of), _as_it_would_be)):
+        listed = [sql.SQL("({})::pg_catalog.text AS {}").format(value(one), sql.Identifier(one.name)) for one in keys]
+        whole = sql.SQL("pg_catalog.md5(ROW({})::pg_catalog.text) AS {}").format(
+            sql.SQL(", ").join(map(value, names)), _HASH
+        )
+        every = sql.SQL(", ").join([*listed, whole])
+        sides.append(sql.SQL("(SELECT {} FROM ONLY {} AS {})").format(every, table, _KEPT))
+    return compared(here, sides[0], sides[1], [one.name for one in keys])
+
+
+def _as_poured(one: Column) -> sql.Composed:
+    return sql.SQL("{}.{}").format(_KEPT, sql.Identifier(one.name))
+
+
+def _as_it_would_be(one: Column) -> sql.Composed:
+    return one.kept(_KEPT)
+
+
 def _hashed(kept: Kept, names: Sequence[Column], keys: Sequence[Column]) -> sql.Composed:
     whole = sql.SQL(", ").join(sql.SQL("{}.{}").format(_KEPT, sql.Identifier(one.name)) for one in names)
     listed = [sql.SQL("({}.{})::pg_catalog.text").format(_KEPT, sql.Identifier(one.name)) for one in keys]
@@ -211,13 +237,15 @@ def _hashed(kept: Kept, names: Sequence[Column], keys: Sequence[Column]) -> sql.
     )
 
 
-def _compared(
-    connection: Connection, before: sql.Identifier, now: sql.Identifier, keys: Sequence[str]
+def compared(
+    connection: Connection, before: sql.Composable, now: sql.Composable, keys: Sequence[str]
 ) -> tuple[int, int, int]:
+    """Rows that are only in `now`, that hold something else there, and that are only in `before`: tables, or queries in
+    brackets, of keys and a hash."""
     if not keys:
         query = sql.SQL(
-            "SELECT (SELECT count(*) FROM (TABLE {now} EXCEPT ALL TABLE {before}) AS n), 0,"
-            " (SELECT count(*) FROM (TABLE {before} EXCEPT ALL TABLE {now}) AS g)"
+            "SELECT (SELECT count(*) FROM (SELECT * FROM {now} AS n EXCEPT ALL SELECT * FROM {before} AS b) AS n), 0,"
+            " (SELECT count(*) FROM (SELECT * FROM {before} AS b EXCEPT ALL SELECT * FROM {now} AS n) AS g)"
         ).format(now=now, before=before)
     else:
         same = sql.SQL(" AND ").join(sql.SQL("b.{0} = n.{0}").format(sql.Identifier(name)) for name in keys)

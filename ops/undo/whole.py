@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -18,7 +19,6 @@ from ops.catalog import MANAGED_SCHEMAS
 from ops.database import Connection
 from ops.database import connect
 from ops.database import target_failed
-from ops.drift_replay import Unwatched
 from ops.drift_replay import schema_of
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -29,10 +29,10 @@ from ops.history import ensure_history
 from ops.history import read_history
 from ops.layer import Ops
 from ops.layer import Progress
+from ops.layer import may_request_now
 from ops.migration import Effect
-from ops.migration import Migration
-from ops.prior.put_back import columns_now
-from ops.prior.put_back import quiet_triggers
+from ops.people import Actor
+from ops.prior.around import quiet_triggers
 from ops.prior.put_back import rows_said
 from ops.prior.put_back import statements_of
 from ops.prior.tables import Kept
@@ -46,24 +46,35 @@ from ops.rehearsal.copy import Copy
 from ops.rehearsal.copy import open_copy
 from ops.rehearsal.covering import covering
 from ops.rehearsal.dump_cache import is_managed
+from ops.rehearsal.files import Looking
 from ops.rehearsal.files import run_files
+from ops.rehearsal.report import FileFacts
+from ops.rehearsal.report import Rehearsal
+from ops.requests import Request
+from ops.requests import find_request
 from ops.schema.deriving import derive
 from ops.schema.grants import quoted
-from ops.schema.model import Key
 from ops.schema.model import Schema
 from ops.schema.reading import read_schema
 from ops.scripts import Script
+from ops.scripts import scripts_of
 from ops.targets import Target
 from ops.undo.base import cache_of
 from ops.undo.base import differing
+from ops.undo.contents import Columns
+from ops.undo.contents import Lost
 from ops.undo.contents import counted
 from ops.undo.contents import lost_between
+from ops.undo.contents import named
 from ops.undo.contents import read_columns
 from ops.undo.from_tables import LOADING_STEPS
 from ops.undo.from_tables import VERIFIED
 from ops.undo.from_tables import backup_before
 from ops.undo.from_tables import facts_of
 from ops.undo.from_tables import side_for
+from ops.undo.losses import loss_facts
+from ops.undo.losses import since_said
+from ops.undo.losses import written_since
 from ops.undo.offer import Offer
 from ops.undo.offer import Way
 from ops.undo.past import Past
@@ -73,6 +84,12 @@ from ops.undo.proving import NotProvenError
 from ops.undo.source import Source
 from ops.undo.source import own_tables
 from ops.undo.source import restored
+from ops.undo.told_names import names_in
+from ops.undo.trying import Trying
+from ops.undo.trying import watched
+from ops.undo.writes import tables_made
+
+_Proven = tuple[tuple[str, ...], Lost, Columns, dict[str, str] | None]
 
 TITLE = "Everything back to the verified backup"
 _NAMED = 12
@@ -93,7 +110,7 @@ def whole_offer(ops: Ops, past: Past, progress: Progress) -> Offer:
     """
     try:
         backup = backup_before(ops, past)
-        proposal = _proposal(ops, past.target, backup, past.request.id, past.request.commit, progress)
+        proposal = _proposal(ops, past.target, backup, past.actor, past.chain, past.request.commit, progress)
     except NotProvenError as error:
         return Offer(Way.RESTORE, TITLE, because=str(error))
     except OpsError as error:
@@ -103,11 +120,13 @@ def whole_offer(ops: Ops, past: Past, progress: Progress) -> Offer:
     return Offer(Way.RESTORE, TITLE, proposal, proposal.does, proposal.loses, proposal.proven)
 
 
-def restore_proposal(ops: Ops, target: Target, backup: Backup, progress: Progress) -> Proposal:
+def restore_proposal(ops: Ops, target: Target, backup: Backup, actor: Actor, progress: Progress) -> Proposal:
     """Going back to this backup of the target, proven on a copy, as a request that may be asked for.
 
-    Raises OpsError NOT_ALLOWED where it is another target's, not verified or cannot be proven, and what reading raises.
+    Raises OpsError NOT_ALLOWED for who may not ask there, where it is another target's, not verified or cannot be proven,
+    and what reading raises.
     """
+    may_request_now(ops, target, actor).or_raise()
     if backup.target != target.name:
         message = f"The backup {backup.id} is of {backup.target}, and not of {target.name}."
         raise OpsError(Reason.NOT_ALLOWED, message, "Restore it into a database of its own: --to scratch.", exit_code=3)
@@ -118,14 +137,25 @@ def restore_proposal(ops: Ops, target: Target, backup: Backup, progress: Progres
     repository.update()
     commit = repository.resolve(target.settings.branch)
     try:
-        return _proposal(ops, target, backup, backup.request, commit, progress)
+        requests = (find_request(ops.view, backup.request),) if backup.request else ()
+        with ops.rehearsals.turn(f"restore {target.name}", lambda: progress("waits for another one")):
+            return _proposal(ops, target, backup, actor, requests, commit, progress)
     except NotProvenError as error:
         raise OpsError(
             Reason.NOT_ALLOWED, f"{target.name} cannot go back to {backup.id}. {error}", exit_code=3
         ) from None
 
 
-def _proposal(ops: Ops, target: Target, backup: Backup, of: str | None, commit: str, progress: Progress) -> Proposal:
+def _proposal(
+    ops: Ops,
+    target: Target,
+    backup: Backup,
+    actor: Actor,
+    requests: Sequence[Request],
+    commit: str,
+    progress: Progress,
+) -> Proposal:
+    """`requests`: what is to be undone, newest first; tables that none of them made are named before all else."""
     try:
         with (
             restored(ops, backup, progress, ops.rehearsals.is_over) as source,
@@ -135,17 +165,21 @@ def _proposal(ops: Ops, target: Target, backup: Backup, of: str | None, commit: 
             now = _Now(read_fingerprint(here, project_ref=target.settings.project_ref, history=rows), tuple(rows))
             copies = _copies(source, backup)
             progress("counting what was written since the backup")
-            since = _written_since(source, here, copies)
+            since = written_since(source, here, copies)
             sql_text = _text(target, source, here, copies)
             scripts = _scripts(source, now, backup, sql_text)
             migrations = read_scripts_of(ops, target, commit, scripts)
-            proof, loses, expected = _proven(ops, target, source, copies, migrations, progress)
+            with_rows = target.settings.with_data or source.about.catalog.database_bytes <= MOST_BYTES
+            trying = Trying(ops, target, actor, commit, migrations, migrations, with_rows)
+            (proof, lost, columns, expected), tried = trying.do(partial(_proven, trying, source, copies, progress))
     except psycopg.Error as error:
         raise target_failed(target.name, error) from error
+    losses = counted(target, lost, columns)
     gone = [one.version for one in scripts if one.effect is Effect.REMOVES]
     does = (
-        f"Every table of the project's own ({len(copies)}) goes back to the backup {backup.id} of "
-        f"{backup.taken_at:%Y-%m-%d %H:%M} UTC, {backup.level}; so do its definitions and sequences.",
+        f"The project's own tables and their rows go back to the backup {backup.id} of "
+        f"{backup.taken_at:%Y-%m-%d %H:%M} UTC, {backup.level}, which has {_tables(len(copies))}; so do definitions and "
+        "sequences.",
         "The rows are laid beside first, which takes as much room again; then all of it is one transaction, in which nobody "
         "can read or write these tables.",
         "Schemas of the platform (auth, storage and the like) and roles stay as they are.",
@@ -157,16 +191,31 @@ def _proposal(ops: Ops, target: Target, backup: Backup, of: str | None, commit: 
         title=f"go back to the backup {backup.id} on",
         commit=commit,
         fingerprint=now.fingerprint,
-        of=of,
+        of=requests[0].id if requests else None,
         scripts=scripts,
         migrations=migrations,
         does=does,
-        loses=(*since, *loses),
+        loses=(*_others(ops, requests, lost), *since_said(copies, since), *(one.said for one in losses)),
         proven=(f"The backup {backup.id} was restored into a throw-away database for this once more.", *proof),
-        facts=facts_of(Way.RESTORE, backup, copies),
+        facts={**facts_of(Way.RESTORE, backup, copies), **loss_facts(losses, since=since)},
         expected=expected,
+        tried=tried,
         steps=LOADING_STEPS,
     )
+
+
+def _others(ops: Ops, requests: Sequence[Request], lost: Lost) -> tuple[str, ...]:
+    """The tables that go and that no statement of the requests made: what others made since goes with it."""
+    try:
+        made = tables_made([file for one in requests for file in scripts_of(ops, one)])
+    except OpsError:  # its commit is gone: then nothing is known to be its own
+        made = frozenset()
+    names = [named(table) for table in lost.tables if table[1] not in made]
+    if not names:
+        return ()
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    by = f"Not made by a statement of {requests[0].id}" if requests else "Made since the backup"
+    return (f"{by}, and gone with this all the same: {', '.join(names[:_NAMED])}{more}.",)
 
 
 def _copies(source: Source, backup: Backup) -> tuple[Kept, ...]:
@@ -176,30 +225,6 @@ def _copies(source: Source, backup: Backup) -> tuple[Kept, ...]:
         if shape is not None:
             found.append(replace(side_for(shape, backup, What.TABLE, "0", 0, 0), sequences=()))
     return tuple(found)
-
-
-def _written_since(source: Source, here: Connection, copies: Sequence[Kept]) -> tuple[str, ...]:
-    """Sentences with numbers: in all first, then by table."""
-    by_table = []
-    total = [0, 0, 0]
-    for kept in copies:
-        columns = columns_now(here, kept.of)
-        if not columns:
-            continue
-        numbers = source.written_since(here, kept, columns)
-        total = [one + other for one, other in zip(total, numbers, strict=True)]
-        if any(numbers):
-            by_table.append(f"{kept.name}: {_numbers(*numbers)}")
-    if not any(total):
-        return ("No row was written since the backup in a table that it has.",)
-    named = by_table[:_NAMED]
-    if len(by_table) > _NAMED:
-        named.append(f"{len(by_table) - _NAMED} more tables")
-    return (f"Since the backup {_numbers(*total)}; all of that is undone.", *(f"{one}." for one in named))
-
-
-def _numbers(new: int, changed: int, gone: int) -> str:
-    return f"{rows_said(new)} written, {changed:,} changed, {gone:,} deleted"
 
 
 def _text(target: Target, source: Source, here: Connection, copies: Sequence[Kept]) -> str:
@@ -213,15 +238,11 @@ def _text(target: Target, source: Source, here: Connection, copies: Sequence[Kep
     before = Schema(MappingProxyType(without), source.schema.server, source.schema.database, source.schema.not_read)
     derived = derive(read_schema(target.database_url()), before, schemas_left_out=MANAGED_SCHEMAS)
     refuse_underived(derived)
-    triggers = quiet_triggers(here, {one.of for one in copies})
-    stay = {
-        table: [name for name in names if Key("trigger", table[0], f"{table[1]} {name}") in before.entries]
-        for table, names in triggers.items()
-    }
+    triggers = quiet_triggers(here, {one.of for one in copies}, before)
     # Before anything is made NOT NULL or unique again; all in one, since they refer to each other.
     emptied = ", ".join(sql.Identifier(schema, name).as_string() for _, schema, name in own_tables(here))
     rows = [
-        *statements_of(copies, stay),
+        *statements_of(copies, triggers),
         *(
             f"SELECT pg_catalog.setval({sql.Literal(name).as_string().strip()}, {last}, true)"
             for name, last in source.sequences()
@@ -261,16 +282,9 @@ def _scripts(source: Source, now: _Now, backup: Backup, text: str) -> tuple[Scri
     )
 
 
-def _proven(
-    ops: Ops,
-    target: Target,
-    source: Source,
-    copies: Sequence[Kept],
-    scripts: Sequence[Migration],
-    progress: Progress,
-) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str] | None]:
-    """On a copy of the target as it is now: sentences of proof, what goes with what it holds, and the schema's hashes."""
-    with_rows = target.settings.with_data or source.about.catalog.database_bytes <= MOST_BYTES
+def _proven(trying: Trying, source: Source, copies: Sequence[Kept], progress: Progress) -> tuple[_Proven, Rehearsal]:
+    """On a copy of the target as it is now: sentences of proof, what goes, the columns now, and the schema's hashes."""
+    ops, target, with_rows = trying.ops, trying.target, trying.with_rows
     folder = target.all_settings.postgres.encrypted_folder
     try:
         with open_copy(
@@ -284,7 +298,7 @@ def _proven(
             progress=progress,
             stop=ops.rehearsals.is_over,
         ) as copy:
-            return _on(ops, target, source, copies, scripts, copy, with_rows, progress)
+            return _on(trying, source, copies, copy, progress)
     except OpsError as error:
         if error.reason is not Reason.NOT_ALLOWED:
             raise
@@ -292,15 +306,9 @@ def _proven(
 
 
 def _on(
-    ops: Ops,
-    target: Target,
-    source: Source,
-    copies: Sequence[Kept],
-    scripts: Sequence[Migration],
-    copy: Copy,
-    with_rows: bool,
-    progress: Progress,
-) -> tuple[tuple[str, ...], tuple[str, ...], dict[str, str] | None]:
+    trying: Trying, source: Source, copies: Sequence[Kept], copy: Copy, progress: Progress
+) -> tuple[_Proven, Rehearsal]:
+    scripts, with_rows = trying.scripts, trying.with_rows
     progress("going back on the copy")
     with closing(copy.ask()) as ask:
         now = read_columns(ask)
@@ -308,26 +316,16 @@ def _on(
         ensure_history(there)
         for kept in copies:
             source.pour(there, kept, empty=not with_rows)
-    ran = run_files(
+    ran, rehearsal = watched(
         copy,
-        Unwatched(),
-        scripts,
-        limits=COPY_LIMITS,
-        covering=covering(scripts, source.schema) if with_rows else None,
-        progress=progress,
-        stop=ops.rehearsals.is_over,
+        trying.target,
+        with_rows=with_rows,
+        run=lambda tracer: _ran(trying, source, copy, tracer, progress),
     )
-    failed = next((one for one in ran if one.outcome != "passed"), None)
-    if failed is not None:
-        error = failed.error or {}
-        line = f", line {error['line']}" if error.get("line") else ""
-        raise NotProvenError(
-            f"On the copy it failed{line}: {str(error.get('message') or 'it did not run').rstrip('.')}."
-        )
     left = differing(schema_of(copy), source.schema)
     if left:
-        names = ", ".join(sorted(".".join(part for part in name[1:] if part) for name in left)[:5])
-        raise NotProvenError(f"Behind it the copy's schema is not the backup's: {names}.")
+        names = names_in(scripts, source.schema)
+        raise NotProvenError(f"Behind it the copy's schema is not the backup's: {names.some(left)}.")
     said = ["Behind it the copy's schema is, object by object, that of the backup."]
     said.append(
         _same_rows(source, copies, copy) if with_rows else "The copy had no rows, since there are too many of them."
@@ -335,7 +333,27 @@ def _on(
     with closing(copy.ask()) as ask:
         lost = lost_between(now, read_columns(ask))
     hashes = {one.version: one.catalog_sha256 or "" for one in ran} if copy.is_exact else None
-    return tuple(said), counted(target, lost, now), hashes
+    return (tuple(said), lost, now, hashes), rehearsal
+
+
+def _ran(trying: Trying, source: Source, copy: Copy, tracer: Looking, progress: Progress) -> tuple[FileFacts, ...]:
+    scripts = trying.scripts
+    ran = run_files(
+        copy,
+        tracer,
+        scripts,
+        limits=COPY_LIMITS,
+        covering=covering(scripts, source.schema) if trying.with_rows else None,
+        progress=progress,
+        stop=trying.ops.rehearsals.is_over,
+    )
+    failed = next((one for one in ran if one.outcome != "passed"), None)
+    if failed is not None:
+        error = failed.error or {}
+        line = f", line {error['line']}" if error.get("line") else ""
+        why = names_in(scripts, source.schema).covered(str(error.get("message") or "it did not run").rstrip("."))
+        raise NotProvenError(f"On the copy it failed{line}: {why}.")
+    return ran
 
 
 def _same_rows(source: Source, copies: Sequence[Kept], copy: Copy) -> str:
@@ -349,4 +367,11 @@ def _same_rows(source: Source, copies: Sequence[Kept], copy: Copy) -> str:
             if content_of(there, table, with_hash=True) != held:
                 raise NotProvenError(f"Behind it {kept.name} does not hold the rows of the backup.")
             total += held.rows
-    return f"All {len(copies)} tables held the backup's {rows_said(total)} there, by their hashes."
+    if not copies:
+        return "The backup has no table whose rows could be compared."
+    said = "The one table of the backup held its" if len(copies) == 1 else f"All {len(copies)} tables held the backup's"
+    return f"{said} {rows_said(total)} there, by their hashes."
+
+
+def _tables(count: int) -> str:
+    return f"{count} table{'' if count == 1 else 's'}" if count else "no table"

@@ -3,25 +3,36 @@
 Said statement by statement, and doubt counts as yes.
 """
 
-from collections.abc import Collection
 from collections.abc import Iterator
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from pglast import ast
-from pglast.enums import AlterTableType
 from pglast.enums import ObjectType
 
+from ops import bodies
 from ops import grammar
-from ops.bodies import body_of
 from ops.masking import printable
 from ops.migration import Migration
 from ops.migration import Statement
+from ops.prior.touching import What
 from ops.rehearsal.dump_cache import is_managed
+from ops.undo.called import calls_in_body
+from ops.undo.called import executed
+from ops.undo.called import runs_something
+from ops.undo.called import unseen
 from ops.undo.contents import Columns
-from ops.undo.contents import Table
 from ops.undo.contents import lost_between
 from ops.undo.contents import named
+from ops.undo.lasting import Lasting
+from ops.undo.made import Made
+from ops.undo.met import DELETES
+from ops.undo.met import INSERTS
+from ops.undo.met import TRUNCATES
+from ops.undo.met import UPDATES
+from ops.undo.met import Met
+from ops.undo.taken import taken_by
 
 _WIDER = {
     "smallint": ("integer", "bigint", "numeric"),
@@ -32,32 +43,47 @@ _WIDER = {
 """Types to which a value goes and comes back as it was."""
 
 _ROWS_CHANGE = frozenset(("INSERT", "UPDATE", "DELETE_P", "MERGE", "TRUNCATE", "COPY", "EXECUTE", "PERFORM", "CALL"))
-_HARMLESS = frozenset(
-    ("set_config", "setval", "nextval", "pg_sleep", "now", "version", "pg_notify", "count", "current_setting")
-)
+_STAYS = "it changed rows of {}, which would stay as they are."
+_STIRRED = "writing {} ran more than it says, which may have changed other rows."
+_BLOCK = "the block may have changed rows."
 
 
-def what_is_not_brought_back(files: Sequence[Migration], before: Columns, after: Columns) -> str:
+def what_is_not_brought_back(
+    files: Sequence[Migration], before: Columns, after: Columns, met: Met | None = None
+) -> str:
     """The first thing that these files did to rows of what was there before them, in a sentence; empty: nothing.
 
-    `before` and `after` are the tables without and with the files.
+    `before` and `after` are the tables without and with the files, `met` what else is there without them.
     """
+    return next((one.said for one in all_lasting(files, before, after, met or Met())), "")
+
+
+def all_lasting(files: Sequence[Migration], before: Columns, after: Columns, met: Met) -> Iterator[Lasting]:
+    """All of it, what comparing both sides shows first."""
     gone = lost_between(before, after)
-    if gone.tables:
-        return f"It dropped table {named(gone.tables[0])}, and its rows would not come back."
-    if gone.columns:
-        return f"It dropped column {named(*gone.columns[0])}, and what that held would not come back."
-    changed = next(_narrowed(before, after), "")
-    if changed:
-        return changed
-    made = {name for file in files for statement in file.statements for name in _makes(statement)}
+    for table in gone.tables:
+        yield Lasting(f"It dropped table {named(table)}, and its rows would not come back.", What.TABLE, table)
+    for table, column in gone.columns:
+        said = f"It dropped column {named(table, column)}, and what that held would not come back."
+        yield Lasting(said, What.COLUMN, table, (column,))
+    yield from map(Lasting, _narrowed(before, after))
+    made = Made(before, after, met)
     for file in files:
-        for statement in file.statements:
-            if statement.tree and (said := _said(statement.tree.node, file.text, statement.tree.base, before, made)):
-                return f"{file.filename}, line {statement.word_line}: {said}"
+        for index, statement in enumerate(file.statements):
+            place = (file.version, index)
             if statement.is_unread:
-                return f"{file.filename}, line {statement.line}: what this does to rows cannot be told."
-    return ""
+                said = f"{file.filename}, line {statement.line}: what this does to rows cannot be told."
+                yield Lasting(said, place=place)
+            elif statement.tree:
+                for one in _of_statement(statement.tree.node, file.text, statement.tree.base, made):
+                    said = f"{file.filename}, line {statement.word_line}: {one.said}"
+                    yield replace(one, said=said, place=place)
+                made.note(statement.tree.node, runs_something(statement.tree.node, made))
+
+
+def tables_made(files: Sequence[Migration]) -> frozenset[str]:
+    """The names, without their schemas, of the tables that a statement of these files makes."""
+    return frozenset(name for file in files for statement in file.statements for name in _makes(statement))
 
 
 def _makes(statement: Statement) -> Iterator[str]:
@@ -99,56 +125,75 @@ def _length(kind: str) -> int:
     return int(digits) if kind.startswith("character varying(") and digits.isdigit() else 0
 
 
-def _said(node: Any, text: str, base: int, before: Columns, made: Collection[str]) -> str:
-    """What one statement did that is not a matter of the project's own definitions; empty for nothing."""
+def _of_statement(node: Any, text: str, base: int, made: Made) -> Iterator[Lasting]:
+    """What one statement did that is not a matter of the project's own definitions."""
     if isinstance(node, _OF_THE_SERVER):
-        return "it is about roles, settings or the server, which are in no definition."
-    if schema := next(filter(is_managed, _schemas_changed(node)), ""):
-        return f"it changed {printable(schema)}, which the platform looks after."
-    for one in _run_by(node):
-        if said := _to_rows(one, before, made) or _unseen(one, isinstance(node, ast.SelectStmt), text, base):
-            return said
-    return ""
+        yield Lasting("it is about roles, settings or the server, which are in no definition.")
+    elif schema := next(filter(is_managed, _schemas_changed(node)), ""):
+        yield Lasting(f"it changed {printable(schema)}, which the platform looks after.")
+    else:
+        yield from taken_by(node, made)
+        for one in executed(node):
+            yield from _to_rows(one, made)
+        yield from map(Lasting, unseen(node, made))
+        if isinstance(node, ast.DoStmt):
+            yield from _in_block(node, text, base, made)
 
 
-def _to_rows(one: Any, before: Columns, made: Collection[str]) -> str:
+def _to_rows(one: Any, made: Made) -> Iterator[Lasting]:
     """What a statement says it does to rows that were there."""
-    stays = "it changed rows of {}, which would stay as they are."
     match one:
-        case ast.UpdateStmt() if (table := _kept(one.relation, before, made)) and not _sets_new_columns_alone(
-            one, before
-        ):
-            return stays.format(named(table))
-        case ast.InsertStmt() | ast.DeleteStmt() | ast.MergeStmt() if table := _kept(one.relation, before, made):
-            return stays.format(named(table))
-        case ast.CopyStmt() if one.is_from and one.relation and (table := _kept(one.relation, before, made)):
-            return stays.format(named(table))
+        case ast.UpdateStmt():
+            if not _sets_new_columns_alone(one, made):
+                yield from _written(one.relation, What.UPDATED, UPDATES, made)
+            elif made.stirs(one.relation, UPDATES):
+                yield Lasting(_STIRRED.format(_worded(one.relation)), What.UPDATED, made.table(one.relation))
+        case ast.InsertStmt():
+            events = INSERTS | UPDATES if one.onConflictClause else INSERTS
+            yield from _written(one.relation, What.INSERTED, events, made)
+        case ast.DeleteStmt():
+            yield from _written(one.relation, What.DELETED, DELETES, made)
+        case ast.MergeStmt():
+            yield from _written(one.relation, None, INSERTS | UPDATES | DELETES, made)
+        case ast.CopyStmt(is_from=True, relation=ast.RangeVar()):
+            yield from _written(one.relation, None, INSERTS, made)
         case ast.TruncateStmt():
-            emptied = (_kept(relation, before, made) for relation in one.relations or ())
-            return next(
-                (f"it emptied {named(table)}, whose rows would not come back." for table in emptied if table), ""
-            )
-        case ast.AlterTableStmt() if one.relation and (table := _kept(one.relation, before, made)) and _converts(one):
-            return f"it wrote values of {named(table)} anew, and they would not come back as they were."
-    return ""
+            for relation in one.relations or ():
+                said = "it emptied {}, whose rows would not come back."
+                yield from _written(relation, What.TABLE, TRUNCATES, made, said)
 
 
-def _unseen(one: Any, is_query: bool, text: str, base: int) -> str:
-    """What may have done something to rows that the statement itself does not say."""
-    match one:
-        case ast.CallStmt() | ast.ExecuteStmt():
-            return "what it called may have changed rows."
-        case ast.DoStmt() if _may_change_rows(one, text, base):
-            return "the block may have changed rows."
-        case ast.FuncCall() if is_query and not _is_harmless(one):
-            return "the function that it called may have changed rows."
-    return ""
+def _written(relation: Any, what: What | None, events: int, made: Made, said: str = _STAYS) -> Iterator[Lasting]:
+    table = made.table(relation)
+    if table is not None:
+        yield Lasting(said.format(named(table)), what, table)
+    if made.stirs(relation, events):  # a copy is only taken where nothing else was written
+        yield Lasting(_STIRRED.format(_worded(relation)), what, table)
+
+
+def _in_block(node: Any, text: str, base: int, made: Made) -> Iterator[Lasting]:
+    """What a DO block did, statement by statement; a word that may change rows is enough."""
+    body = bodies.body_of(node, text, base)
+    words = body.text.upper() if body is not None else ""
+    if body is None or any(word.removesuffix("_P") in words for word in _ROWS_CHANGE) or calls_in_body(body, made):
+        yield Lasting(_BLOCK)
+        return
+    for said in bodies.said(body):
+        try:
+            trees = grammar.read(said.text)
+        except grammar.NotReadError:
+            trees = ()
+        if not trees:
+            yield Lasting(_BLOCK)
+        for tree in trees:
+            yield from _of_statement(tree.node, said.text, tree.base, made)
 
 
 _OF_THE_SERVER = (
     *(ast.CreateRoleStmt, ast.AlterRoleStmt, ast.AlterRoleSetStmt, ast.DropRoleStmt, ast.GrantRoleStmt),
     *(ast.AlterDatabaseStmt, ast.AlterDatabaseSetStmt, ast.CreatedbStmt, ast.DropdbStmt, ast.AlterSystemStmt),
     *(ast.AlterExtensionStmt, ast.AlterExtensionContentsStmt, ast.ReassignOwnedStmt, ast.DropOwnedStmt),
+    *(ast.CreateEventTrigStmt, ast.AlterEventTrigStmt, ast.CreateSubscriptionStmt, ast.AlterSubscriptionStmt),
 )
 
 
@@ -174,40 +219,11 @@ def _first(parts: Sequence[str]) -> str:
     return parts[0] if len(parts) > 1 else ""
 
 
-def _run_by(node: Any) -> Iterator[Any]:
-    """The statement and all inside it that is carried out: what only defines something is not looked into."""
-    if isinstance(node, ast.ViewStmt | ast.RuleStmt | ast.CreateFunctionStmt | ast.PrepareStmt):
-        return
-    yield from grammar.walk(node)
-
-
-def _kept(relation: Any, before: Columns, made: Collection[str]) -> Table | None:
-    """The table, or view, that is meant, unless the files made it themselves."""
-    table = (relation.schemaname or "", relation.relname)
-    if table in before:
-        return table
-    same = next((one for one in before if one[1] == relation.relname), None) if not relation.schemaname else None
-    return same or (None if relation.relname in made else table)
-
-
-def _sets_new_columns_alone(node: Any, before: Columns) -> bool:
-    table = _kept(node.relation, before, ())
-    columns = before.get(table) if table is not None else None
+def _sets_new_columns_alone(node: Any, made: Made) -> bool:
+    table = made.table(node.relation)
+    columns = made.before.get(table) if table is not None else None
     return columns is not None and all(one.name not in columns for one in node.targetList or ())
 
 
-def _converts(node: Any) -> bool:
-    """Whether a column's values were computed by an expression."""
-    kinds = (AlterTableType.AT_AlterColumnType,)
-    return any(one.subtype in kinds and getattr(one.def_, "raw_default", None) is not None for one in node.cmds or ())
-
-
-def _may_change_rows(node: Any, text: str, base: int) -> bool:
-    body = body_of(node, text, base)
-    words = body.text.upper() if body is not None else "EXECUTE"
-    return any(word.removesuffix("_P") in words for word in _ROWS_CHANGE)
-
-
-def _is_harmless(call: Any) -> bool:
-    parts = grammar.names(call.funcname)
-    return parts[-1] in _HARMLESS if len(parts) == 1 else parts[0] == "pg_catalog"
+def _worded(relation: Any) -> str:
+    return printable(".".join(part for part in (relation.schemaname, relation.relname) if part))
