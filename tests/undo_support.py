@@ -7,12 +7,20 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import Any
 
+import psycopg
 import pytest
+from apply_helpers import Target as Applied
+from apply_helpers import apply
+from apply_helpers import migration
 
 from audit import Log
+from ops.apply_session import Session
 from ops.layer import Ops
 from ops.layer import host_name
 from ops.people import Actor
+from ops.prior.taking import Taking
+from ops.prior.taking import Where
+from ops.prior.touching import touches
 from ops.proposing import propose
 from ops.requests import Request
 from ops.requests import find_request
@@ -114,3 +122,21 @@ def undoing(make_stage: Callable[..., Stage], monkeypatch: pytest.MonkeyPatch) -
         return Undoing(make_stage(empty=True, prod=prod), monkeypatch)
 
     return make
+
+
+def taken(target: Applied, sql: str, *, limit: int = 2**20, **how: Any) -> Taking:
+    """Apply one file as a run does; the copies of its last statement."""
+    file = migration(sql)
+    found = touches(file)
+    all_taken: list[Taking] = []
+
+    def carry_out(session: Session, index: int, send: Callable[[], object]) -> None:
+        taking = Taking(session.connection, Where("R-7", "20260101000000", index, 1, limit), session.watch)
+        for touch in found.get(index, ()):
+            taking.before(touch)
+        sent = send()
+        taking.after(sent.rowcount if isinstance(sent, psycopg.Cursor) else None)
+        all_taken.append(taking)
+
+    apply(target, file, carry_out=carry_out, **how)
+    return all_taken[-1]
