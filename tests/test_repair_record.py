@@ -163,7 +163,7 @@ def test_what_was_done_by_hand_is_entered_once_it_is_proven_and_approved(stage: 
     found = stage.cli("show", "R-1", "--json").json
     assert (found["kind"], found["status"]) == ("record", "succeeded")
     [asked] = stage.events("requested")
-    done = card_of(stage, "R-1", "done")
+    done = card_of(stage, "R-1", "shop/prod: done")
     assert "its history has 20260101000000, run by hand by Dee Novak: the bot was down, checkout too" in done
     assert "all of this plan" not in done
     facts = (asked.data or {})["plan"]["facts"]
