@@ -28,6 +28,7 @@ _SAME = (
     (re.compile(r"\b\d+(\.\d+)? s\b"), "1.2 s"),
     (re.compile(r"\b\d+(\.\d+)? (kB|MB|GB)\b"), "48.0 kB"),
     (re.compile(r"\b(pid|session) \d+"), r"\1 4711"),
+    (re.compile(r"\b(terminate \S+) (pid)?\d+"), r"\1 4711"),
     (re.compile(r"127\.0\.0\.1:\d+"), "127.0.0.1:5432"),
     (re.compile(r"\bisolation (none|partial|full)\b"), "isolation full"),
     (re.compile(r"\bPostgreSQL \d+\.\d+\b"), "PostgreSQL 18.4"),
