@@ -128,14 +128,17 @@ def _serve() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     waiting = b""
+    at_work: set[int] = set()
     while True:
         ready, _, _ = select.select([0, ended], [], [])
         if ended in ready:
             os.read(ended, 4096)
-            _tell_of_ended()
+            _tell_of_ended(at_work)
         if 0 not in ready:
             continue
         if not (read := os.read(0, 65536)):
+            for child in at_work:  # the tests were killed
+                os.kill(child, signal.SIGKILL)
             return
         *lines, waiting = (waiting + read).split(b"\n")
         for line in lines:
@@ -144,10 +147,11 @@ def _serve() -> None:
                 os.close(wakes)
                 _become(json.loads(line))
                 sys.exit(main())
+            at_work.add(child)
             _answer({"began": child})
 
 
-def _tell_of_ended() -> None:
+def _tell_of_ended(at_work: set[int]) -> None:
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -155,6 +159,7 @@ def _tell_of_ended() -> None:
             return
         if pid == 0:
             return
+        at_work.remove(pid)
         _answer({"ended": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
