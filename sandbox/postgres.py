@@ -87,6 +87,7 @@ class LocalPostgres:
     def kill(self) -> None:
         """End every process of the server at once, as the kernel does when memory runs out."""
         postmaster = int((self.data / "postmaster.pid").read_text().splitlines()[0])
+        os.kill(postmaster, signal.SIGSTOP)  # or it has one more child by the time that its children are known
         for process in (postmaster, *_children(postmaster)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, signal.SIGKILL)
