@@ -115,7 +115,7 @@ def test_forged_and_stale_values_decide_nothing(make_stage: Make) -> None:
         ("approve", "", first.ts, "does not say which request", "forged_value"),
         ("approve", value + "\nx", first.ts, "does not say which request", "forged_value"),
         ("approve", value.upper(), first.ts, "does not say which request", "forged_value"),
-        ("resume", f"resume R-1 {digest}", first.ts, "does not say which request", "forged_value"),
+        ("adopt", f"adopt R-1 {digest}", first.ts, "does not say which request", "forged_value"),
         ("x" * 250, "y" * 1900, first.ts, "does not say which request", "forged_value"),
     ]
     for verb, sent, where, words, _ in forged:
