@@ -33,8 +33,13 @@ LANDS_WITHIN_SECONDS = 10.0
 
 _BLOCKER_SECONDS = 6.0
 _READERS = 4
-_TABLE = "create table public.busy (id int primary key); insert into public.busy select generate_series(1, 1000)"
-_ALTER = "alter table public.busy add column note text"
+_TABLE = (
+    "create table public.busy (id int primary key, old text); "
+    "insert into public.busy select n, md5(n::text) from generate_series(1, 1000) n"
+)
+_ALTER = "alter table public.busy drop column old, add column note text"
+_KEEPING = 'prior_copy = "64MB"'
+"""The setting with which a run first copies what it takes away, here a thousand values, into the target."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         contenders: dict[str, Callable[[], Round]] = {
             "nobody": lambda: measure(None),
             "ours": lambda: measure(lambda _: project.ours("push", "dev", "--json")),
+            "keeping": lambda: _keeping(project, lambda: measure(lambda _: project.ours("push", "dev", "--json"))),
         }
         if psql is not None:
             program = psql.program("psql")
@@ -103,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found = alternate(options.rounds, contenders)
     figures: list[Figure | Bound] = [
         Bound("slowest reader, ours", _slowest(found["ours"]), at_most=AT_MOST_SECONDS),
+        Bound("slowest reader, ours with prior copies", _slowest(found["keeping"]), at_most=AT_MOST_SECONDS),
         Bound("slowest reader, nobody migrates", _slowest(found["nobody"])),
         Bound("queries over 100 ms, ours", [float(one.over_100_ms) for one in found["ours"]], unit=""),
         Bound("ours is through after the blocker", [one.landed for one in found["ours"]], at_most=LANDS_WITHIN_SECONDS),
@@ -111,6 +118,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if name in found:
             figures.append(Figure(f"slowest reader, beside {words}", _slowest(found["ours"]), _slowest(found[name])))
     return report("Readers behind a blocker", figures, folder=options.folder, notes=() if SUPABASE else (NO_RIVAL,))
+
+
+def _keeping(project: Project, measure: Callable[[], Round]) -> Round:
+    """A round with prior copies on."""
+    configuration = project.stage.folder / "countersign.toml"
+    before = configuration.read_text()
+    heading = "[projects.shop.environments.dev]\n"
+    configuration.write_text(before.replace(heading, f"{heading}{_KEEPING}\n"))
+    try:
+        return measure()
+    finally:
+        configuration.write_text(before)
 
 
 def _slowest(rounds: Sequence[Round]) -> list[float]:

@@ -30,6 +30,7 @@ from ops.scratch_removal import MEMORY
 from ops.scratch_removal import PREFIX
 
 ROOT = Path(__file__).parents[1]
+DISK = "/var/tmp"  # noqa: S108 (copies make folders of their own in it)
 PROJECT: LiteralString = """
 CREATE SCHEMA supabase_migrations;
 CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);
@@ -68,7 +69,7 @@ def test_rows_are_there_when_asked_for_and_lie_in_memory(database: str) -> None:
 
 
 def test_rows_without_room_in_memory_are_refused(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 50 * 2**20)
+    monkeypatch.setattr("ops.rehearsal.memory.available_memory", lambda: 50 * 2**20)
     with (
         pytest.raises(OpsError, match=r"GB in memory, and may use 0\.0 GB there") as caught,
         open_copy(database, with_data=True),
@@ -93,14 +94,15 @@ def test_a_copy_with_rows_may_use_what_it_needs_and_leaves_most_to_others(
     assert 2 * 2**30 <= seen[0].disk_bytes < 3 * 2**30
     assert seen[0].seconds > 3600
 
-    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 4 * 2**30)
+    monkeypatch.setattr("ops.rehearsal.memory.available_memory", lambda: 4 * 2**30)
     with open_copy(database, with_data=True) as copy:
         assert copy.scratch.limits.disk_bytes == 2**30
+    monkeypatch.setattr(tempfile, "tempdir", DISK)
     with open_folder() as folder:
         monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(0, 0, 3 * 2**30))
         with open_copy(database, with_data=True, data_folder=folder) as copy:
             assert copy.scratch.limits.disk_bytes == 3 * 2**30 // 2
-    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 0)
+    monkeypatch.setattr("ops.rehearsal.memory.available_memory", lambda: 0)
     with open_copy(database) as copy:
         assert copy.scratch.limits.disk_bytes == 3 * 2**30 // 2
 
@@ -117,14 +119,15 @@ def test_rows_may_lie_in_a_folder_that_is_declared_encrypted(database: str) -> N
 
 
 def test_a_copy_without_rows_goes_to_disk_where_memory_is_short(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 2 * 2**30)
+    monkeypatch.setattr("ops.rehearsal.memory.available_memory", lambda: 2 * 2**30)
+    monkeypatch.setattr(tempfile, "tempdir", DISK)
     with open_copy(database) as copy:
-        assert copy.scratch.root.parent == Path(tempfile.gettempdir())
+        assert copy.scratch.root.parent == Path(DISK)
         assert copy.scratch.limits == COPY_LIMITS
 
 
 def test_a_copy_in_memory_may_use_a_quarter_of_it(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.rehearsal.memory._available_memory", lambda: 6 * 2**30)
+    monkeypatch.setattr("ops.rehearsal.memory.available_memory", lambda: 6 * 2**30)
     with open_copy(database) as copy:
         if copy.scratch.root.parent != MEMORY:
             pytest.skip("this system has no file system in memory with room for a copy")

@@ -57,14 +57,15 @@ def _share(folder: Path) -> int:
     """How much of what is free there one copy may use; a file system in memory may promise more than there is."""
     free = shutil.disk_usage(folder).free if folder.is_dir() else 0
     share = int(free * _SHARE_OF_DISK)
-    return min(share, int(_available_memory() * _SHARE_OF_MEMORY)) if _is_in_memory(folder) else share
+    return min(share, int(available_memory() * _SHARE_OF_MEMORY)) if _is_in_memory(folder) else share
 
 
 def _is_in_memory(folder: Path) -> bool:
     return _mounted(folder)[0] in _IN_MEMORY
 
 
-def _available_memory() -> int:
+def available_memory() -> int:
+    """Bytes that new work may use; 0 where the system does not say."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:
