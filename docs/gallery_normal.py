@@ -24,6 +24,8 @@ _HASH = re.compile(r"\b(?!\d{14}\b)[0-9a-f]{12,64}\b")
 _BAR = re.compile(r"^[ ░▒▓█]*([░▒▓█]) +[0-9.]+ s", re.MULTILINE)
 _LENGTH = re.compile(r"(\d+ min )?\d+(\.\d+)? s")
 _STEP = re.compile(rf"^((?:done|failed): .*)(?<!proven), {_LENGTH.pattern}$", re.MULTILINE)
+_CUT = re.compile(r"\b(?:pid|session) \d+\b.*…\.?$", re.DOTALL)
+"""What was cut to a length while it held a number of as many digits as the system happened to give."""
 _SAME = (
     (re.compile(r"\b\d+(\.\d+)? s\b"), "1.2 s"),
     (re.compile(r"\b\d+(\.\d+)? (kB|MB|GB)\b"), "48.0 kB"),
@@ -83,16 +85,18 @@ class Normal:
         text = _HASH.sub(self._hash, text)
         text = _STEP.sub(r"\1", text)
         text = _with_bars(text)
+        is_cut_by_length = _CUT.search(text) is not None
         for pattern, same in _SAME:
             text = pattern.sub(same, text)
-        return text
+        return f"{text[: int(len(text) * 0.9) // 25 * 25]}…" if is_cut_by_length else text
 
     def _read(self, written: str) -> datetime:
-        return self._moment(datetime.strptime(written, _DATE).replace(tzinfo=UTC).timestamp())
+        # To the minute only; what happens does so soon after ten minutes begin, so it was the end of that minute.
+        return self._moment(datetime.strptime(written, _DATE).replace(tzinfo=UTC).timestamp() + 59)
 
     def _moment(self, seconds: float) -> datetime:
         """The beginning of the same ten minutes of the story that is kept."""
-        ticks = (int(seconds) - self._story.began) // TICK_SECONDS
+        ticks = max(0, (int(seconds) - self._story.began) // TICK_SECONDS)  # what was there before, was there then
         return datetime.fromtimestamp(int(BEGAN.timestamp()) + ticks * TICK_SECONDS, UTC)
 
     def _hash(self, found: re.Match[str]) -> str:

@@ -152,6 +152,7 @@ def test_a_partition_that_stays_half_detached_is_named_and_the_next_run_finishes
     assert set(journal.outcomes()) == {"failed"}
     assert [one.name for one in find_pending(target.connection)] == ["public.busy"]
     intent = journal.intents()[-1]
+    until(lambda: not target.rows(f"SELECT FROM pg_stat_activity WHERE pid = {intent.backend_pid}"))
     found = inspect_after_crash(target.connection, migration(DETACH), intent)
     assert (found.outcome, found.why) == (Outcome.UNKNOWN, "partition public.busy is neither attached nor detached")
     apply(target, migration(DETACH))
