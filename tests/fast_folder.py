@@ -20,7 +20,7 @@ def choose() -> None:
     """Have `tempfile`, and every program that is started, use a folder in memory; where there is none, all stays as it is."""
     if _CHOSEN in os.environ or not _has_room():
         return
-    folder = tempfile.mkdtemp(prefix="countersign-tests-", dir=_MEMORY)
+    folder = tempfile.mkdtemp(prefix="ct-", dir=_MEMORY)
     Path(folder).chmod(0o755)  # programs of other users find their own folders in it
     os.environ[_CHOSEN] = os.environ["TMPDIR"] = tempfile.tempdir = folder
 

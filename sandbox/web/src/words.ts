@@ -19,6 +19,7 @@ export const WORDS: readonly Word[] = [
   { typed: "/migrate history prod", does: "Requests, newest first" },
   { typed: "/migrate rollback R-1", does: "The ways to undo a run, and what each loses" },
   { typed: "/migrate resume R-1", does: "Ask for what is left of a half-done run" },
+  { typed: "/migrate clean up R-1", does: "Ask to remove what a run left broken" },
   { typed: "/migrate repair prod ", does: "Mark versions as applied or reverted" },
   { typed: "/migrate record prod ", does: "Enter what was done by hand" },
   { typed: "/migrate terminate prod ", does: "Ask to end a session that blocks" },
