@@ -79,6 +79,10 @@ class Faults:
         """The next calls of this method fare so, one fault each."""
         self._waiting[method].extend(faults)
 
+    def clear(self, method: str) -> None:
+        """What was still to come of this method's faults does not come."""
+        self._waiting[method].clear()
+
     def next(self, method: str) -> Fault | None:
         """The fault for this call; None when it may go its way."""
         waiting = self._waiting[method]

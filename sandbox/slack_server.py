@@ -157,6 +157,10 @@ class SlackServer:
         """The next calls of `method` (or of `response_url`, `upload`) fail so: code, HTTP status or `Drop`."""
         self.faults.add(method, *faults)
 
+    def heal(self, method: str) -> None:
+        """From now on this method's calls go their way again."""
+        self.faults.clear(method)
+
     def slow(self, method: str, seconds: float) -> None:
         """From now on each call of `method` takes that much longer; 0 ends it."""
         self.faults.latency_seconds[method] = seconds
