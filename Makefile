@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: test check chaos demo demo-play bench lock clean
 
 test: .venv/ready
-	$(BIN)/python -m pytest -n 4
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 check: .venv/ready
 	$(BIN)/ruff check .

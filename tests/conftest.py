@@ -17,6 +17,20 @@ from sandbox.stage import Stage
 pytest_plugins = ["fast_folder", "postgres_fixtures", "rehearsal_support", "run_support", "undo_support"]
 
 
+LONG_FIRST = tuple(
+    f"test_{name}.py"
+    for name in (
+        *("rollback", "watch", "gallery", "running", "watch_bot", "undo_from_backup", "run_stops", "undo_half"),
+        *("prior_copies", "watch_servers", "chaos", "crash", "rollback_asked", "interleavings", "simulate_agrees"),
+    )
+)
+"""A file's tests share a stage, so one worker runs them all; what takes longest must not be what is left at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG_FIRST.index(item.path.name) if item.path.name in LONG_FIRST else len(LONG_FIRST))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _warm_terminals() -> Iterator[None]:
     """What stages type, and their bots, are forks of one loaded process: a thousand starts of Python are minutes."""
