@@ -18,14 +18,26 @@ from audit.kinds_asked import Refused
 from audit.kinds_asked import RehearsalStarted
 from audit.kinds_asked import Rehearsed
 from audit.kinds_asked import Rejected
+from audit.kinds_asked import Reminded
 from audit.kinds_asked import Requested
 from audit.kinds_asked import Shown
 from audit.kinds_asked import Superseded
+from audit.kinds_factor import CodeFailed
+from audit.kinds_factor import CodeUsed
+from audit.kinds_factor import DebtOwed
+from audit.kinds_factor import DebtReminded
+from audit.kinds_factor import Enrolled
+from audit.kinds_factor import EnrolmentAgreed
+from audit.kinds_factor import EnrolmentAsked
+from audit.kinds_factor import Overridden
+from audit.kinds_factor import Reviewed
 from audit.kinds_kept import Adopted
 from audit.kinds_kept import ApprovalCarried
+from audit.kinds_kept import ApprovalVoided
 from audit.kinds_kept import BotStarted
 from audit.kinds_kept import BotStopped
 from audit.kinds_kept import ChangedOutside
+from audit.kinds_kept import Claimed
 from audit.kinds_kept import Configured
 from audit.kinds_kept import Erased
 from audit.kinds_kept import Exported
@@ -33,9 +45,11 @@ from audit.kinds_kept import Frozen
 from audit.kinds_kept import Locked
 from audit.kinds_kept import Queried
 from audit.kinds_kept import Recorded
+from audit.kinds_kept import Replanned
 from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
+from audit.kinds_kept import Warned
 from audit.kinds_run import BackupProven
 from audit.kinds_run import BackupRemoved
 from audit.kinds_run import BackupStarted
@@ -81,6 +95,7 @@ KINDS: Mapping[str, type[Data]] = {
     "pinned": Pinned,
     "shown": Shown,
     "approved": Approved,
+    "reminded": Reminded,
     "rejected": Rejected,
     "cancelled": Cancelled,
     "expired": Expired,
@@ -119,9 +134,22 @@ KINDS: Mapping[str, type[Data]] = {
     "watched": Watched,
     "locked": Locked,
     "unlocked": Unlocked,
+    "claimed": Claimed,
+    "warned": Warned,
     "frozen": Frozen,
     "unfrozen": Unfrozen,
     "approval_carried": ApprovalCarried,
+    "approval_voided": ApprovalVoided,
+    "replanned": Replanned,
+    "enrolment_asked": EnrolmentAsked,
+    "enrolment_agreed": EnrolmentAgreed,
+    "enrolled": Enrolled,
+    "code_used": CodeUsed,
+    "code_failed": CodeFailed,
+    "overridden": Overridden,
+    "debt_owed": DebtOwed,
+    "debt_reminded": DebtReminded,
+    "reviewed": Reviewed,
     "adopted": Adopted,
     "recorded": Recorded,
     "erased": Erased,

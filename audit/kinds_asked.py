@@ -9,13 +9,19 @@ from audit.data import Data
 
 
 class Commanded(Data):
-    """Somebody typed a word. `text` is masked; `arguments` are those that were recognised, masked too."""
+    """Somebody typed a word. `text` is masked; `arguments` are those that were recognised, masked too.
+
+    `thread`: the first message of the thread in which it was said.
+    `behind`: the logins of those who started the CI job in which it was said, as the job says; nothing proves them.
+    """
 
     word: str
     arguments: list[str]
     text: str
     front: Literal["slack", "terminal"]
     channel: str | None = None
+    thread: str | None = None
+    behind: list[str] = Field(default_factory=list)
 
 
 class Clicked(Data):
@@ -88,6 +94,9 @@ class Requested(Data):
     """Somebody asks to run a plan. `plan` is the canonical plan whose SHA-256 is `digest`.
 
     `rehearsal` is what it showed on a copy, within bounds; all of it is in the `rehearsed` event that its `event` names.
+    `behind` are the people who started the CI job that asked, as far as [people] knows them.
+    `replaces` is the waiting request that it was planned in place of; `queued_since` when that was first asked for, where
+    it was planned again by itself.
     """
 
     kind: str
@@ -97,19 +106,24 @@ class Requested(Data):
     hazards: list[dict[str, Any]]
     authors: list[str]
     unknown_authors: list[str]
+    behind: list[str] = Field(default_factory=list)
     expires_at: str
     rehearsal: dict[str, Any] | None = None
+    replaces: str | None = None
+    queued_since: str | None = None
 
 
 class Pinned(Data):
     """Group handles of the policy and the Slack ids that they meant when the request was picked up.
 
-    `classes`: of the eligible people, who can give the yes that a class of the plan's hazards asks for.
+    `classes`: of the eligible people, who can give the yes that a class of the plan's hazards asks for. `rules`: who may
+    fill a place of each rule; empty where the environment's own rule is the only one, of which all the eligible may.
     """
 
     groups: dict[str, str]
     eligible: list[str]
     classes: dict[str, list[str]] = Field(default_factory=dict)
+    rules: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class Shown(Data):
@@ -130,6 +144,14 @@ class Approved(Data):
     number: int
     needed: int
     facts: dict[str, Any]
+
+
+class Reminded(Data):
+    """These people were still to decide when this share of the time for it was over (`half`, `nine_tenths`)."""
+
+    share: Literal["half", "nine_tenths"]
+    to: list[str]
+    expires_at: str
 
 
 class Rejected(Data):

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from audit.data import Data
 
 
@@ -13,30 +15,84 @@ class Locked(Data):
 
 
 class Unlocked(Data):
-    """A lock was taken away."""
+    """A lock was taken away; `owner` had it, where an overrider took it from somebody else, and `to` (Slack ids) hear it."""
 
     because: str = ""
+    owner: str = ""
+    to: list[str] = Field(default_factory=list)
+
+
+class Claimed(Data):
+    """Somebody said that they are looking at a request, until then."""
+
+    until: str
+
+
+class Warned(Data):
+    """These people (`to`, Slack ids) were to hear of a lock or freeze: that it is about to end, or that it delays an approved
+    request. `message` is the sentence; `until` when it ends, None: nobody has said."""
+
+    about: str
+    message: str
+    to: list[str]
+    until: str | None = None
 
 
 class Frozen(Data):
-    """Nobody may run anywhere, until a time, with a reason."""
+    """Nobody may begin a run on the target of this stream (of `all`: anywhere), until a time (None: until it is unfrozen),
+    with a reason. It takes the place of a freeze of the same actor there; those of others hold beside it."""
 
     because: str
     until: str | None = None
 
 
 class Unfrozen(Data):
-    """The freeze was taken away."""
+    """The freezes that `owners` (actors) had put there were taken away; `to` (Slack ids) hear it."""
 
     because: str = ""
+    owners: list[str] = Field(default_factory=list)
+    to: list[str] = Field(default_factory=list)
 
 
 class ApprovalCarried(Data):
-    """An approval of one digest counts for another, because all it covered is unchanged."""
+    """An approval of one digest counts for another, because all it covered is unchanged; `because` says why in words.
+
+    `approver` is who gave it at `approved_at`, to the request `from_request`; `facts` are those of that approval, as they
+    hold for the new plan. `differs` says how the two plans differ in what nobody has to agree to again.
+    """
 
     from_digest: str
     to_digest: str
     approver: str
+    from_request: str = ""
+    approved_at: str = ""
+    because: str = ""
+    facts: dict[str, Any] = Field(default_factory=dict)
+    differs: dict[str, Any] = Field(default_factory=dict)
+
+
+class ApprovalVoided(Data):
+    """An approval of one digest does not count for the plan that came in its place; `because` says why, in words.
+
+    `person` is the Slack id of who gave it, also of a terminal login that is known. `differs` is what that person has not
+    seen, or would miss: files, hazards, rules.
+    """
+
+    from_digest: str
+    to_digest: str
+    approver: str
+    from_request: str
+    approved_at: str
+    person: str
+    because: str
+    differs: dict[str, Any] = Field(default_factory=dict)
+
+
+class Replanned(Data):
+    """A waiting request was planned again because the requests in `after` ran on its target; nothing has changed for it."""
+
+    digest: str
+    after: list[str]
 
 
 class Adopted(Data):
@@ -102,10 +158,17 @@ class ChangedOutside(Data):
 
 
 class Configured(Data):
-    """A process read its configuration: its hash, and the policy of each target."""
+    """A process read its configuration: its hash, and the policy of each target.
+
+    `rules` are the policies whole, `changed` what differs from the event before (`rule`, `old`, `new`; target by target),
+    `by` who is behind it as far as known: `process` started it, `owner` has the file, `commit` was the last to touch it.
+    """
 
     sha256: str
     policies: dict[str, str]
+    rules: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    changed: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
+    by: dict[str, Any] = Field(default_factory=dict)
 
 
 class BotStarted(Data):

@@ -3,6 +3,7 @@ everybody else through `Reader`."""
 
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -53,6 +54,7 @@ class Query:
     project: str | None = None
     environment: str | None = None
     request: str | None = None
+    stream: str | None = None
     kinds: tuple[str, ...] = ()
     since: datetime | None = None
     until: datetime | None = None
@@ -68,6 +70,11 @@ class View:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+
+    @contextmanager
+    def together(self) -> Iterator["View"]:
+        """A view for several reads one after the other; here that is this one."""
+        yield self
 
     def events(self, *, stream: str) -> list[Event]:
         """All events of a stream, in order of place."""
@@ -105,9 +112,13 @@ class View:
         )
         return [row["request"] for row in found]
 
-    def last(self, *, kind: str, project: str | None = None, environment: str | None = None) -> Event | None:
-        """The newest event of a kind, of one target where that is given; None when there is none."""
-        query = Query(kinds=(kind,), project=project, environment=environment, limit=1, newest_first=True)
+    def last(
+        self, *, kind: str, project: str | None = None, environment: str | None = None, stream: str | None = None
+    ) -> Event | None:
+        """The newest event of a kind, of one target or stream where that is given; None when there is none."""
+        query = Query(
+            kinds=(kind,), project=project, environment=environment, stream=stream, limit=1, newest_first=True
+        )
         return next(iter(self.find(query)), None)
 
     def since(self, seq: int, limit: int) -> list[Event]:
@@ -146,7 +157,7 @@ class View:
     def _conditions(self, query: Query) -> tuple[list[str], dict[str, Any]]:
         parameters: dict[str, Any] = {
             name: value
-            for name in ("actor", "project", "environment", "request")
+            for name in ("actor", "project", "environment", "request", "stream")
             if (value := getattr(query, name)) is not None
         }
         clauses = [f"{name} = :{name}" for name in parameters]
@@ -197,14 +208,28 @@ class Reader(View):
         if not path.exists():
             raise no_log(path)
 
-    def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+    @contextmanager
+    def together(self) -> Iterator[View]:
+        """A view for several reads of this thread, through one connection: to open one takes longer than most reads do.
+
+        It holds nothing in between either, and two reads may see two states.
+        """
+        with self._connected() as connection:
+            yield View(connection)
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
         if not self._path.exists():
             raise no_log(self._path)
         try:
             connection = schema.connect_reader(self._path, leaves_no_trace=self._leaves_no_trace)
             try:
-                return schema.rows(connection, sql, parameters)
+                yield connection
             finally:
                 connection.close()
         except DATABASE_ERRORS as error:
             raise translated(error, self._path) from error
+
+    def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
+        with self._connected() as connection:
+            return schema.rows(connection, sql, parameters)

@@ -15,8 +15,12 @@ from dataclasses import replace
 
 from audit import AuditError
 from audit import Event
+from bot.channels import channel_of
+from bot.channels import post
+from bot.channels import refuse_shared
 from bot.letters import clean
 from bot.pictures import Pictures
+from bot.queues import Queues
 from bot.render import blocks_of
 from bot.render import text_of
 from bot.slack_api import SlackApi
@@ -25,12 +29,18 @@ from bot.store import Card
 from bot.store import Store
 from bot.thread_notes import diff_note
 from bot.thread_notes import note_of
+from bot.widely import tell_widely
 from commands.page import Page
 from commands.request_page import request_page
 from commands.request_parts import LastBackup
 from ops.afterwards import afterwards_of
 from ops.backups import last_backup
+from ops.claiming import claims_of
+from ops.debts import review_owed
+from ops.enrolled import waits_in_vain_for
 from ops.errors import OpsError
+from ops.gates import has_clock
+from ops.gates import waits_of
 from ops.kinds import kind_of
 from ops.layer import Ops
 from ops.locking import lock_of
@@ -59,8 +69,17 @@ GONE = frozenset({"message_not_found", "cant_update_message", "edit_window_close
 ALL_OPEN = "every open request"
 """Noted in place of a request's number, for the log's thread reads nothing: a lock concerns more than one card."""
 
+CLOCK_SECONDS = 30.0
+"""So often the card of a request is looked at on which time alone has something to say."""
+
 ABOUT = "what is said of "
 """Noted before a request's number: the card of the request that it is about is to be looked at."""
+QUEUE = "the queue of "
+"""Noted before a target: the cards of what waits there are to be looked at."""
+WIDELY = "the emergency of "
+"""Noted before a request's number: its emergency is to be told in the channel for emergencies."""
+_MOVES = frozenset({"requested", "rejected", "cancelled", "expired", "recorded", *ENDINGS})
+"""The kinds of events of a request that change what stands before others."""
 _TURNS = frozenset({"started", *ENDINGS})
 """The kinds of events of a request that change what the card of another one says."""
 
@@ -76,12 +95,14 @@ class Announcer:
         self._api = api
         self._store = store
         self._wanted: dict[str, float] = {}
+        self._last: set[str] = set()
         self._failures: dict[str, int] = {}
         self._looked_at: dict[str, float] = {}
         self._updates: deque[float] = deque()
         self._changed = threading.Condition()
         self._over = False
-        self._pictures = Pictures(ops, api, store, lambda channel: refuse_shared(api, channel))
+        self._pictures = Pictures(ops, api, store)
+        self._queues = Queues(ops)
         self._unsubscribe = ops.log.subscribe(self._on_events)
         self._thread = threading.Thread(target=self._work, name="announcer", daemon=True)
 
@@ -100,9 +121,13 @@ class Announcer:
             self._changed.notify_all()
         self._thread.join(seconds)
 
-    def note(self, request: str, *, after_seconds: float = 0.0) -> None:
-        """This request's card is to be looked at; soon, or after a while."""
+    def note(self, request: str, *, after_seconds: float = 0.0, last: bool = False) -> None:
+        """This request's card is to be looked at; soon, or after a while. `last`: when nothing else is due."""
         with self._changed:
+            if not last:
+                self._last.discard(request)
+            elif request not in self._wanted:
+                self._last.add(request)
             due = time.monotonic() + after_seconds
             self._wanted[request] = min(due, self._wanted.get(request, due))
             self._changed.notify_all()
@@ -115,7 +140,9 @@ class Announcer:
         for event in events:
             if event.kind in _TURNS and event.stream.startswith("request:"):
                 self.note(f"{ABOUT}{event.request}")
-        if any(event.kind in {"locked", "unlocked"} for event in events):
+            if event.kind in _MOVES and event.stream.startswith("request:"):
+                self.note(f"{QUEUE}{event.project}/{event.environment}", last=True)
+        if any(event.kind in {"locked", "unlocked", "frozen", "unfrozen", "enrolled"} for event in events):
             self.note(ALL_OPEN)
 
     def _work(self) -> None:
@@ -124,7 +151,7 @@ class Announcer:
             if request is None:
                 return
             try:
-                self._show(request)
+                self._look(request)
                 self._failures.pop(request, None)
             except (SlackUnavailableError, OpsError, AuditError) as error:
                 self._again(request, error)
@@ -139,8 +166,10 @@ class Announcer:
                 now = time.monotonic()
                 due = [request for request, at in self._wanted.items() if at <= now or self._over]
                 if due:
-                    del self._wanted[due[0]]
-                    return due[0]
+                    request = min(due, key=lambda one: one in self._last)
+                    self._last.discard(request)
+                    del self._wanted[request]
+                    return request
                 if self._over:
                     return None
                 soonest = min(self._wanted.values(), default=now + 60)
@@ -160,16 +189,27 @@ class Announcer:
         refuse_shared(self._api, channel)
         self._looked_at[channel] = time.monotonic()
 
-    def _show(self, number: str) -> None:
-        """Bring one request's card and thread up to what the log says."""
-        if number == ALL_OPEN:
+    def _look(self, noted: str) -> None:
+        """What was noted: one request's card, or what may change several."""
+        if noted == ALL_OPEN:
             for request_id in self._ops.view.open_requests():
                 self.note(request_id)
-            return
-        if number.startswith(ABOUT):
-            self._note_what_it_is_about(number.removeprefix(ABOUT))
-            return
+        elif noted.startswith(ABOUT):
+            self._note_what_it_is_about(noted.removeprefix(ABOUT))
+        elif noted.startswith(QUEUE):
+            for request_id in self._queues.moved(noted.removeprefix(QUEUE)):
+                if self._store.card(request_id) is not None:
+                    self.note(request_id, last=True)
+        elif noted.startswith(WIDELY):
+            tell_widely(self._ops, self._api, self._store, find_request(self._ops.view, noted.removeprefix(WIDELY)))
+        else:
+            self._show(noted)
+
+    def _show(self, number: str) -> None:
+        """Bring one request's card and thread up to what the log says."""
         request = find_request(self._ops.view, number)
+        if request.override is not None:
+            self.note(f"{WIDELY}{number}")  # by itself: neither it nor the card waits for the other
         card = self._store.card(number)
         if card is not None:
             self._check_still_ours(card.channel)
@@ -200,29 +240,28 @@ class Announcer:
         seen = request if card is not None and _is_shown_at(card, request) else replace(request, shown=None)
         lock = lock_of(self._ops.view, request.project, request.environment, self._ops.now())
         since = afterwards_of(self._ops.view, request)
-        return request_page(seen, self._ops.now(), LastBackup(*backup) if backup else None, lock, since)
+        waits = waits_of(self._ops, request)
+        claims = claims_of(self._ops.view, request, self._ops.now())
+        if self._may_change_by_itself(request, bool(lock or claims or waits.closed)):
+            self.note(request.id, after_seconds=CLOCK_SECONDS)  # time alone changes what it says
+        last = LastBackup(*backup) if backup else None
+        is_waiting = request.status is Status.WAITING
+        ahead = self._queues.ahead(request) if is_waiting else ()
+        owed, lacks = review_owed(self._ops.view, request), waits_in_vain_for(self._ops.view, request)
+        return request_page(
+            seen, self._ops.now(), last, lock, since, waits, claims, ahead, owed=owed, without_factor=lacks
+        )
 
-    def _channel(self, request: Request) -> str:
-        """Where cards of this request go. Raises SlackUnavailableError when the channel is shared with another company."""
-        slack = self._ops.settings.slack
-        project = self._ops.settings.projects.get(request.project)
-        channel = (project.channel if project else None) or (slack.channel if slack else "")
-        refuse_shared(self._api, channel)
-        return channel
+    def _may_change_by_itself(self, request: Request, has_end: bool) -> bool:
+        if request.status_at(self._ops.now()) is not Status.WAITING:
+            return False
+        return has_end or has_clock(self._ops, request)
 
     def _post(self, request: Request) -> Card:
         """A new card. Its thread is empty, so its Approve button comes with the SQL."""
         page = self._page(request, None)
-        channel = self._channel(request)
-        answer = self._api.call(
-            "chat.postMessage",
-            channel=channel,
-            text=text_of(page),
-            blocks=blocks_of(page),
-            unfurl_links=False,
-            unfurl_media=False,
-        )
-        card = Card(request.id, channel, str(answer["ts"]), _hash(page), None)
+        channel = channel_of(self._api, self._ops.settings, request.project)
+        card = Card(request.id, channel, post(self._api, channel, page), _hash(page), None)
         self._store.keep(card)
         return card
 
@@ -301,7 +340,7 @@ class Announcer:
             comment = f"What {request.id} changes in the schema, object by object, sha256 {sha256}."
             self._api.upload(card.channel, card.message, f"{request.id}-schema.diff", document, comment)
         else:
-            self._note(card, diff_note(request, sha256))
+            post(self._api, card.channel, diff_note(request, sha256), thread=card.message)
         self._store.tell(once)
 
     def _upload(self, request: Request, card: Card, document: str, sha256: str) -> str:
@@ -338,27 +377,8 @@ class Announcer:
             page = note_of(event, request)
             if page is None or self._store.was_told(event.id):
                 continue
-            self._note(card, page)
+            post(self._api, card.channel, page, thread=card.message)
             self._store.tell(event.id)
-
-    def _note(self, card: Card, page: Page) -> None:
-        """One note below a card."""
-        self._api.call(
-            "chat.postMessage",
-            channel=card.channel,
-            thread_ts=card.message,
-            text=text_of(page),
-            blocks=blocks_of(page),
-            unfurl_links=False,
-            unfurl_media=False,
-        )
-
-
-def refuse_shared(api: SlackApi, channel: str) -> None:
-    """Raise SlackUnavailableError unless Slack says that this channel is our company's alone."""
-    found = api.ask("conversations.info", channel=channel).get("channel")
-    if not isinstance(found, dict) or found.get("is_ext_shared") or found.get("is_pending_ext_shared"):
-        raise SlackUnavailableError("conversations.info", "the channel is shared with another company")
 
 
 def _is_shown_at(card: Card, request: Request) -> bool:

@@ -28,7 +28,9 @@ from audit import Log
 from audit import LogBusy
 from bot.announcer import Announcer
 from bot.desk import Desk
+from bot.direct import Direct
 from bot.figures import Figures
+from bot.floods import Floods
 from bot.home import Home
 from bot.http_mode import events_route
 from bot.intake import Intake
@@ -45,16 +47,17 @@ from bot.store import Store
 from bot.watcher import Watcher
 from commands.door import Door
 from commands.reply import Reply
+from ops.configuring import configured
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.foreman import Foreman
 from ops.layer import Ops
 from ops.layer import host_name
+from ops.layer import terminal_actor
 from ops.layer import utc_now
+from ops.policy_changes import void_outdated
 from ops.scratch_removal import reap_scratches
 from ops.settings import Settings
-from ops.settings import policy_sha256
-from ops.targets import all_targets
 
 logger = logging.getLogger("countersign.bot")
 
@@ -166,12 +169,14 @@ class _Bot:
         ops = Ops(self.settings, self.log, people=SlackPeople(api, team), now=self.now, active=self.active)
         store = Store(self.settings.path(self.settings.state.path))
         home = Home(ops, api, store)
-        desk = Desk(ops, api, store, self.work, self.heavy, home.opened)
+        floods = Floods(self.log, self.now)
+        desk = Desk(ops, api, store, self.work, self.heavy, home.opened, floods, team)
         announcer = Announcer(ops, api, store)
-        foreman = Foreman(ops, self.runs)
+        direct = Direct(ops, api, store)
+        foreman = Foreman(ops, self.runs, self.heavy)
         watcher = Watcher(ops, api, store)
         lull = Lull(desk.take)
-        intake = Intake(self.log, lull.take, home.opened)
+        intake = Intake(self.log, lull.take, home.opened, desk.field_errors, floods)
         app = self._app(client, us, intake)
 
         async with contextlib.AsyncExitStack() as stack:
@@ -183,6 +188,8 @@ class _Bot:
             stack.push_async_callback(asyncio.to_thread, home.stop, DRAIN_SECONDS)
             announcer.start()
             stack.push_async_callback(asyncio.to_thread, announcer.stop, DRAIN_SECONDS)
+            direct.start()
+            stack.push_async_callback(asyncio.to_thread, direct.stop, DRAIN_SECONDS)
             stack.push_async_callback(asyncio.to_thread, self._finish_work)
             foreman.start()
             stack.push_async_callback(asyncio.to_thread, foreman.stop, DRAIN_SECONDS)
@@ -191,6 +198,7 @@ class _Bot:
             door = Door(ops, ready=_noticed)
             stack.push_async_callback(asyncio.to_thread, door.close, DRAIN_SECONDS)
             stack.callback(lull.release)
+            stack.push_async_callback(asyncio.to_thread, floods.close)
             figures = Figures(ops, foreman, http=self.mode.http, sockets=lambda: self.sockets)
             await self._listen(app, intake, stack, figures)
 
@@ -218,10 +226,8 @@ class _Bot:
             pause = min(30.0, pause * 2)
 
     def _prepare(self, ops: Ops) -> None:
-        """Clear up after a killed process, then write down who starts with which configuration."""
+        """Clear up after a killed process, write down who starts with which configuration, and end what rests on another."""
         reap_scratches()
-        policies = {one.name: policy_sha256(one.settings.policy()) for one in all_targets(self.settings)}
-        configured = {"sha256": self.settings.sha256, "policies": policies}
         started = {
             "version": version("countersign"),
             "mode": "http" if self.mode.http else "socket",
@@ -230,10 +236,12 @@ class _Bot:
         }
         ops.log.append(
             [
-                Draft(kind="configured", actor="system:bot", stream="bot", data=configured),
+                configured(self.settings, ops.view, terminal_actor(os.getuid())),
                 Draft(kind="bot_started", actor="system:bot", stream="bot", data=started),
             ]
         )
+        for request in void_outdated(ops):
+            logger.info("request_superseded request=%s changed=%s", request.id, request.ending.get("changed"))
 
     def _app(self, client: AsyncWebClient, us: AsyncSlackResponse, intake: Intake) -> AsyncApp:
         async def authorize() -> AuthorizeResult:

@@ -3,18 +3,28 @@
 import asyncio
 import os
 from collections.abc import Iterator
+from collections.abc import Sequence
 from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from audit import AuditError
+from audit import Reader
 from bot.app import SLACK_URL
+from bot.people_checks import group_editing
+from bot.people_checks import in_vain
+from bot.people_checks import people_checks
 from bot.slack_api import error_word
 from commands.doctor import Check
-from ops.settings import Environment
+from ops.enrolled import enrolled_people
+from ops.enrolled import too_few
+from ops.environment import Environment
+from ops.repository import Author
 from ops.settings import Settings
 from ops.targets import all_targets
+from ops.unknown_people import unknown_people
 
 SCOPES = {
     "channels:read": "",
@@ -41,10 +51,11 @@ def slack_checks(settings: Settings) -> Iterator[Check]:
         yield Check("problem", "SLACK_BOT_TOKEN", "not set; docs/slack.md says where it is found")
         yield asyncio.run(_app_token(os.environ.get("SLACK_API_URL") or SLACK_URL))
         return
-    yield from asyncio.run(_ask(settings, token))
+    yield from asyncio.run(_ask(settings, token, unknown_people(settings)))
+    yield from asyncio.run(_second_factors(settings, token))
 
 
-async def _ask(settings: Settings, token: str) -> list[Check]:
+async def _ask(settings: Settings, token: str, unknown: Sequence[Author]) -> list[Check]:
     url = os.environ.get("SLACK_API_URL") or SLACK_URL
     client = AsyncWebClient(token=token, base_url=url, timeout=10)
     try:
@@ -56,7 +67,7 @@ async def _ask(settings: Settings, token: str) -> list[Check]:
     for scope in sorted(SCOPES.keys() - granted) if granted else []:
         checks.append(Check("warning" if SCOPES[scope] else "problem", f"scope {scope}", SCOPES[scope] or "missing"))
     checks += [await _app_token(url), *(await _channels(settings, client)), *(await _groups(settings, client))]
-    return checks
+    return [*checks, *(await people_checks(client, unknown, granted))]
 
 
 async def _app_token(url: str) -> Check:
@@ -75,7 +86,9 @@ async def _app_token(url: str) -> Check:
 async def _channels(settings: Settings, client: AsyncWebClient) -> list[Check]:
     names = {project.channel for project in settings.projects.values() if project.channel}
     checks = []
-    for channel in sorted({*names, settings.slack.channel} if settings.slack else names):
+    if settings.slack is not None:
+        names |= {one for one in (settings.slack.channel, settings.slack.emergency_channel) if one is not None}
+    for channel in sorted(names):
         try:
             found: dict[str, Any] = (await client.conversations_info(channel=channel)).get("channel", {})
         except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -99,18 +112,48 @@ async def _groups(settings: Settings, client: AsyncWebClient) -> list[Check]:
     except (SlackApiError, aiohttp.ClientError, TimeoutError, OSError) as error:
         return [Check("problem", "user groups", _word(error))]
     known = {f"@{group.get('handle')}" for group in groups if not group.get("date_delete")}
+    approvers = {who for target in all_targets(settings) for who in _approvers(target.settings) if who in known}
     return [
-        Check("ok", f"group {handle}", "is there")
-        if handle in known
-        else Check("problem", f"group {handle}", "Slack has no such user group, or it is disabled")
-        for handle in sorted(handles)
+        *(await group_editing(client, groups, approvers)),
+        *(
+            Check("ok", f"group {handle}", "is there")
+            if handle in known
+            else Check("problem", f"group {handle}", "Slack has no such user group, or it is disabled")
+            for handle in sorted(handles)
+        ),
+    ]
+
+
+async def _second_factors(settings: Settings, token: str) -> list[Check]:
+    """Whether enough people have a second factor wherever a yes takes one-time codes."""
+    targets = [target for target in all_targets(settings) if target.settings.takes_codes]
+    if not targets or not settings.log_path.exists():
+        return []
+    client = AsyncWebClient(token=token, base_url=os.environ.get("SLACK_API_URL") or SLACK_URL, timeout=10)
+    try:
+        enrolled = enrolled_people(Reader(settings.log_path))
+        groups = (await client.usergroups_list(include_users=True)).get("usergroups") or []
+    except (SlackApiError, AuditError, aiohttp.ClientError, TimeoutError, OSError):
+        return []  # told where Slack's groups and the log are looked at
+    members = {f"@{group.get('handle')}": group.get("users") or [] for group in groups if not group.get("date_delete")}
+    return [
+        Check("problem", f"{target.name} second factor", in_vain(rule, without))
+        for target in targets
+        for rule, without in too_few(target.settings, members, enrolled).items()
     ]
 
 
 def _named(rules: Environment) -> Iterator[str]:
     """Everybody whom the rules of an environment name, group or person."""
-    yield from (*rules.approvers, *rules.requesters, *rules.overriders)
-    for rule in rules.hazards.values():
+    yield from (*_approvers(rules), *rules.requesters, *rules.overriders)
+
+
+def _approvers(rules: Environment) -> Iterator[str]:
+    """Everybody whose yes may count."""
+    yield from rules.approvers
+    for of_class in rules.hazards.values():
+        yield from of_class.approvers
+    for rule in rules.rules:
         yield from rule.approvers
 
 

@@ -3,7 +3,6 @@
 import logging
 import re
 import threading
-import time
 from collections.abc import Callable
 from collections.abc import Mapping
 from concurrent.futures import Executor
@@ -11,18 +10,29 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from audit import AuditError
 from audit import Event
 from audit import Query
-from bot.announcer import refuse_shared
+from bot.channels import refuse_shared
+from bot.floods import Floods
+from bot.forms import VALUE
+from bot.forms import field_errors
+from bot.forms import inputs_of
+from bot.forms import open_choice
+from bot.forms import open_form
+from bot.forms import proofs_of
 from bot.heavy import HeavyLine
+from bot.intake import FLOODED
 from bot.intake import LOG_DOWN
 from bot.intake import Act
 from bot.intake import act_of
 from bot.letters import clean
 from bot.letters import escape
 from bot.modals import REASON
-from bot.modals import reject_form
+from bot.private_buttons import USED
+from bot.private_buttons import may_use
+from bot.private_buttons import use
+from bot.private_buttons import with_words
+from bot.progress import Progress
 from bot.render import COMMAND
 from bot.render import Blocks
 from bot.render import blocks_of
@@ -37,23 +47,24 @@ from commands.dispatch import guarded
 from commands.dispatch import is_heavy
 from commands.dispatch import run_line
 from commands.home_page import REFRESH
-from commands.page import Button
+from commands.in_thread import line_about
 from commands.page import Code
 from commands.page import Line
 from commands.page import Page
 from commands.page import Paragraph
+from commands.push import overridden_reply
+from commands.reject import rejected_reply
 from commands.reply import Reply
 from commands.stop import stopped_reply
 from commands.words import Front
-from ops.approving import PREFIX_LENGTH
 from ops.approving import approve
 from ops.approving import cancel
 from ops.approving import check_plan
-from ops.approving import may_see_button
 from ops.approving import reject
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.overriding import override
 from ops.people import Actor
 from ops.requesting import check_member
 from ops.requests import Request
@@ -61,26 +72,15 @@ from ops.requests import find_request
 
 logger = logging.getLogger("countersign.desk")
 
-_VALUE = re.compile(
-    r"(?P<verb>approve|reject|cancel|stop|resume|rollback|clean) (?P<request>R-[1-9][0-9]{0,8}) (?P<prefix>[0-9a-f]{16})"
-    r"( (?P<word>[0-9a-f]{16}))?"
-)
 SAYS: Mapping[str, str] = {"resume": "resume", "rollback": "rollback", "clean": "clean up"}
 """The verbs whose button does what typing these words and the request's number does."""
-FORMS = frozenset({"reject"})
-"""The verbs whose button opens a form; a form of any other verb is not ours."""
-
 SILENT: Mapping[str, Any] = {"seen": True}
 """The data of a reply that needs no words: the person sees what came of it."""
 
-DONE = ("approved", "rejected", "cancelled", "stopped", "requested")
+DONE = ("approved", "overridden", "rejected", "cancelled", "stopped", "requested")
 """What ends the id of the event that a click led to."""
 
 SAID_LETTERS = 100
-
-PROGRESS_AT_SECONDS = (1.2, 6.0, 20.0)
-"""When a person who waits is told how far it is: each time a new private line, for Slack changes none that a command's
-response_url brought (slackapi/bolt-python#1268, bolt-js#2287). It takes five answers in all; two are for the reply."""
 
 REDO_WITHIN = timedelta(minutes=30)
 """What was acked but not answered is done after a restart when it is this young; else the person is told to say it again."""
@@ -100,14 +100,21 @@ class Desk:
         pool: Executor,
         heavy: Executor,
         refresh_home: Callable[[Actor], None],
+        floods: Floods,
+        team: str,
     ) -> None:
-        """`heavy` has the threads for what rehearses and compares, so that `pool` is free for who decides and looks."""
+        """`heavy` has the threads for what rehearses and compares, so that `pool` is free for who decides and looks.
+
+        `team` is our workspace: a user id says who somebody is together with theirs only.
+        """
         self._ops = ops
         self._api = api
         self._store = store
         self._pool = pool
         self._heavy = HeavyLine(heavy)
         self._refresh_home = refresh_home
+        self._floods = floods
+        self._team = team
         self._waiting = threading.BoundedSemaphore(WAITING_MOST)
 
     def take(self, act: Act) -> None:
@@ -115,18 +122,27 @@ class Desk:
 
         What is heavy waits in a line of its own, and is told that it is busy where that is too long.
         """
+        if act.kind in {"commanded", "clicked"} and act.verb != REFRESH and act.actor.team not in {None, self._team}:
+            act = replace(act, kind="foreign")
         if not self._waiting.acquire(blocking=False):
             logger.error("desk_full act=%s", act.id)
         elif act.kind != "commanded" and act.verb not in SAYS:
             self._pool.submit(self._work, act, None)
         else:
-            progress = _Progress(lambda words: self._say_progress(act, words))
+            progress = Progress(lambda words: self._say_progress(act, words))
             if not is_heavy(SAYS.get(act.verb, "") if act.kind != "commanded" else act.text):
                 self._pool.submit(self._work, act, progress)
             elif self._heavy.put(act.actor.id, lambda: self._work(act, progress)):
                 progress.follow("waits for its turn")
             else:
                 self._pool.submit(self._work, replace(act, kind="crowded"), None)
+
+    def field_errors(self, act: Act) -> Mapping[str, str]:
+        """What to say at which field of a form that was sent, before it is acknowledged."""
+        found = VALUE.fullmatch(act.value)
+        if found and found["word"] and not self._is_done(act) and not may_use(self._store, act, found["word"]):
+            return dict.fromkeys(act.inputs, f"{USED} Close this form; the request's card has a button, too.")
+        return field_errors(self._ops, act)
 
     def what_was_left(self) -> list[Act]:
         """What an earlier process acked and did not answer. To be asked before anything new can come in."""
@@ -143,12 +159,13 @@ class Desk:
     def _as_left(self, event: Event) -> Act:
         """The act to do again, or, where it is too old or a secret was cut out of it, to be answered only."""
         act = act_of(event)
-        young = self._ops.now() - event.at < REDO_WITHIN and "«" not in act.text
+        young = self._ops.now() - event.at < REDO_WITHIN and "«" not in "".join((act.text, *act.inputs.values()))
         return act if young else replace(act, kind="too_late")
 
-    def _work(self, act: Act, progress: "_Progress | None") -> None:
+    def _work(self, act: Act, progress: Progress | None) -> None:
         try:
             reply = self._reply_to(act, progress)
+            self._floods.answered(act.id, act.actor, refused=not reply.ok if reply else act.kind == "unfit")
             if reply is not None:
                 self._respond(act, reply)
         except SlackUnavailableError as error:
@@ -158,48 +175,84 @@ class Desk:
         finally:
             self._waiting.release()
 
-    def _reply_to(self, act: Act, progress: "_Progress | None") -> Reply | None:
+    def _reply_to(self, act: Act, progress: Progress | None) -> Reply | None:
         if act.kind == "log_down":
             return Reply(Page("The log is unavailable: nothing was done", body=[Paragraph((LOG_DOWN,))]), ok=False)
+        if act.kind == "flooded":
+            return Reply(Page("Your clicks are not looked at for a minute", body=[Paragraph((FLOODED,))]), ok=False)
+        if act.kind == "foreign":
+            return guarded(self._ops, _foreign, actor=act.actor, act=act.id, word=act.verb)
         if act.kind == "too_late":
             return guarded(self._ops, _too_late, actor=act.actor, act=act.id, word=act.verb)
+        if act.kind == "unfit":
+            guarded(self._ops, lambda: self._click(act, progress), actor=act.actor, act=act.id, word=act.verb)
+            return None  # the form, which is still open, says at the field what is wrong
         if act.kind == "crowded":
             return crowded(self._ops, act.text, actor=act.actor, act=act.id)
+        if act.kind == "commanded" and act.trigger and not act.text.strip():
+            reply = guarded(self._ops, lambda: self._offer(act), actor=act.actor, act=act.id, word="help")
+            return None if reply.data == SILENT else reply
         if progress is not None and act.kind == "commanded":
             with progress:
                 return answer(
-                    self._ops, act.text, actor=act.actor, front=Front.SLACK, act=act.id, progress=progress.note
+                    self._ops, self._line(act), actor=act.actor, front=Front.SLACK, act=act.id, progress=progress.note
                 )
         reply = guarded(self._ops, lambda: self._click(act, progress), actor=act.actor, act=act.id, word=act.verb)
         return None if reply.data == SILENT else reply
 
-    def _click(self, act: Act, progress: "_Progress | None") -> Reply:
+    def _offer(self, act: Act) -> Reply:
+        """What a bare command opens: a form to choose from; where that cannot be, the page that tells the words."""
+        check_member(self._ops, act.actor)
+        try:
+            open_choice(self._ops, self._api, act)
+        except OpsError as error:
+            logger.info("form_not_opened act=%s error=%s", act.id, error.message)
+            return run_line(self._ops, "help", act.actor, Front.SLACK, act.id)
+        return Reply(Page("The form is open."), SILENT)
+
+    def _line(self, act: Act) -> str:
+        """What was typed; in the thread of a card the number of its request may be left out."""
+        card = self._store.card_at(act.channel, act.thread) if act.channel and act.thread else None
+        return line_about(act.text, card.request) if card else act.text
+
+    def _click(self, act: Act, progress: Progress | None) -> Reply:
         """What a button or a form asks for, once it is certain that we gave it to this person."""
         if (act.verb, act.value) == (REFRESH, REFRESH):
             # It carries no authority, so it does not matter where it was pressed: everybody gets their own Home only.
             self._refresh_home(act.actor)
             return Reply(Page("Home is shown anew."), SILENT)
-        found = _VALUE.fullmatch(act.value)
-        if found is None or found["verb"] != act.verb or (act.inputs and act.verb not in FORMS):
-            raise OpsError(
-                Reason.FORGED_VALUE,
-                "That button does not say which request and which plan it stands for.",
-                "Use the buttons of the request's own card.",
-                exit_code=3,
-            )
+        found = VALUE.fullmatch(act.value)
+        if found is None or found["verb"] != act.verb:
+            raise _forged()
         check_member(self._ops, act.actor)
         request = find_request(self._ops.view, found["request"])
-        self._check_place(act, request, found["word"])
+        asked = inputs_of(act.verb, request)
+        if act.inputs and act.inputs.keys() != asked:
+            raise _forged()  # no form of ours, or of another button
+        self._check_place(act, request, found["word"], has_form=bool(asked))
+        if asked and not act.inputs:
+            open_form(self._ops, self._api, act, request)
+            return Reply(Page("The form is open."), SILENT)
+        reply = self._decide(act, request, found, progress)
+        if found["word"]:
+            use(self._store, act, found["word"])  # what was refused, such as a wrong code, may be sent again
+        return reply
+
+    def _decide(self, act: Act, request: Request, found: re.Match[str], progress: Progress | None) -> Reply:
+        """Do what the button or the form stands for."""
         match found["verb"], bool(act.inputs):
             case "approve", _:
-                decided = approve(self._ops, request.id, act.actor, act.id, found["prefix"])
+                proofs = proofs_of(act)
+                decided = approve(self._ops, request.id, act.actor, act.id, found["prefix"], proofs=proofs)
                 return approved_reply(decided, self._ops.now())
-            case "reject", False:
-                return self._open_reject(act, request)
+            case "override", True:
+                code = proofs_of(act).code
+                override(self._ops, request.id, act.actor, act.id, found["prefix"], code)
+                return overridden_reply(find_request(self._ops.view, request.id))
             case "reject", True:
                 because = act.inputs.get(REASON, "").strip()
                 decided = reject(self._ops, request.id, act.actor, act.id, found["prefix"], because)
-                return Reply(Page(f"{request.id} is rejected. Nothing was run."), request=request.id)
+                return rejected_reply(decided, self._ops.now())
             case verb, _ if verb in SAYS and progress is not None:
                 check_plan(request, found["prefix"])
                 with progress:
@@ -214,16 +267,20 @@ class Desk:
                 cancel(self._ops, request.id, act.actor, act.id, "taken back")
                 return Reply(Page(f"{request.id} is cancelled. Nothing was run."), request=request.id)
 
-    def _check_place(self, act: Act, request: Request, word: str | None) -> None:
+    def _is_done(self, act: Act) -> bool:
+        """Whether it was done before a restart and only not answered; its one-time word is used up then."""
+        return any(self._ops.view.act(f"{act.id}:{done}") for done in DONE)
+
+    def _check_place(self, act: Act, request: Request, word: str | None, *, has_form: bool) -> None:
         """A click counts only from the recorded card, or from a private answer by the person it was given to."""
+        if self._is_done(act):
+            return
+        if word is not None:
+            if not (may_use if has_form else use)(self._store, act, word):
+                raise _stale(act, request, USED)
+            return
         if act.inputs:
             return  # a form: we opened it for this person after these same checks, and Slack keeps its value
-        if any(self._ops.view.act(f"{act.id}:{done}") for done in DONE):
-            return  # done before a restart and only not answered; its one-time word is used up
-        if word is not None:
-            if not self._store.take(word, f"{act.verb} {request.id} {request.digest[:PREFIX_LENGTH]}", act.actor.id):
-                raise _stale(act, request, "That private button was used already or was given to somebody else.")
-            return
         card = self._store.card_at(act.channel or "", act.message or "")
         if card is None or card.request != request.id or act.is_private:
             raise _stale(act, request, f"That message is not the card of {request.id}.")
@@ -237,26 +294,9 @@ class Desk:
                 exit_code=3,
             ) from error
 
-    def _open_reject(self, act: Act, request: Request) -> Reply:
-        may_see_button(self._ops, request, act.actor)
-        if not act.trigger:
-            raise _stale(act, request, "The bot was restarted before it could ask for a reason.")
-        try:
-            self._api.call(
-                "views.open", trigger_id=act.trigger, view=reject_form(request.id, request.target, act.value), seconds=5
-            )
-        except SlackUnavailableError as error:
-            raise OpsError(
-                Reason.UNEXPECTED,
-                f"Slack did not open the form ({error.error}).",
-                f"Press the button again, or type `reject {request.id} <reason>`.",
-                exit_code=1,
-            ) from error
-        return Reply(Page("The form is open."), SILENT)
-
     def _respond(self, act: Act, reply: Reply) -> None:
         """The private answer: through the response_url while it works, else to the person in the channel, else directly."""
-        page = self._with_private_buttons(act, self._with_file(act, reply))
+        page = with_words(self._store, self._with_file(act, reply), act.actor.id)
         body = {"text": text_of(page), "blocks": blocks_of(page)}
         pictures = self._pictures(reply)
         if act.response_url:
@@ -297,7 +337,8 @@ class Desk:
         channel = act.channel or (slack.channel if slack else None)
         if channel is not None:
             try:
-                self._api.call("chat.postEphemeral", channel=channel, user=act.actor.user, **body)
+                there: dict[str, Any] = {"thread_ts": act.thread} if act.thread else {}
+                self._api.call("chat.postEphemeral", channel=channel, user=act.actor.user, **there, **body)
             except SlackUnavailableError as error:
                 logger.info("private_answer_refused act=%s error=%s", act.id, error)
             else:
@@ -305,21 +346,20 @@ class Desk:
         direct = self._api.call("conversations.open", users=act.actor.user)
         self._api.call("chat.postMessage", channel=direct["channel"]["id"], **body)
 
-    def _with_private_buttons(self, act: Act, page: Page) -> Page:
-        """Buttons in a private answer carry a one-time word: they work for this person, once."""
-        if not page.buttons:
-            return page
-        buttons: list[Button] = [
-            replace(button, value=f"{button.value} {self._store.give(button.value, act.actor.id)}")
-            for button in page.buttons
-        ]
-        return replace(page, buttons=buttons)
-
     def _say_progress(self, act: Act, words: str) -> None:
         if act.response_url:
             text = f"Working on it: {escape(clean(words))}…"
             body = {"text": text, "response_type": "ephemeral", "replace_original": False}
             self._api.post_to(act.response_url, body)
+
+
+def _foreign() -> Reply:
+    raise OpsError(
+        Reason.NOT_A_MEMBER,
+        "You cannot use Countersign here: you belong to another workspace.",
+        "Ask a full member of this workspace.",
+        exit_code=3,
+    )
 
 
 def _too_late() -> Reply:
@@ -331,52 +371,16 @@ def _too_late() -> Reply:
     )
 
 
+def _forged() -> OpsError:
+    return OpsError(
+        Reason.FORGED_VALUE,
+        "That button does not say which request and which plan it stands for.",
+        "Use the buttons of the request's own card.",
+        exit_code=3,
+    )
+
+
 def _stale(act: Act, request: Request, message: str) -> OpsError:
-    said = f"{act.verb} {request.id} <reason>" if act.verb in FORMS else f"{act.verb} {request.id}"
+    said = f"{act.verb} {request.id} <reason>" if act.verb == "reject" else f"{act.verb} {request.id}"
+    said = f"push {request.environment} --emergency <why>" if act.verb == "override" else said
     return OpsError(Reason.STALE_CARD, message, f"Use the newest card, or type `{said}`.", exit_code=3)
-
-
-class _Progress:
-    """Tells the person that work goes on, and how far it is, if it takes longer than a moment."""
-
-    def __init__(self, tell: Callable[[str], None]) -> None:
-        self._tell = tell
-        self._words = ""
-        self._over = threading.Event()
-        self._mutex = threading.Lock()
-        self._thread: threading.Thread | None = None
-
-    def follow(self, words: str) -> None:
-        """Begin to tell, unless that has begun."""
-        with self._mutex:
-            if self._thread is None:
-                self._words = words
-                self._thread = threading.Thread(target=self._follow, name="progress", daemon=True)
-                self._thread.start()
-
-    def __enter__(self) -> "_Progress":
-        self.follow("")
-        self._words = "starting"
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._thread is not None:
-            self._thread.join()  # what is being told is told before the answer, not after it
-
-    def note(self, words: str) -> None:
-        self._words = words
-
-    def _follow(self) -> None:
-        began, told = time.monotonic(), ""
-        for at in PROGRESS_AT_SECONDS:
-            if self._over.wait(max(0.0, began + at - time.monotonic())):
-                return
-            words = self._words
-            if words == told:
-                continue
-            told = words
-            try:
-                self._tell(words)
-            except (SlackUnavailableError, AuditError) as error:
-                logger.info("progress_not_told error=%s", error)

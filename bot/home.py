@@ -7,22 +7,21 @@ the tab. So it is not in the log, as no other event of Slack's that nobody said 
 import hashlib
 import json
 import logging
-import re
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from collections.abc import Iterable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
 from typing import Generic
 from typing import TypeVar
 
 from audit import AuditError
 from audit import Event
+from bot.links import Links
+from bot.links import numbers_in
 from bot.render import Blocks
 from bot.render import blocks_of
 from bot.slack_api import SlackApi
@@ -66,25 +65,26 @@ CHANGES = ENDINGS | {
     "approved",
     "backup_proven",
     "cancelled",
+    "debt_owed",
     "expired",
+    "frozen",
     "locked",
     "pinned",
     "recorded",
     "rejected",
     "requested",
+    "reviewed",
     "shown",
     "started",
     "superseded",
+    "unfrozen",
     "unlocked",
 }
 """The kinds of events that change what Home tells. A run writes many others, and reading it again costs it time."""
 
 HOPELESS = frozenset({"not_enabled", "user_not_found", "invalid_arguments", "view_too_large"})
-NO_MESSAGE = frozenset({"message_not_found", "channel_not_found", "not_in_channel"})
 
 Found = TypeVar("Found")
-
-_NUMBER = re.compile(r"R-[1-9][0-9]{0,8}")
 
 
 class Recently(Generic[Found]):
@@ -156,7 +156,7 @@ class Home:
         self._followed = store.homes(since=ops.now() - FOLLOW)
         self._published: deque[float] = deque()
         self._shown: dict[str, Seen] = {}
-        self._links: dict[str, tuple[tuple[str, str], str]] = {}
+        self._links = Links(api, store)
         self._overview: Overview | None = None
         self._stale_at = float("inf")
         self._changed = threading.Condition()
@@ -235,8 +235,7 @@ class Home:
         since = self._ops.now() - FOLLOW
         self._followed = {who: at for who, at in self._followed.items() if at >= since}
         self._shown = {who: seen for who, seen in self._shown.items() if who in self._followed}
-        on_some = {number for seen in self._shown.values() for number in seen.requests}
-        self._links = {number: link for number, link in self._links.items() if number in on_some}
+        self._links.keep({number for seen in self._shown.values() for number in seen.requests})
 
     def _free_at(self, wish: Wish, now: float) -> float:
         """When this wish is due and the minute's budget has room for it."""
@@ -265,8 +264,8 @@ class Home:
             self._store.note_home(actor.id, now)
             self._forget()
         content, footer = self._blocks(actor)
-        requests = frozenset(_numbers(content))
-        content = self._linked(content, requests)
+        requests = frozenset(numbers_in(content))
+        content = self._links.linked(content, requests)
         rendered = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         seen = self._shown.get(actor.id)
         if not asked and seen and seen.rendered == rendered:
@@ -297,56 +296,6 @@ class Home:
             with self._changed:
                 self._stale_at = min(self._stale_at, time.monotonic() + left + PAUSE_SECONDS)
 
-    def _linked(self, blocks: Blocks, requests: Iterable[str]) -> Blocks:
-        """The same blocks, the numbers of these requests links to their cards where they have one."""
-        links = {number: self._link(number) for number in sorted(requests)}
-        linked: Blocks = _with_links(blocks, {number: url for number, url in links.items() if url})
-        return linked
-
-    def _link(self, number: str) -> str | None:
-        """Where a request's card is, or None where there is none."""
-        card = self._store.card(number)
-        if card is None:
-            return None
-        place = (card.channel, card.message)
-        at, link = self._links.get(number, (None, ""))
-        if at != place:
-            try:
-                found = self._api.ask("chat.getPermalink", channel=card.channel, message_ts=card.message)
-            except SlackUnavailableError as error:
-                if error.error in NO_MESSAGE:
-                    return None
-                raise
-            link = str(found.get("permalink") or "")
-            self._links[number] = (place, link)
-        return link
-
 
 def _rendered(pages: Sequence[Page]) -> Blocks:
     return [block for page in pages for block in blocks_of(page, tables=False)]
-
-
-def _numbers(found: Any) -> set[str]:
-    """The requests that are named as such, in letters of their own."""
-    if isinstance(found, list):
-        return {number for one in found for number in _numbers(one)}
-    if not isinstance(found, dict):
-        return set()
-    if _is_number(found):
-        return {str(found["text"])}
-    return {number for one in found.values() for number in _numbers(one)}
-
-
-def _with_links(found: Any, links: dict[str, str]) -> Any:
-    if isinstance(found, list):
-        return [_with_links(one, links) for one in found]
-    if not isinstance(found, dict):
-        return found
-    if _is_number(found) and found["text"] in links:
-        return {"type": "link", "url": links[found["text"]], "text": found["text"], "style": {"bold": True}}
-    return {key: _with_links(one, links) for key, one in found.items()}
-
-
-def _is_number(found: dict[str, Any]) -> bool:
-    is_code = found.get("type") == "text" and found.get("style") == {"code": True}
-    return is_code and _NUMBER.fullmatch(str(found["text"])) is not None

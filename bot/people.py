@@ -31,7 +31,8 @@ class SlackPeople:
             raise _unproven(f"who {user} is", SlackUnavailableError("users.info", "no user in the answer"))
         profile = found.get("profile") or {}
         name = profile.get("display_name") or profile.get("real_name") or found.get("real_name") or user
-        return Person(user, str(name)[:80], self._problem(found))
+        zone = found.get("tz")
+        return Person(user, str(name)[:80], self._problem(found), zone if isinstance(zone, str) else None)
 
     def group(self, handle: str) -> Group:
         """The group that this handle names just now. Raises OpsError when Slack does not say or there is none."""

@@ -2,11 +2,11 @@
 
 import logging
 import threading
-from collections.abc import Callable
 from datetime import timedelta
 from queue import SimpleQueue
 
 from audit import AuditError
+from bot.channels import refuse_shared
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
 from bot.store import Card
@@ -32,12 +32,10 @@ WITHIN = timedelta(hours=1)
 class Pictures:
     """Draws one at a time. What fails is tried again when the card is looked at again, and at the next start."""
 
-    def __init__(self, ops: Ops, api: SlackApi, store: Store, check_channel: Callable[[str], None]) -> None:
-        """`check_channel` raises SlackUnavailableError where nothing of ours may go."""
+    def __init__(self, ops: Ops, api: SlackApi, store: Store) -> None:
         self._ops = ops
         self._api = api
         self._store = store
-        self._check_channel = check_channel
         self._wanted: SimpleQueue[tuple[Request, Card]] = SimpleQueue()
         self._asked: set[str] = set()
         # A daemon: the bot's end does not wait for a picture.
@@ -67,7 +65,7 @@ class Pictures:
             cache = self._ops.settings.path(self._ops.settings.state.path).parent / "pictures"
             found = timeline_json(request, timeline)
             picture = timeline_picture(found, cache)
-            self._check_channel(card.channel)
+            refuse_shared(self._api, card.channel)
             name = f"{request.id}-timeline.png"
             file = self._api.upload(
                 card.channel, card.message, name, picture, "When this run did what.", described=found["title"]

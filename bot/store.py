@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS private_button (
   value TEXT NOT NULL,
   person TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS followed (reader TEXT PRIMARY KEY, seq INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS home (person TEXT PRIMARY KEY, opened_at TEXT NOT NULL) STRICT;
 """
 
@@ -45,9 +46,9 @@ class Card:
 
 
 class Store:
-    """Cards, one-time words of private buttons and who looks at Home, in a small SQLite file of this process.
+    """Cards, one-time words of private buttons, who looks at Home and how far the log was read.
 
-    Any thread may ask.
+    A small SQLite file of this process; any thread may ask.
     """
 
     def __init__(self, path: Path) -> None:
@@ -129,6 +130,14 @@ class Store:
             )
         return word
 
+    def holds(self, word: str, value: str, person: str) -> bool:
+        """Whether `take` would be True now; nothing is used up."""
+        with self._connection() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM private_button WHERE word = ? AND value = ? AND person = ?", (word, value, person)
+            ).fetchone()
+        return found is not None
+
     def take(self, word: str, value: str, person: str) -> bool:
         """Use a one-time word up. False when it is unknown, used, for another value or for another person."""
         with self._connection() as connection:
@@ -137,6 +146,17 @@ class Store:
                 (word, value, person),
             ).fetchone()
         return found is not None
+
+    def followed(self, reader: str) -> int | None:
+        """The last event of the log that this reader is done with; None where it never read."""
+        with self._connection() as connection:
+            row = connection.execute("SELECT seq FROM followed WHERE reader = ?", (reader,)).fetchone()
+        return int(row[0]) if row else None
+
+    def follow(self, reader: str, seq: int) -> None:
+        """Write down that this reader is done with all events up to this one."""
+        with self._connection() as connection:
+            connection.execute("INSERT OR REPLACE INTO followed (reader, seq) VALUES (?, ?)", (reader, seq))
 
     def note_home(self, person: str, at: datetime) -> None:
         """Write down that this person opened Home."""

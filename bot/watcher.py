@@ -11,9 +11,8 @@ from datetime import timedelta
 from audit import AuditError
 from audit import Event
 from audit import Query
-from bot.announcer import refuse_shared
-from bot.render import blocks_of
-from bot.render import text_of
+from bot.channels import channel_of
+from bot.channels import post
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
 from bot.store import Store
@@ -152,20 +151,6 @@ class Watcher:
                 logger.warning("change_not_told event=%s error=%s", event.id, error)
 
     def _post(self, event: Event) -> None:
-        page = outside_page(event)
-        self._api.call(
-            "chat.postMessage",
-            channel=self._channel(event),
-            text=text_of(page),
-            blocks=blocks_of(page),
-            unfurl_links=False,
-            unfurl_media=False,
-        )
+        channel = channel_of(self._api, self._ops.settings, event.project)
+        post(self._api, channel, outside_page(event))
         self._store.tell(event.id)
-
-    def _channel(self, event: Event) -> str:
-        slack = self._ops.settings.slack
-        project = self._ops.settings.projects.get(event.project or "")
-        channel = (project.channel if project else None) or (slack.channel if slack else "")
-        refuse_shared(self._api, channel)
-        return channel

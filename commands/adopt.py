@@ -16,10 +16,8 @@ See also: drift, history, push
 
 from dataclasses import replace
 
-from commands.next_parts import may_approve_line
+from commands.next_parts import card_line
 from commands.page import Code
-from commands.page import Command
-from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
 from commands.page_words import migrations
@@ -31,6 +29,8 @@ from commands.words import Option
 from commands.words import Said
 from ops.adopting import Adoption
 from ops.adopting import request_adoption
+from ops.gates import Verdict
+from ops.gates import waits_of
 from ops.layer import Ops
 from ops.requests import Request
 from ops.running import carry_out
@@ -51,13 +51,12 @@ def run(ops: Ops, said: Said) -> Reply:
         request = carry_out(ops, request.id, said.progress)
     reply = push_reply(request, ops.now())
     if request.status_at(ops.now()) is Status.WAITING:
-        return replace(reply, page=_asked_page(found, request))
+        return replace(reply, page=_asked_page(found, request, waits_of(ops, request)))
     return reply
 
 
-def _asked_page(found: Adoption, request: Request) -> Page:
+def _asked_page(found: Adoption, request: Request, waits: Verdict) -> Page:
     """What the asker needs to know: what is known, what is not, and who decides now."""
-    people: Line = (" It waits for ", *may_approve_line(request), ".") if request.missing else ()
     return Page(
         f"{request.id} is asked for: adopt {found.target.name} as it is",
         facts=[
@@ -66,5 +65,5 @@ def _asked_page(found: Adoption, request: Request) -> Page:
             ("Commit", (Code(found.commit[:12]),)),
         ],
         body=[Listing("What nobody can say", [(one,) for one in found.unknown])],
-        next=("its card is in the channel.", *people, " To take it back: ", Command(f"cancel {request.id}")),
+        next=card_line(request, waits),
     )

@@ -3,9 +3,7 @@
 from dataclasses import replace
 
 from commands.kind_parts import subject_on_target
-from commands.next_parts import may_approve_line
-from commands.page import Command
-from commands.page import Line
+from commands.next_parts import card_line
 from commands.page import Listing
 from commands.page import Page
 from commands.page_words import sentence_line
@@ -15,6 +13,8 @@ from commands.words import Front
 from commands.words import Said
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.gates import Verdict
+from ops.gates import waits_of
 from ops.layer import Ops
 from ops.requests import Request
 from ops.status import Status
@@ -27,17 +27,17 @@ def asked_reply(ops: Ops, said: Said, request: Request) -> Reply:
         from ops.running import carry_out  # here because most requests wait for people
 
         request = carry_out(ops, request.id, said.progress)
-    reply = push_reply(request, ops.now())
+    waits = waits_of(ops, request)
+    reply = push_reply(request, ops.now(), waits)
     if said.front is Front.SLACK and request.status_at(ops.now()) is Status.WAITING:
-        return replace(reply, page=_see_the_card(request))
+        return replace(reply, page=_see_the_card(request, waits))
     return reply
 
 
-def _see_the_card(request: Request) -> Page:
-    people: Line = (" It waits for ", *may_approve_line(request), ".") if request.missing else ()
+def _see_the_card(request: Request, waits: Verdict) -> Page:
     does = Listing("What it does", [sentence_line(str(one)) for one in request.plan["does"]])
-    following: Line = ("its card is in the channel.", *people, " To take it back: ", Command(f"cancel {request.id}"))
-    return Page(f"{request.id} is asked for: {subject_on_target(request)}", body=[does], next=following)
+    headline = f"{request.id} is asked for: {subject_on_target(request)}"
+    return Page(headline, body=[does], next=card_line(request, waits))
 
 
 def checked_version(said: str, what: str = "version") -> str:

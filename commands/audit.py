@@ -18,7 +18,6 @@ from audit import Query
 from audit import Reader
 from audit import export
 from audit import verify
-from commands.door import terminal_actor
 from commands.knock import check_log
 from commands.page import Line
 from commands.page import Listing
@@ -32,6 +31,7 @@ from commands.show import event_json
 from commands.terminal import log_reply
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.layer import terminal_actor
 from ops.settings import Settings
 from ops.targets import find_target
 from ops.targets import nearest

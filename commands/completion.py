@@ -98,7 +98,7 @@ def _fits(typed: Typed, word: str, arguments: Sequence[str], parser_of: ParserOf
     match wanted:
         case "WORD":
             return _all_words()
-        case "ENVIRONMENT":
+        case "ENVIRONMENT" | "ENVIRONMENT|all":
             return targets(path, typed.current)
         case "R-NUMBER":
             return requests(path, any_will_do=word == "show")

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable
+from collections.abc import Sequence
 
 from audit import AuditError
 from audit import Draft
@@ -62,7 +63,15 @@ def crowded(ops: Ops, text: str, *, actor: Actor, act: str) -> Reply:
     return guarded(ops, refuse, actor=actor, act=act, word=_word_of(text))
 
 
-def commanded(text: str, actor: Actor, front: Front, channel: str | None = None) -> Draft:
+def commanded(
+    text: str,
+    actor: Actor,
+    front: Front,
+    channel: str | None = None,
+    *,
+    thread: str | None = None,
+    behind: Sequence[str] = (),
+) -> Draft:
     """The event of a typed line: the word if it is one, its arguments, and the text, all masked before anything is stored."""
     kept = text[:TEXT_KEPT].replace("\x00", "")
     try:
@@ -81,6 +90,8 @@ def commanded(text: str, actor: Actor, front: Front, channel: str | None = None)
             "text": mask_intake(kept),
             "front": front.value,
             "channel": channel,
+            "thread": thread,
+            **({"behind": list(behind)} if behind else {}),
         },
     )
 
@@ -94,13 +105,14 @@ def say(
     act: str,
     progress: Callable[[str], None] = lambda _: None,
     is_crowded: bool = False,
+    behind: Sequence[str] = (),
 ) -> Reply:
     """Write a typed line down, then answer it. For the terminal; Slack's intake writes it down before it acks.
 
-    `is_crowded`: there is no place for it, and that is the answer.
+    `is_crowded`: there is no place for it, and that is the answer. `behind`: see `ops.behind`.
     """
     try:
-        ops.log.append([commanded(text, actor, front)], id=act)
+        ops.log.append([commanded(text, actor, front, behind=behind)], id=act)
     except AuditError as error:
         return unrecorded(error)
     if is_crowded:

@@ -7,10 +7,12 @@ from contextlib import closing
 from contextlib import suppress
 from dataclasses import asdict
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
 from audit import AuditError
+from audit import Query
 from audit import Reader
 from audit import verify
 from commands.knock import check_log
@@ -25,6 +27,7 @@ from ops.direct_way import signs_in_database
 from ops.direct_way import signs_in_jobs
 from ops.direct_way import signs_in_log
 from ops.errors import OpsError
+from ops.factor_store import check_key
 from ops.isolation import reached_isolation
 from ops.job_files import read_job_files
 from ops.layer import project_repository
@@ -38,6 +41,7 @@ from ops.targets import Target
 from ops.targets import all_targets
 from ops.tools import find_scratch_tools
 from ops.tools import find_tools
+from ops.windows import longest_wait
 
 PRIVATE = 0o077
 
@@ -69,7 +73,17 @@ def run_doctor(path: Path, slack_checks: SlackChecks, progress: Callable[[str], 
             check_log(settings.log_path)
         except OpsError as error:
             told = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
-        for look in (_log, _private, slack_checks, _targets, _tools, _overriders, _direct_ways):
+        for look in (
+            _log,
+            _private,
+            slack_checks,
+            _windows,
+            _targets,
+            _tools,
+            _overriders,
+            _second_factor,
+            _direct_ways,
+        ):
             progress(f"looking at {look.__name__.strip('_').replace('_', ' ')}")
             checks += _seen(look, settings)
     bad = sum(1 for check in checks if check.state == "problem")
@@ -137,6 +151,20 @@ def _targets(settings: Settings) -> Iterator[Check]:
                     yield Check("problem", f"{target.name} health, header {name}", error.message)
 
 
+def _windows(settings: Settings) -> Iterator[Check]:
+    """Whether a request outlives the time between two windows: what is asked for outside them waits for the next."""
+    for target in all_targets(settings):
+        of, wait = target.settings, longest_wait(target.settings.windows, utc_now())
+        if of.asks_people and of.windows and of.expires <= wait:
+            said = f"up to {_hours(wait)} lie between two windows, and a request expires after {_hours(of.expires)}"
+            then = "what is asked for behind one expires before the next: let `expires` be longer"
+            yield Check("warning", f"{target.name} windows", f"{said}; {then}")
+
+
+def _hours(length: timedelta) -> str:
+    return f"{length / timedelta(hours=1):.3g} hours"
+
+
 def _database(target: Target) -> Check:
     try:
         with closing(connect(target.database_url(), purpose="doctor")) as connection:
@@ -180,16 +208,42 @@ def _tools(settings: Settings) -> Iterator[Check]:
 def _overriders(settings: Settings) -> Iterator[Check]:
     listed = {who for target in all_targets(settings) for who in target.settings.overriders}
     if listed:
-        yield Check("warning", "overriders", f"{', '.join(sorted(listed))} may adopt what is there as the baseline")
+        may = "adopt what is there as the baseline, and push an emergency without approvals by a one-time code"
+        yield Check("warning", "overriders", f"{', '.join(sorted(listed))} may {may}")
     else:
-        yield Check("ok", "overriders", "none: nobody may adopt what is there as the baseline")
+        none = "none: nobody may adopt what is there as the baseline, or push without approvals"
+        yield Check("ok", "overriders", none)
+
+
+def _second_factor(settings: Settings) -> Iterator[Check]:
+    """Whether codes can be judged here; where nobody is asked for one, nothing is said."""
+    if settings.second_factor is None:
+        return
+    try:
+        check_key(settings)
+    except OpsError as error:
+        yield Check("problem", "second factor", f"{error.message} No code can be judged, so none counts")
+        return
+    enrolled: set[str] = set()
+    with suppress(AuditError):  # told where the log is looked at
+        view = Reader(settings.log_path) if settings.log_path.exists() else None
+        events = view.find(Query(kinds=("enrolled",))) if view else []
+        enrolled = {str(event.data["user"]) for event in events if event.data}
+    people = ", ".join(sorted(enrolled)) or "nobody; `countersign enrol U0BEN`"
+    yield Check("ok", "second factor", f"enrolled: {people}")
+    folder = settings.path(settings.second_factor.path)
+    if folder.exists() and folder.stat().st_mode & PRIVATE:
+        yield Check("problem", "second factor", f"others on this host may look into {folder}; make it 0700")
+    key = settings.path(Path(settings.second_factor.key.removeprefix("file:")))
+    if settings.second_factor.key.startswith("file:") and key.stat().st_mode & PRIVATE:
+        yield Check("problem", "second factor", f"others on this host may read {key}; make it 0600")
 
 
 def _direct_ways(settings: Settings) -> Iterator[Check]:
     """Ways past us that are still open, of the environments in which people approve; docs/direct-way.md closes them."""
     view = Reader(settings.log_path) if settings.log_path.exists() else None
     for target in all_targets(settings):
-        if not target.settings.approvals:
+        if not target.settings.asks_people:
             continue
         what = f"{target.name} direct way"
         found = [*_ways_in_repository(settings, target), *_ways_in_database(target)]

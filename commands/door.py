@@ -1,16 +1,14 @@
 """The door: a unix socket beside the log, through which other processes of this host speak to the one that may write.
 
 The system proves who is at the other end (SO_PEERCRED), so a line that comes through the door is said by
-`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words"}` in, then any
-number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. The act's id is
-made here: a guest who could choose it could say something under the id of what was said before.
+`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words", "behind"}` in,
+then any number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. The act's
+id is made here: a guest who could choose it could say something under the id of what was said before.
 """
 
 import contextlib
 import json
 import logging
-import pwd
-import re
 import shlex
 import socket
 import struct
@@ -22,6 +20,8 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+from commands.behind import LENGTH
+from commands.behind import MOST
 from commands.dispatch import is_heavy
 from commands.dispatch import say
 from commands.knock import HELLO_SECONDS
@@ -34,8 +34,7 @@ from commands.reply import Reply
 from commands.words import Front
 from commands.words import forgive
 from ops.layer import Ops
-from ops.layer import host_name
-from ops.people import Actor
+from ops.layer import terminal_actor
 from ops.progress import progress_json
 
 logger = logging.getLogger("countersign.door")
@@ -47,17 +46,6 @@ GUESTS_OF_ONE = 16
 HEAVY_GUESTS = 24
 HEAVY_GUESTS_OF_ONE = 8
 """So many of them have plans made or schemas compared; the other places are for who decides, stops or looks."""
-
-
-def terminal_actor(uid: int) -> Actor:
-    """The terminal user with this user id, as the system names them."""
-    try:
-        login = pwd.getpwuid(uid).pw_name
-    except KeyError:
-        login = ""
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", login):
-        login = f"uid-{uid}"
-    return Actor(f"os:{host_name()}/{login}")
 
 
 def line_of(words: Sequence[str]) -> str:
@@ -121,7 +109,8 @@ class Door:
             try:
                 connection.settimeout(HELLO_SECONDS)
                 _send(connection, {"hello": self.ops.log.log_id, "format": FORMAT})
-                line = line_of(_words(_read_line(connection)))
+                words, behind = _asked(_read_line(connection))
+                line = line_of(words)
                 with self._place_for(uid, line) as has_place:
                     reply = say(
                         self.ops,
@@ -131,6 +120,7 @@ class Door:
                         act=f"door:{uuid.uuid4()}",
                         progress=lambda words: _tell(connection, progress_json(words)),
                         is_crowded=not has_place,
+                        behind=behind,
                     )
                 self.ready(reply)
                 _send(connection, reply_json(reply))
@@ -162,8 +152,8 @@ def _uid_of(connection: socket.socket) -> int:
     return int(uid)
 
 
-def _words(line: bytes) -> list[str]:
-    """The words that a guest says. Raises ValueError for anything else."""
+def _asked(line: bytes) -> tuple[list[str], list[str]]:
+    """The words that a guest says, and who they say started the job that they are in. Raises ValueError for anything else."""
     try:
         asked = json.loads(line)
     except RecursionError:
@@ -171,8 +161,13 @@ def _words(line: bytes) -> list[str]:
     words = asked.get("words") if isinstance(asked, dict) else None
     if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
         raise ValueError
-    "".join(words).encode()  # half a character (a lone surrogate) can be neither stored nor shown
-    return words
+    behind = asked.get("behind", [])
+    if not isinstance(behind, list) or len(behind) > MOST:
+        raise ValueError
+    if not all(isinstance(login, str) and 0 < len(login) <= LENGTH for login in behind):
+        raise ValueError
+    "".join([*words, *behind]).encode()  # half a character (a lone surrogate) can be neither stored nor shown
+    return words, behind
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:

@@ -29,12 +29,12 @@ from commands.words import Option
 from commands.words import Said
 from commands.words import declared_words
 from commands.words import parse
+from ops.environment import Environment
 from ops.errors import OpsError
 from ops.layer import Ops
 from ops.policy import Decision
 from ops.policy import is_named
 from ops.policy import may_request
-from ops.settings import Environment
 from ops.targets import all_targets
 
 USAGE = "help [WORD]"
@@ -98,14 +98,15 @@ def _rights(ops: Ops, said: Said) -> list[Line]:
     lines: list[Line] = []
     for target in all_targets(ops.settings):
         rules = target.settings
-        entries = (*rules.requesters, *rules.approvers)
+        approvers = (*rules.approvers, *(who for rule in rules.rules for who in rule.approvers))
+        entries = (*rules.requesters, *approvers)
         try:
             directory = ops.directory(entries, users=(said.actor.user,), members=False)
         except OpsError as error:
             lines.append((f"{target.name}: unknown just now, so nothing: {error.message}",))
             continue
         may_push = may_request(rules.requesters, said.actor, directory, target.name)
-        is_approver = bool(rules.approvals) and is_named(rules.approvers, said.actor, directory.groups)
+        is_approver = rules.asks_people and is_named(approvers, said.actor, directory.groups)
         lines.append((f"{target.name}: {_right(rules, may_push, is_approver)}",))
     return lines
 
@@ -115,9 +116,11 @@ def _right(rules: Environment, may_push: Decision, is_approver: bool) -> str:
     deciding = "approve and reject what others request and wrote"
     if not may_push.allowed:
         return deciding if is_approver else f"nothing. {may_push.message}"
-    if not rules.approvals:
+    if not rules.asks_people:
         return "push (no approval needed)"
-    return f"push; {deciding}" if is_approver else f"push; {rules.approvals} of {', '.join(rules.approvers)} approve"
+    asked = [f"{rules.approvals} of {', '.join(rules.approvers)}"] if rules.approvals else []
+    asked += [f"{rule.approvals} of {', '.join(rule.approvers)}" for rule in rules.rules]
+    return f"push; {deciding}" if is_approver else f"push; {' and '.join(asked)} approve"
 
 
 def _first_step(ops: Ops) -> Line:

@@ -27,18 +27,23 @@ from commands.page_words import shortened
 from commands.plan_page import worst_hazard
 from commands.request_page import half_line
 from commands.request_page import state_words
+from commands.when_parts import when_changes_at
+from commands.when_parts import when_lines
 from ops.afterwards import Afterwards
 from ops.afterwards import afterwards_of
 from ops.afterwards import half_way
 from ops.backups import last_backup
+from ops.clearance import may_approve
+from ops.debts import Debt
+from ops.debts import open_debts
 from ops.errors import OpsError
+from ops.freezing import freezes_of
 from ops.layer import Ops
 from ops.locking import Lock
 from ops.locking import lock_of
 from ops.occupying import Occupant
 from ops.occupying import occupant_of
 from ops.people import Actor
-from ops.policy import may_approve
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import open_requests
@@ -62,7 +67,8 @@ class TargetState:
     """One target as the log tells of it.
 
     `backup`: when one was last proven there, and how far. `deployed`: the request that last succeeded there, and when.
-    `half`: the requests that left it half-way.
+    `half`: the requests that left it half-way. `owed`: the reviews of what ran there without approvals.
+    `when`: that it is frozen or outside its windows, each with the word before it.
     """
 
     name: str
@@ -73,6 +79,9 @@ class TargetState:
     backup: tuple[datetime, str] | None
     deployed: tuple[str, datetime] | None
     half: Sequence[Request] = ()
+    owed: Sequence[Debt] = ()
+    when: Sequence[tuple[str, Line]] = ()
+    when_changes_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +95,10 @@ class Overview:
 
     @property
     def changes_at(self) -> datetime | None:
-        """When this is no longer true although nothing happens: the first lock ends."""
-        return min((target.lock.until for target in self.targets if target.lock), default=None)
+        """When this is no longer true although nothing happens: the first lock or freeze ends, or a window opens."""
+        locks = [target.lock.until for target in self.targets if target.lock]
+        times = [target.when_changes_at for target in self.targets if target.when_changes_at]
+        return min((*locks, *times), default=None)
 
 
 def read_overview(ops: Ops) -> Overview:
@@ -96,10 +107,11 @@ def read_overview(ops: Ops) -> Overview:
     found = open_requests(view)
     waiting = [one for one in found if one.status_at(ops.now()) is Status.WAITING]
     asked = view.find(Query(kinds=("requested",), newest_first=True, limit=RECENT_SHOWN))
-    targets = []
+    targets, debts = [], open_debts(view)
     for target in all_targets(ops.settings):
         backup = last_backup(view, target.project, target.environment)
         last = view.last(kind="succeeded", project=target.project, environment=target.environment)
+        freezes = freezes_of(view, target.name, ops.now())
         targets.append(
             TargetState(
                 name=target.name,
@@ -110,6 +122,9 @@ def read_overview(ops: Ops) -> Overview:
                 backup=(backup[0], str(backup[1]["level"])) if backup else None,
                 deployed=(last.request or "", last.at) if last else None,
                 half=half_way(view, target),
+                when=when_lines(target.settings, freezes, ops.now()),
+                when_changes_at=when_changes_at(target.settings, freezes, ops.now()),
+                owed=[one for one in debts if (one.project, one.environment) == (target.project, target.environment)],
             )
         )
     return Overview(
@@ -152,6 +167,8 @@ def _for_me(ops: Ops, seen: Overview, actor: Actor) -> tuple[list[Request], list
     """The requests that this person may approve at this moment, and those of which nobody can say it just now."""
     mine, unknown = [], []
     for request in seen.waiting:
+        if not request.waits_for_people:
+            continue
         earlier = (approval.by.user for approval in request.approvals)
         try:
             directory = ops.directory(request.deciders, users=(actor.user, *earlier), members=False)
@@ -218,6 +235,8 @@ def _target_line(target: TargetState) -> Line:
     line: list[Span] = [Strong(target.name), ": ", *_state(target)]
     if target.waiting:
         line.append(f" · {target.waiting} waiting")
+    for debt in target.owed:
+        line += [" · review of ", Code(debt.request), " owed, due ", When(debt.due_at)]
     if target.deployed:
         line += [" · last deploy ", Code(target.deployed[0]), " ", When(target.deployed[1])]
     else:
@@ -239,6 +258,8 @@ def _state(target: TargetState) -> Line:
     if (lock := target.lock) is not None:
         line += [*([", "] if line else []), "locked by ", Who(lock.by.id), " until ", When(lock.until)]
         line += [f" ({shortened(lock.because)})"] if lock.because else []
+    for mark, told in target.when:
+        line += [*([", "] if line else []), f"{mark}: ", *told]
     for one in target.half:
         line += [*([", "] if line else []), "half-way: ", *half_line(one)]
     return tuple(line) or ("free",)
@@ -271,7 +292,7 @@ def _request_line(request: Request, since: Afterwards, now: datetime, *, by: boo
     # How far a run is, its card tells: Home is published for many people, and not for every step.
     line.append(Strong("running" if status is Status.RUNNING else state_words(request, status, since)))
     if status is Status.WAITING and request.needed:
-        given = f", {request.given} of {request.given + request.missing}"
+        given = f", {request.given} of {request.given + request.missing}" if request.override is None else ""
         line += [given, ", expires ", When(request.expires_at)]
     elif status is Status.EXPIRED:
         line += [" ", When(request.expires_at)]

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from commands.behind import logins_behind
 from commands.page_json import FORMAT
 from commands.page_json import page_json
 from commands.page_json import read_page
@@ -80,7 +81,8 @@ def knock(
     Raises OpsError(OUTCOME_UNKNOWN) when the door fell shut before the answer, OpsError(BAD_USAGE) for a line that
     is too long to be said, OpsError(OTHER_VERSION) when the other process speaks otherwise: then nothing was said.
     """
-    line = json.dumps({"words": list(words)}).encode() + b"\n"
+    behind = logins_behind(os.environ)
+    line = json.dumps({"words": list(words), **({"behind": behind} if behind else {})}).encode() + b"\n"
     if len(line) > LINE_BYTES:
         raise OpsError(Reason.BAD_USAGE, f"That line is {len(line)} bytes long; {LINE_BYTES} is the most.", "Say less.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, connection.makefile("rb") as answers:

@@ -54,8 +54,8 @@ def run(ops: Ops, said: Said) -> Reply:
     if not said.arguments:
         raise OpsError(Reason.ENVIRONMENT_NEEDED, "Say which environment to lock.", f"Type `{USAGE}`.")
     target = find_target(ops.settings, said.arguments[0])
-    length, because = _how_long(said.arguments[1:])
-    held = lock(ops, target, said.actor, said.act, length, because)
+    length, because = how_long(said.arguments[1:], "lock")
+    held = lock(ops, target, said.actor, said.act, length or USUAL, because)
     at_work = occupant_of(ops.view, target.stream)
     data = {
         "target": target.name,
@@ -73,10 +73,11 @@ def lock_json(held: Lock | None) -> dict[str, str] | None:
     return {"by": held.by.id, "at": at, "until": until, "because": held.because}
 
 
-def _how_long(words: tuple[str, ...]) -> tuple[timedelta, str]:
+def how_long(words: tuple[str, ...], what: str) -> tuple[timedelta | None, str]:
     """`for 2h`, or only `2h`, and the reason after it. Without a time, `for` begins the reason: for the migration of Ana.
 
-    Raises OpsError(BAD_USAGE) for what looks like a time and is none that a lock can have: a wrong one must not be 4 hours.
+    Raises OpsError(BAD_USAGE) for what looks like a time and is none that a lock or freeze (`what`) can have: a wrong one
+    must not be taken for a reason.
     """
     after = words[1:] if words[:1] == ("for",) else words
     first = after[0].lower() if after else ""
@@ -84,12 +85,12 @@ def _how_long(words: tuple[str, ...]) -> tuple[timedelta, str]:
         try:
             return parse_duration(first), " ".join(after[1:])
         except (ValueError, OverflowError):
-            raise _no_time(first) from None
+            raise _no_time(first, what) from None
     if words[:1] == ("for",) and (not after or first in _NUMBERS):
-        raise _no_time(" ".join(after[:2]) or "nothing")
+        raise _no_time(" ".join(after[:2]) or "nothing", what)
     if words[:1] == ("until",) and after[1:] and _LIKE_A_TIME.match(after[1]):
-        raise _no_time(" ".join(words[:2]))
-    return USUAL, " ".join(words)
+        raise _no_time(" ".join(words[:2]), what)
+    return None, " ".join(words)
 
 
 _LIKE_A_TIME = re.compile(r"[-+]?[0-9]")
@@ -98,8 +99,8 @@ _NUMBERS = frozenset(
 )
 
 
-def _no_time(said: str) -> OpsError:
-    message = f"{said[:40]!r} is no time that a lock can hold for."
+def _no_time(said: str, what: str) -> OpsError:
+    message = f"{said[:40]!r} is no time that a {what} can hold for."
     return OpsError(Reason.BAD_USAGE, message, "Say a number and a unit, without a space: for 30m, for 2h or for 3d.")
 
 

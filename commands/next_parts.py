@@ -16,9 +16,11 @@ from commands.partial_parts import or_resume
 from commands.partial_parts import ways_on
 from commands.request_parts import lock_wait_of
 from commands.request_parts import was_stopped
+from commands.when_parts import too_late
 from ops.asking_again import again_of
 from ops.asking_again import hint_after_change
 from ops.errors import Reason
+from ops.gates import Verdict
 from ops.locking import Lock
 from ops.requests import PUSH
 from ops.requests import Request
@@ -31,7 +33,7 @@ PEOPLE_NAMED = 4
 def next_line(request: Request, status: Status, lock: Lock | None) -> Line:
     """What comes next, by its status. `lock`: what an approved request waits for, if anything."""
     match status:
-        case Status.WAITING if lock and not request.missing:
+        case Status.WAITING if lock and not request.waits_for_people:
             unlocks = Command(f"unlock {request.environment}")
             return ("it starts when the lock ends; ", Who(lock.by.id), " can end it before with ", unlocks, ".")
         case Status.WAITING:
@@ -104,7 +106,7 @@ def _who_settles(request: Request) -> Line:
 
 
 def _next_while_waiting(request: Request) -> Line:
-    if not request.missing:
+    if not request.waits_for_people:
         what = Command(f"status {request.environment}")
         return ("it starts as soon as the target is free; ", what, " tells what is in the way.")
     if request.shown is None:
@@ -118,7 +120,7 @@ def _next_while_waiting(request: Request) -> Line:
 
 def _coverers(request: Request) -> Line:
     """Those whom the policy asks for because of the classes that nobody has agreed to yet."""
-    named = dict.fromkeys(who for name in request.uncovered for who in request.rules[name]["approvers"])
+    named = dict.fromkeys(who for name in request.uncovered for who in request.class_rules[name]["approvers"])
     return joined(map(person, named))
 
 
@@ -126,12 +128,20 @@ def _and(words: Sequence[str]) -> str:
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
+def card_line(request: Request, waits: Verdict) -> Line:
+    """What comes next for who asked: where the card is, whom it waits for, and that it is too late, if it is."""
+    late = too_late(request, waits)
+    first: Line = (*late, " Its card") if late else ("its card",)
+    people: Line = (" It waits for ", *may_approve_line(request), ".") if request.waits_for_people else ()
+    return (*first, " is in the channel.", *people, " To take it back: ", Command(f"cancel {request.id}"))
+
+
 def may_approve_line(request: Request) -> Line:
     """Who is asked: by name those whose yes would still count, or, if they are many, as the policy names them."""
     given = {one.person for one in request.approvals if one.stands} | {
         one.by.id for one in request.approvals if one.stands
     }
-    left = [one for one in request.eligible if one not in given]
+    left = [one for one in request.eligible if one not in given and request.lacks(one)]
     people: list[Span] = [person(one) for one in left]
     if 0 < len(people) <= PEOPLE_NAMED:
         return joined(people)

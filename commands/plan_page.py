@@ -39,8 +39,10 @@ from ops.hazards.safe_ways import SAFE_WAYS
 from ops.masking import mask_sql
 from ops.plan import Plan
 from ops.rehearsal.report import Outcome
-from ops.requests import approvals_of
-from ops.requests import class_rules
+from ops.rules import class_rules
+from ops.rules import has_more_rules
+from ops.rules import rules_of
+from ops.rules import says_nothing
 
 FILES_SHOWN = 10
 HAZARDS_SHOWN = 8
@@ -91,7 +93,11 @@ def plan_page(plan: Plan) -> Page:
 
 def _why_not_rehearsed(plan: Plan) -> str:
     """Why nothing was tried where people decide; where nobody does, a plan without a rehearsal is what is expected."""
-    return RULES_SAY_OFF if plan.pending and plan.policy.get("rehearsal") == "off" and plan.policy["approvals"] else ""
+    return RULES_SAY_OFF if plan.pending and plan.policy.get("rehearsal") == "off" and _asks_people(plan) else ""
+
+
+def _asks_people(plan: Plan) -> bool:
+    return bool(plan.policy["approvals"] or plan.policy.get("rules"))
 
 
 def _changes_part(plan: Plan) -> list[Part]:
@@ -130,7 +136,7 @@ def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
         facts.append(("Pending", (migrations(len(plan.pending)),)))
     if plan.pending:
         rules = class_rules(plan.policy, [hazard.to_json() for hazard in plan.hazards])
-        facts.append(("Needs", _needs(plan, rules)))
+        facts.append(("Needs", _needs(plan)))
         facts += class_needs(rules)
     if plan.quiet is not None:
         facts.append(("Quiet", (plan.quiet.words,)))
@@ -141,14 +147,18 @@ def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
     return facts
 
 
-def _needs(plan: Plan, rules: Mapping[str, Mapping[str, Any]]) -> Line:
+def _needs(plan: Plan) -> Line:
     """All that it takes, what classes of hazards ask for with it; by whom those want a yes stands below."""
-    environment = plan.target.settings
-    needed = approvals_of(environment.approvals, rules)
-    if not needed:
+    rules = rules_of(plan.policy, [hazard.to_json() for hazard in plan.hazards], ())
+    if says_nothing(plan.policy, rules):
+        return ("a rule: every one was skipped",)
+    if not rules:
         return ("no approval: it runs at once",)
-    named = [*environment.approvers, *(who for rule in rules.values() for who in rule["approvers"])]
-    return (f"{plural(needed, 'approval')} by ", *joined(map(person, dict.fromkeys(named))))
+    words: list[Span] = []
+    for rule in rules:
+        words += [" and " if words else "", f"{plural(rule.approvals, 'approval')} by "]
+        words += [*joined(map(person, rule.approvers)), f" ({rule.name})" if has_more_rules(rules) else ""]
+    return tuple(word for word in words if word)
 
 
 def class_needs(

@@ -1,6 +1,7 @@
 """`reject R-7 because …`: one approver's no, with its reason; it ends the request.
 
 Whoever may approve the request may reject it, while it waits. The reason is kept in the log and shown on the card.
+Where another request has taken its place meanwhile, the no ends that one, and the answer says so.
 Nothing of the request is run, and no later approval brings it back: mend what was named, then push again.
 
 Examples:
@@ -9,7 +10,13 @@ Examples:
 See also: approve, show
 """
 
+from dataclasses import replace
+from datetime import datetime
+
+from commands.page import Code
+from commands.page import Line
 from commands.page import Page
+from commands.page import Paragraph
 from commands.page import Who
 from commands.reply import Reply
 from commands.show import request_json
@@ -18,6 +25,7 @@ from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.approving import PREFIX_LENGTH
+from ops.approving import Decided
 from ops.approving import reject
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -41,6 +49,15 @@ def run(ops: Ops, said: Said) -> Reply:
         )
     request = find_request(ops.view, said.arguments[0])
     decided = reject(ops, request.id, said.actor, said.act, request.digest[:PREFIX_LENGTH], because)
-    following = ("its card says so, with your reason; ", Who(decided.request.by.id), " can mend it and ask again.")
-    page = Page(f"{decided.request.id} is rejected. Nothing was run.", next=following)
-    return Reply(page, request_json(decided.request, ops.now()), request=decided.request.id)
+    return rejected_reply(decided, ops.now())
+
+
+def rejected_reply(decided: Decided, now: datetime) -> Reply:
+    """What somebody is told whose no counts, typed or in the form."""
+    request = decided.request
+    following = ("its card says so, with your reason; ", Who(request.by.id), " can mend it and ask again.")
+    page = Page(f"{request.id} is rejected. Nothing was run.", next=following)
+    if decided.said_of:
+        words: Line = ("You said it of ", Code(decided.said_of), ", and ", Code(request.id), " has taken its place.")
+        page = replace(page, body=[Paragraph(words)])
+    return Reply(page, request_json(request, now), request=request.id)

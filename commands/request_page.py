@@ -1,5 +1,6 @@
 """The page of a request in each of its states: what people read before they decide, while it runs and afterwards."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal
 
@@ -9,7 +10,12 @@ from commands.adoption_parts import is_adoption
 from commands.afterwards_parts import since_fact
 from commands.afterwards_parts import since_next
 from commands.afterwards_parts import since_words
+from commands.carried_parts import carried_parts
+from commands.carried_parts import queue_facts
 from commands.changes_parts import CHANGES_SHOWN
+from commands.emergency_parts import owed_facts
+from commands.emergency_parts import owed_next
+from commands.factor_parts import too_few_facts
 from commands.kind_parts import does_part
 from commands.kind_parts import done_word
 from commands.kind_parts import is_stated
@@ -48,6 +54,7 @@ from commands.rehearsal_parts import has_failed
 from commands.rehearsal_parts import rehearsed_parts
 from commands.request_parts import Facts
 from commands.request_parts import LastBackup
+from commands.request_parts import all_facts_of
 from commands.request_parts import ending_parts
 from commands.request_parts import facts_of
 from commands.request_parts import lock_wait_of
@@ -57,9 +64,20 @@ from commands.watch_parts import after_words
 from commands.watch_parts import is_worse
 from commands.watch_parts import watch_buttons
 from commands.watch_parts import watch_parts
+from commands.when_parts import claims_facts
+from commands.when_parts import ends_with_lock
+from commands.when_parts import too_late
+from commands.when_parts import waits_facts
+from commands.when_parts import waits_next
+from commands.when_parts import waits_words
 from ops.afterwards import NOTHING_SINCE
 from ops.afterwards import Afterwards
 from ops.approving import PREFIX_LENGTH
+from ops.claiming import Claim
+from ops.confirming import asks_more
+from ops.debts import Debt
+from ops.gates import NOTHING_WAITS
+from ops.gates import Verdict
 from ops.locking import Lock
 from ops.requests import Request
 from ops.status import Status
@@ -75,22 +93,48 @@ def request_page(
     last_backup: LastBackup | Literal["unasked"] | None = "unasked",
     lock: Lock | None = None,
     since: Afterwards = NOTHING_SINCE,
+    waits: Verdict = NOTHING_WAITS,
+    claims: Sequence[Claim] = (),
+    ahead: Sequence[str] = (),
+    *,
+    whole: bool = False,
+    owed: Debt | None = None,
+    without_factor: Sequence[str] = (),
 ) -> Page:
     """A request as it stands: the root of its thread. `last_backup` None: the log knows none. `lock`: of its target.
-    `since`: what later requests made of it."""
+    `since`: what later requests made of it. `waits`: what the gates of time say. `claims`: who looks at it.
+    `ahead`: the requests before it in the queue of its target. `whole`: everything about it, and nothing to decide.
+    `owed`: the review that others owe of it. `without_factor`: who lacks one, where it waits in vain for that."""
     status = request.status_at(now)
     held = lock if status is Status.WAITING else None
+    waits, claims = (waits, claims) if status is Status.WAITING else (NOTHING_WAITS, ())
     if since.last is not None:
         following = since_next(request, since)
+    elif waits.closed and not request.waits_for_people and not ends_with_lock(request, waits):
+        following = waits_next(request, waits)
     else:
         following = after_words(request, now) if status is Status.SUCCEEDED else next_line(request, status, held)
+        late = too_late(request, waits)
+        following = (*late, " ", *following) if late else following
+    if owed is not None and status is not Status.RUNNING:
+        is_all = status is Status.SUCCEEDED and since.last is None and not is_worse(request)
+        following = (*owed_next(owed), ".") if is_all else (*owed_next(owed), "; ", *following)
+    facts_about = all_facts_of if whole else facts_of
+    facts = facts_about(request, status, last_backup, held, since_facts(request, status, since))
+    facts += queue_facts(request, ahead if status is Status.WAITING else ())
     return Page(
-        headline=_headline(request, status, held, since),
-        facts=facts_of(request, status, last_backup, held, since_facts(request, status, since)),
-        body=_body(request, status, since),
+        headline=_headline(request, status, held, since, waits, now),
+        facts=[
+            *owed_facts(owed, now),
+            *too_few_facts(without_factor if status is Status.WAITING else ()),
+            *waits_facts(request, waits),
+            *claims_facts(claims, now),
+            *facts,
+        ],
+        body=whole_body(request, status, since) if whole else _body(request, status, since),
         next=following,
-        buttons=_buttons(request, status) if since.last is None else [],
-        small=_small(request, status),
+        buttons=_buttons(request, status) if since.last is None and not whole else [],
+        small=() if whole else _small(request, status),
         tone=_tone(request, status, held) if since.last is None else "plain",
     )
 
@@ -133,6 +177,7 @@ def _body(request: Request, status: Status, since: Afterwards) -> list[Part]:
     hazards = hazards_part(request.hazards, HAZARDS_SHOWN, everything)
     rehearsed = rehearsed_parts(request, CARD)
     return [
+        *carried_parts(request),
         *([*rehearsed, *hazards] if has_failed(request) else [*hazards, *rehearsed]),
         *changed_parts(
             request, CHANGES_SHOWN, ("the whole diff is in the thread's file",) if in_thread else everything
@@ -157,6 +202,7 @@ def whole_body(request: Request, status: Status, since: Afterwards = NOTHING_SIN
         return [*went, *sentences, *stated_hazards(request, None, ()), *_scripts_part(request)]
     return [
         *went,
+        *carried_parts(request, None),
         *hazards_part(request.hazards, None, ()),
         *rehearsed_parts(request, WHOLE),
         *changed_parts(request, None, (Code(f"countersign show {request.id} --json"), " lists all")),
@@ -194,10 +240,19 @@ _TONES: dict[Status, Tone] = {
 }
 
 
-def _headline(request: Request, status: Status, lock: Lock | None, since: Afterwards) -> str:
-    words = state_words(request, status, since) if request.missing or not lock else "approved, waits for a lock to end"
+def _headline(
+    request: Request, status: Status, lock: Lock | None, since: Afterwards, waits: Verdict, now: datetime
+) -> str:
+    words = state_words(request, status, since)
+    if not request.waits_for_people and (lock or waits.closed):
+        held = waits_words(request, waits, now) if waits.closed else "waits for a lock to end"
+        words = f"{_agreed(request)}, {held}"
     words += ", failed on a copy" if status is Status.WAITING and has_failed(request) else ""
     return f"{request.id} · {title_of(request)}{request.target}: {words}"
+
+
+def _agreed(request: Request) -> str:
+    return "approved" if request.override is None else "approvals overridden"
 
 
 def state_words(request: Request, status: Status, since: Afterwards = NOTHING_SINCE) -> str:
@@ -206,8 +261,8 @@ def state_words(request: Request, status: Status, since: Afterwards = NOTHING_SI
         return since_words(since)
     if request.settlement is not None:
         return "interrupted, and settled by a person"
-    if status is Status.WAITING and not request.missing:
-        return "starting" if not request.needed else "approved, starts when it can"
+    if status is Status.WAITING and not request.waits_for_people:
+        return "starting" if not request.needed else f"{_agreed(request)}, starts when it can"
     if status is Status.RUNNING:
         return _running_words(request)
     if status is Status.SUCCEEDED and is_worse(request):
@@ -258,11 +313,10 @@ def _buttons(request: Request, status: Status) -> list[Button]:
     if status is not Status.WAITING or not request.needed:
         return watch_buttons(request, status)
     buttons = []
-    if request.shown is not None and request.missing:
-        confirm = _question(request)
-        buttons.append(
-            Button("approve", f"Approve for {request.environment}"[:60], f"approve {value}", "primary", confirm)
-        )
+    if request.shown is not None and request.waits_for_people:
+        question = None if asks_more(request) else question_of(request)  # a form that opens then has it
+        label = f"Approve for {request.environment}"[:60]
+        buttons.append(Button("approve", label, f"approve {value}", "primary", question))
     buttons.append(Button("reject", "Reject…", f"reject {value}", "danger"))
     confirm = f"Take {request.id} back? Nothing will be run."
     buttons.append(Button("cancel", "Cancel request", f"cancel {value}", None, confirm))
@@ -283,7 +337,7 @@ def _ways_on(request: Request, value: str) -> list[Button]:
     return buttons
 
 
-def _question(request: Request) -> str:
+def question_of(request: Request) -> str:
     """What is asked before a yes counts. It names what a yes accepts before the words of others, which may be cut."""
     if is_adoption(request):
         return adoption_question(request)

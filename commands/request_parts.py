@@ -9,6 +9,8 @@ from typing import Literal
 
 from commands.adoption_parts import adoption_facts
 from commands.adoption_parts import is_adoption
+from commands.carried_parts import carried_words
+from commands.emergency_parts import emergency_facts
 from commands.kind_parts import done_text
 from commands.kind_parts import subject_of
 from commands.left_parts import is_all_applied
@@ -24,6 +26,7 @@ from commands.page import When
 from commands.page import Who
 from commands.page_words import hint_line
 from commands.page_words import joined
+from commands.page_words import person
 from commands.page_words import plural
 from commands.page_words import seconds_text
 from commands.page_words import sentence_line
@@ -32,10 +35,13 @@ from commands.partial_parts import whereabouts
 from commands.plan_page import class_needs
 from commands.plan_page import hazards_text
 from commands.plan_page import is_dangerous
+from commands.when_parts import hotfix_facts
 from ops.amounts import bytes_text
 from ops.blockers import Blocker
 from ops.locking import Lock
 from ops.requests import Request
+from ops.rules import has_more_rules
+from ops.rules import more_yeses
 from ops.run_steps import Step
 from ops.status import Status
 from ops.steps import steps_of
@@ -68,6 +74,7 @@ def facts_of(
 ) -> Facts:
     """What matters in this state, the most important first. `lock`: what an approved request waits for, if anything.
     `since`: what a later request made of it (see `since_fact`), which then says more than what it left itself."""
+    why = [*emergency_facts(request), *hotfix_facts(request)]
     match status:
         case Status.WAITING:
             asked: Line = (Who(request.by.id), " ", When(request.requested_at))
@@ -76,13 +83,13 @@ def facts_of(
             worth_knowing = [*_dangers(request), *([("Locked", lock_line(lock))] if lock else [])]
             classes = _classes(request)
             about = adoption_facts(request) if is_adoption(request) else []
-            asked_for = [*_approvals(request), *classes, (REQUESTED_BY, asked), *more]
-            return [*worth_knowing, *about, *asked_for, *([("Commit", commit)] if request.commit else [])]
+            asked_for = [*_approvals(request), *_rules(request), *classes, (REQUESTED_BY, asked), *more]
+            return [*why, *worth_knowing, *about, *asked_for, *([("Commit", commit)] if request.commit else [])]
         case Status.RUNNING:
-            return [*_running(request), _people(request)]
+            return [*why, *_running(request), _people(request)]
         case Status.SUCCEEDED | Status.FAILED | Status.PARTIALLY_APPLIED | Status.INTERRUPTED:
             went = [*_took(request), *_attempts(request), *_proof(request), _people(request)]
-            return [*(since or ()), *_settled(request), *([] if since else [on_target(request, status)]), *went]
+            return [*why, *(since or ()), *_settled(request), *([] if since else [on_target(request, status)]), *went]
         case _:
             return [*_ended_at(request, status), ("Plan", (subject_of(request),)), _people(request)]
 
@@ -94,14 +101,20 @@ def _people(request: Request) -> tuple[str, Line]:
     return REQUESTED_BY, (Who(request.by.id), *more)
 
 
-def all_facts_of(request: Request, status: Status, last_backup: LastBackup | None, since: Facts | None = None) -> Facts:
+def all_facts_of(
+    request: Request,
+    status: Status,
+    last_backup: LastBackup | Literal["unasked"] | None,
+    lock: Lock | None = None,
+    since: Facts | None = None,
+) -> Facts:
     """The same, and who asked and approved, and what exactly, whatever the state."""
-    facts = facts_of(request, status, last_backup, since=since)
+    facts = facts_of(request, status, last_backup, lock, since)
     if status is not Status.WAITING:
         facts = [(name, line) for name, line in facts if name != REQUESTED_BY]
     told = {name for name, _ in facts}
     asked: Line = (Who(request.by.id), " ", When(request.requested_at))
-    more: Facts = [*_approvals(request), (REQUESTED_BY, asked)]
+    more: Facts = [*_approvals(request), *_rules(request), (REQUESTED_BY, asked)]
     more += [("Commit", (Code(request.commit[:12]),))] if request.commit else []
     return [*facts, *(fact for fact in more if fact[0] not in told), ("Digest", (Code(request.digest),))]
 
@@ -115,19 +128,37 @@ def _approvals(request: Request) -> Facts:
     """Who said yes, and how many that are of those needed; nothing where nobody is asked."""
     if not request.needed:
         return []
-    line: list[Span] = [f"{request.given} of {request.given + request.missing}"]
+    codes = ", each with a one-time code" * request.needs_code
+    overridden = ", overridden" * (request.override is not None)
+    line: list[Span] = [f"{request.given} of {request.given + request.missing}{codes}{overridden}"]
     for approval in request.approvals:
-        line += [" · ", Who(approval.by.id), " ", When(approval.at)]
+        line += [" · ", Who(approval.by.id), " ", When(approval.at), carried_words(approval)]
         line += [f", accepted {', '.join(approval.accepts)}"] if approval.accepts else []
         line += [] if approval.stands else [" (no longer counts)"]
     return [("Approvals", tuple(line))]
+
+
+def _rules(request: Request) -> Facts:
+    """Who fills a place of which rule, where there is more than the environment's own."""
+    if not has_more_rules(request.rules):
+        return []
+    facts: Facts = []
+    filled = request.filled
+    for rule in filled.rules:
+        missing = filled.missing(rule)
+        words: list[Span] = [f"{rule.approvals - missing} of {rule.approvals}"]
+        who = joined(map(person, filled.people(rule)))
+        words += [": ", *who] if who else []
+        words += [f"; {more_yeses(missing)}, of ", *joined(map(person, rule.approvers))] if missing else []
+        facts.append((f"Rule {rule.name}", tuple(words)))
+    return facts
 
 
 def _classes(request: Request) -> Facts:
     """What a yes accepts by name, and what the rules ask for because of it."""
     if not request.needed or not request.classes:
         return []
-    return [("A yes accepts", (", ".join(request.classes),)), *class_needs(request.rules, request.uncovered)]
+    return [("A yes accepts", (", ".join(request.classes),)), *class_needs(request.class_rules, request.uncovered)]
 
 
 def _for_approvers(request: Request, last_backup: LastBackup | Literal["unasked"] | None) -> Facts:
@@ -139,6 +170,8 @@ def _for_approvers(request: Request, last_backup: LastBackup | Literal["unasked"
     known = [one for one in request.authors if one not in {request.by.id, request.by.user}]
     if known and request.needed:
         facts.append(("Written by", (*joined(map(Who, known)), ", who cannot approve it")))
+    if request.behind and request.needed:
+        facts.append(("Job started by", (*joined(map(Who, request.behind)), ", who cannot approve it")))
     if request.unknown_authors and request.needed:
         facts.append(_unknown_authors(request.unknown_authors))
     return facts
@@ -299,6 +332,8 @@ def _why(request: Request, status: Status) -> list[Part]:
 
 def _what_changed(request: Request) -> Part:
     ending = request.ending
+    if ending.get("by") and ending["changed"] != ["the plan"]:
+        return Paragraph(sentence_line(str(ending["message"])))
     if ending.get("by"):
         return Paragraph((Who(request.by.id), " asked for a newer plan: ", Code(str(ending["by"])), "."))
     return Paragraph(("Since it was asked for, this changed: ", ", ".join(ending["changed"]), "."))

@@ -19,7 +19,9 @@ from datetime import datetime
 from typing import Any
 
 from audit import Event
+from commands.carried_parts import voided_json
 from commands.page import Line
+from commands.page import Page
 from commands.page import Source
 from commands.page import Span
 from commands.page import Table
@@ -27,10 +29,7 @@ from commands.page import When
 from commands.page import Who
 from commands.reply import Reply
 from commands.request_page import request_page
-from commands.request_page import since_facts
-from commands.request_page import whole_body
 from commands.request_parts import LastBackup
-from commands.request_parts import all_facts_of
 from commands.timeline import timeline_json
 from commands.timeline import timeline_text
 from commands.words import Front
@@ -41,18 +40,26 @@ from ops.afterwards import NOTHING_SINCE
 from ops.afterwards import Afterwards
 from ops.afterwards import afterwards_of
 from ops.backups import last_backup
+from ops.claiming import claims_of
+from ops.debts import review_owed
+from ops.enrolled import waits_in_vain_for
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.gates import waits_of
 from ops.layer import Ops
+from ops.locking import lock_of
 from ops.rehearsing import diff_text_of
-from ops.requests import Approval
+from ops.request_queue import ahead_of
 from ops.requests import Request
-from ops.requests import Settlement
 from ops.requests import find_request
+from ops.requests import open_requests
 from ops.requests import stream_of
+from ops.said import Approval
+from ops.said import Settlement
 from ops.scripts import applied_by
 from ops.scripts import removed_by
 from ops.status import TRANSITIONS
+from ops.status import Status
 from ops.timeline import Timeline
 from ops.timeline import timeline_of
 
@@ -74,6 +81,9 @@ _KINDS = {
     "partially_applied": "failed half-way",
     "superseded": "no longer holds",
     "recorded": "settled",
+    "replanned": "planned again, the same",
+    "overridden": "let run without approvals",
+    "debt_owed": "review owed",
 }
 """Kinds of event as the cards name them."""
 TOLD = {kind for _, kind in TRANSITIONS} | {
@@ -85,6 +95,12 @@ TOLD = {kind for _, kind in TRANSITIONS} | {
         "backup_proven",
         "step_failed",
         "recorded",
+        "approval_carried",
+        "approval_voided",
+        "replanned",
+        "overridden",
+        "debt_owed",
+        "reviewed",
     ),
 }
 """The kinds of event that people look for: the decisions, and what a run left on the target."""
@@ -99,21 +115,32 @@ def run(ops: Ops, said: Said) -> Reply:
     request = find_request(view, said.one("request, such as R-7"))
     events = view.events(stream=stream_of(request.id))
     timeline = timeline_of(events)
-    backup = last_backup(view, request.project, request.environment)
-    status = request.status_at(ops.now())
     since = afterwards_of(view, request)
-    told_since = since_facts(request, status, since)
-    page = replace(
-        request_page(request, ops.now(), since=since),
-        facts=all_facts_of(request, status, LastBackup(*backup) if backup else None, told_since),
-        body=(*whole_body(request, status, since), *_timeline_part(timeline), _events_part(events)),
-        buttons=(),  # who decides does it on the card, which shows that the SQL is in its thread
-        small=(),
-    )
+    page = _page(ops, request, since)  # who decides does it on the card, which shows that the SQL is in its thread
+    page = replace(page, body=(*page.body, *_timeline_part(timeline), _events_part(events)))
     told = timeline_json(request, timeline) if timeline else None
     diff = diff_text_of(view, request)
     found = {"diff": diff, "events": [event_json(event) for event in events], "timeline": told}
     return Reply(page, {**request_json(request, ops.now(), since), **found}, pictured=request.id if timeline else None)
+
+
+def _page(ops: Ops, request: Request, since: Afterwards) -> Page:
+    """What its card says, and all the rest that is known of it."""
+    view, now = ops.view, ops.now()
+    backup = last_backup(view, request.project, request.environment)
+    return request_page(
+        request,
+        now,
+        LastBackup(*backup) if backup else None,
+        lock_of(view, request.project, request.environment, now),
+        since,
+        waits_of(ops, request),
+        claims_of(view, request, now),
+        ahead_of(request, open_requests(view)) if request.status is Status.WAITING else (),
+        whole=True,
+        owed=review_owed(view, request),
+        without_factor=waits_in_vain_for(view, request),
+    )
 
 
 def request_json(request: Request, now: datetime, since: Afterwards = NOTHING_SINCE) -> dict[str, Any]:
@@ -128,7 +155,10 @@ def request_json(request: Request, now: datetime, since: Afterwards = NOTHING_SI
         "by": request.by.id,
         "expires_at": request.expires_at.isoformat(),
         "approvals": [_approval_json(one) for one in request.approvals],
+        "voided": voided_json(request),
+        "replaces": request.replaces,
         "needed": request.needed,
+        "rules": rules_json(request),
         "applied": applied_by(request, request.applied),
         "removed": removed_by(request, request.applied),
         "steps": [
@@ -154,8 +184,24 @@ def _ending_json(request: Request) -> dict[str, Any]:
     return ending
 
 
+def rules_json(request: Request) -> list[dict[str, Any]]:
+    """Every rule that people must meet, who fills its places, and how many are free."""
+    filled = request.filled
+    return [
+        {
+            "name": rule.name,
+            "approvals": rule.approvals,
+            "approvers": list(rule.approvers),
+            "people": list(filled.people(rule)),
+            "missing": filled.missing(rule),
+        }
+        for rule in filled.rules
+    ]
+
+
 def _approval_json(one: Approval) -> dict[str, Any]:
-    return {"by": one.by.id, "at": one.at.isoformat(), "digest": one.digest, "accepts": list(one.accepts)}
+    told = {"by": one.by.id, "at": one.at.isoformat(), "digest": one.digest, "accepts": list(one.accepts)}
+    return {**told, "carried_from": one.carried_from or None}
 
 
 def _settled_json(found: Settlement | None) -> dict[str, Any] | None:

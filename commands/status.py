@@ -14,6 +14,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from commands.carried_parts import queue_words
+from commands.emergency_parts import debt_line
+from commands.emergency_parts import debts_json
 from commands.kind_parts import subject_of
 from commands.lock import lock_json
 from commands.page import Code
@@ -29,17 +32,23 @@ from commands.reply import Reply
 from commands.request_page import half_line
 from commands.request_page import state_words
 from commands.request_parts import lock_line
+from commands.when_parts import when_json
+from commands.when_parts import when_lines
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.afterwards import half_way
 from ops.backups import last_backup
+from ops.debts import open_debts
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.freezing import freezes_of
 from ops.layer import Ops
 from ops.locking import Lock
 from ops.locking import lock_of
+from ops.request_queue import ahead_of
+from ops.request_queue import in_line
 from ops.requests import Request
 from ops.requests import open_requests
 from ops.status import Status
@@ -67,23 +76,29 @@ def run(ops: Ops, said: Said) -> Reply:
     left: list[Request] = []
     data = []
     locked: list[str] = []
+    debts = open_debts(view)
     for target in targets:
         mine = [one for one in waiting if one.target == target.name]
         backup = last_backup(view, target.project, target.environment)
         lock = lock_of(view, target.project, target.environment, ops.now())
         locked += [target.name] if lock else []
+        freezes = freezes_of(view, target.name, ops.now())
+        when = when_lines(target.settings, freezes, ops.now())
         half = half_way(view, target)
         left += half
-        lines = [_lock_line(lock)] if lock else []
+        owed = [one for one in debts if f"{one.project}/{one.environment}" == target.name]
+        lines = [*([_lock_line(lock)] if lock else []), *when]
+        lines += [("review", debt_line(one, ops.now())) for one in owed]
         lines += [("half-way", half_line(one)) for one in half]
-        lines += [_request_line(one, ops.now()) for one in mine] or (
-            [] if lock else [("free", ("nothing waits and nothing runs",))]
+        lines += [_request_line(one, ops.now(), ahead_of(one, mine)) for one in in_line(mine)] or (
+            [] if lock or when else [("free", ("nothing waits and nothing runs",))]
         )
         lines.append(("backup", _backup_line(backup)))
         title = f"{target.name} ({target.settings.branch}, {_approvals(target)})"
         parts.append(Listing(title, [line for _, line in lines], [mark for mark, _ in lines]))
         told = _json(ops, target, mine, backup[0].isoformat() if backup else None, lock)
-        data.append({**told, "half_way": [one.id for one in half]})
+        told |= when_json(target.settings, freezes, ops.now())
+        data.append({**told, "half_way": [one.id for one in half], "reviews": debts_json(owed)})
     mine = [one for one in waiting if one.target in {target.name for target in targets}]
     headline = f"{plural(len(mine), 'request')} open" if mine else "Nothing waits, nothing runs"
     headline += f"; {', '.join(locked)} {'is' if len(locked) == 1 else 'are'} locked" if locked else ""
@@ -94,22 +109,27 @@ def run(ops: Ops, said: Said) -> Reply:
 
 
 def _approvals(target: Target) -> str:
-    needed = target.settings.approvals
-    return plural(needed, "approval") if needed else "no approval needed"
+    settings = target.settings
+    asked = [plural(settings.approvals, "approval")] if settings.approvals else []
+    asked += [
+        f"{rule.approvals} for {rule.name}{' where it is touched' * bool(rule.classes)}" for rule in settings.rules
+    ]
+    return ", ".join(asked) or "no approval needed"
 
 
 def _lock_line(lock: Lock) -> Marked:
     return "locked", lock_line(lock)
 
 
-def _request_line(request: Request, now: datetime) -> Marked:
-    """How one open request stands, in the words of its card."""
+def _request_line(request: Request, now: datetime, ahead: Sequence[str]) -> Marked:
+    """How one open request stands, in the words of its card, and behind how many it does."""
     status = request.status_at(now)
     what: Line = (Code(request.id), f" {state_words(request, status)} · {subject_of(request)} · by ")
-    line: Line = (*what, Who(request.by.id))
+    line: Line = (*what, Who(request.by.id), queue_words(ahead))
     if status is Status.WAITING and request.needed:
-        counted = f" · {request.given} of {plural(request.given + request.missing, 'approval')} · expires "
-        line = (*line, counted, When(request.expires_at))
+        given = f"{request.given} of {plural(request.given + request.missing, 'approval')}"
+        counted = f" · {given}" if request.override is None else ""
+        line = (*line, f"{counted} · expires ", When(request.expires_at))
     return {Status.RUNNING: "runs", Status.INTERRUPTED: "blocked"}.get(status, "waits"), line
 
 
@@ -123,10 +143,14 @@ def _next(mine: Sequence[Request], targets: Sequence[Target]) -> Line:
     return ("see what a push would run with ", Command(f"plan {targets[0].environment}"), ".") if targets else ()
 
 
+def _open_json(request: Request, now: datetime, ahead: Sequence[str]) -> dict[str, Any]:
+    return {"request": request.id, "status": request.status_at(now).value, "behind": list(ahead)}
+
+
 def _json(ops: Ops, target: Target, mine: list[Request], backup_at: str | None, lock: Lock | None) -> dict[str, Any]:
     return {
         "target": target.name,
-        "open": [{"request": one.id, "status": one.status_at(ops.now()).value} for one in mine],
+        "open": [_open_json(one, ops.now(), ahead_of(one, mine)) for one in in_line(mine)],
         "last_backup_at": backup_at,
         "approvals": target.settings.approvals,
         "lock": lock_json(lock),

@@ -14,10 +14,10 @@ from audit import Log
 from audit import LogBusy
 from audit import LogDamaged
 from audit import NoLog
+from commands.behind import logins_behind
 from commands.dispatch import say
 from commands.door import Door
 from commands.door import line_of
-from commands.door import terminal_actor
 from commands.knock import knock
 from commands.knock import reply_json
 from commands.page import Code
@@ -31,6 +31,7 @@ from commands.words import split_line
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.layer import terminal_actor
 from ops.layer import utc_now
 from ops.requests import open_requests
 from ops.setting_values import parse_duration
@@ -75,7 +76,8 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
                 _take_up_orphans(ops, progress)
             actor = terminal_actor(os.getuid())
             act = str(uuid.uuid4())
-            reply = say(ops, line_of(words), actor=actor, front=Front.TERMINAL, act=act, progress=progress)
+            line, behind = line_of(words), logins_behind(os.environ)
+            reply = say(ops, line, actor=actor, front=Front.TERMINAL, act=act, progress=progress, behind=behind)
             return _without_a_bot(reply) if words[0].lower() == "push" else reply
         finally:
             door.close()

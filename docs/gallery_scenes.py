@@ -1,9 +1,11 @@
 """The scenes of the gallery, in the order in which they are played on one stage: one row for each card."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from dataclasses import replace
 
+from gallery_approvals import ADD_LOYALTY
+from gallery_approvals import APPROVALS
+from gallery_approvals import LOYALTY
+from gallery_scene import Scene
 from gallery_stage import ANA
 from gallery_stage import BEN
 from gallery_stage import CHI
@@ -12,14 +14,9 @@ from gallery_stage import GUS
 from gallery_stage import Shown
 from gallery_stage import Story
 
-LOYALTY = "20261201090000_add_loyalty.sql"
 POINTS = "20261202090000_count_points.sql"
 TIERS = "20261203090000_name_tiers.sql"
 SLOW = "20261204090000_fill_tiers.sql"
-ADD_LOYALTY = """\
-create table public.loyalty (customer_id uuid primary key references public.customers (id), points int not null default 0);
-alter table public.loyalty enable row level security;
-"""
 TWICE = "alter table public.orders add column currency text;\n"
 NO_SUCH_COLUMN = "update public.loyalty\n   set points = total\n where points = 0;\n"
 FORBIDDEN = "drop database shop;\n"
@@ -47,18 +44,6 @@ create table public.contacts (
 alter table public.loyalty
   drop column tier;
 """
-
-
-@dataclass(frozen=True)
-class Scene:
-    """One card: its name, what it is, who sees it when, and what has to be done for it to be there."""
-
-    name: str
-    title: str
-    when: str
-    play: Callable[[Story], Shown]
-    at_once: bool = False
-    """True where a run is under way, which is not to last for minutes."""
 
 
 def _second_yes(story: Story) -> Shown:
@@ -115,7 +100,7 @@ def _waits_while_locked(story: Story) -> Shown:
 
 
 def _approved_while_locked(story: Story) -> Shown:
-    number = _newest(story)
+    number = story.newest()
     story.press(BEN, "Approve", number)
     shown = story.card(number, "waits for a lock to end")
     story.press(ANA, "Cancel", number)
@@ -159,13 +144,9 @@ def _running(story: Story) -> Shown:
 
 
 def _stopped(story: Story) -> Shown:
-    number = _newest(story)
+    number = story.newest()
     story.press(ANA, "Stop", number)
     return story.card(number, "stopped")
-
-
-def _newest(story: Story) -> str:
-    return str(story.stage.events("requested")[-1].request)
 
 
 def _interrupted(story: Story) -> Shown:
@@ -176,7 +157,7 @@ def _interrupted(story: Story) -> Shown:
 
 
 def _settled(story: Story) -> Shown:
-    number = _newest(story)
+    number = story.newest()
     story.say(BEN, f"/migrate cancel {number} psql shows no index on points: nothing of it is there")
     return story.card(number, "settled")
 
@@ -198,24 +179,24 @@ def _diff(story: Story) -> Shown:
 
 
 def _accepted(story: Story) -> Shown:
-    number = _newest(story)
+    number = story.newest()
     story.press(BEN, "Approve", number)
     return story.card(number, "accepted ")
 
 
 def _in_the_middle(story: Story) -> Shown:
-    story.press(ANA, "Cancel", _newest(story))
+    story.press(ANA, "Cancel", story.newest())
     story.migration(GIFTS, MAKE_GIFTS)
     return story.card(story.approved("staging"), "part of one more")
 
 
 def _resume(story: Story) -> Shown:
-    story.press(ANA, "Resume", _newest(story))
+    story.press(ANA, "Resume", story.newest())
     return story.card_of_next("resume", "[Approve for staging]")
 
 
 def _rollback(story: Story) -> Shown:
-    story.press(ANA, "Cancel", _newest(story))
+    story.press(ANA, "Cancel", story.newest())
     return story.say(ANA, "/migrate rollback R-1")
 
 
@@ -228,7 +209,7 @@ def _terminate(story: Story) -> Shown:
     with story.table_read("public.orders") as pid:
         story.say(ANA, f"/migrate terminate staging pid{pid}")
         shown = story.card_of_next("terminate", "[Approve for staging]")
-        story.press(ANA, "Cancel", _newest(story))
+        story.press(ANA, "Cancel", story.newest())
     return shown
 
 
@@ -268,6 +249,24 @@ SCENES = (
     ),
     Scene("reject-form", "The reason for a no", "*Reject…* asks why; the requester reads it.", _reject_form),
     Scene("reject-error", "A no without a reason", "The form says what is missing, and stays open.", _no_reason),
+    Scene(
+        "why",
+        "Why it does not run yet",
+        "`why R-1`: every rule of a run, met or missing, by whom, and what comes next.",
+        lambda story: story.say(DEE, "/migrate why R-1"),
+    ),
+    Scene(
+        "simulate",
+        "What if",
+        "`simulate`: what would be so if these people said yes. The same rules as a click and the run; nothing is written.",
+        lambda story: story.say(DEE, "/migrate simulate R-1 --approve @Chi @Ana"),
+    ),
+    Scene(
+        "choose-form",
+        "A bare command",
+        "`/migrate` alone opens a form. What is chosen is the same as typing it.",
+        lambda story: story.choice(DEE),
+    ),
     Scene(
         "home",
         "Home of somebody for whom a request waits",
@@ -315,6 +314,7 @@ SCENES = (
         _approved_while_locked,
         at_once=True,
     ),
+    *APPROVALS,
     Scene(
         "running-waits",
         "Running, and waiting for a lock",
@@ -330,7 +330,7 @@ SCENES = (
         "busy",
         "Too late to decide",
         "`approve` while the request runs already.",
-        lambda story: story.say(CHI, f"/migrate approve {_newest(story)}"),
+        lambda story: story.say(CHI, f"/migrate approve {story.newest()}"),
         at_once=True,
     ),
     Scene(

@@ -54,6 +54,16 @@ backup = "none"
 rehearsal = "required"
 drift_check = "off"
 hazards = { data_loss = { approvals = 2 }, access = { approvers = ["@security"] } }
+
+[projects.shop.environments.eu]
+database_url = "$SHOP_STAGING_DATABASE_URL"
+branch = "main"
+approvals = 1
+approvers = ["@database-owners"]
+rules = [{ name = "security", approvers = ["@security"] }]
+backup = "none"
+rehearsal = "off"
+drift_check = "off"
 """
 SECURITY = UserGroup("S0SECURITY", "security", ("U0DEE",))
 Seen = TypeVar("Seen")
@@ -116,7 +126,15 @@ class Story:
 
     def form(self, who: str, label: str, about: str) -> tuple[View, Shown]:
         """Press a button that opens a form; the form."""
-        answer = self.slack.click(who, label, about=about, wait=WAIT_SECONDS)
+        return self._opened(self.slack.click(who, label, about=about, wait=WAIT_SECONDS), label)
+
+    def choice(self, who: str) -> Shown:
+        """Type the command alone; the form that it opens, closed again."""
+        view, shown = self._opened(self.slack.say(who, "/migrate"), "/migrate")
+        self.slack.close(who, view)
+        return shown
+
+    def _opened(self, answer: Answer, label: str) -> tuple[View, Shown]:
         view = needed(answer.modal(WAIT_SECONDS), f"{label} opens no form")
         body = view.body
         words = {name: body[name]["text"] for name in ("title", "submit", "close")}
@@ -172,6 +190,18 @@ class Story:
             return next((one for one in notes if words in self.slack.render(one)), None)
 
         return _message(self.wait(look, f"a note in the thread of {number} says {words!r}"))
+
+    def letter(self, who: str, words: str) -> Shown:
+        """The direct message to somebody with these words."""
+
+        def look() -> Message | None:
+            return next((one for one in self.slack.direct(who).messages if words in self.slack.render(one)), None)
+
+        return _message(self.wait(look, f"{who} is told {words!r}"))
+
+    def newest(self) -> str:
+        """The number of the newest request."""
+        return str(self.stage.events("requested")[-1].request)
 
     def wait(self, look: Callable[[], Seen | None], what: str) -> Seen:
         """What there is once there is something. Raises NeverSeenError with all that stands there instead."""

@@ -24,11 +24,12 @@ from ops.layer import Ops
 from ops.layer import Progress
 from ops.locking import check_unlocked
 from ops.people import Actor
+from ops.people import names_of
+from ops.placing import place_request
 from ops.plan import changed_parts
 from ops.policy import is_named
 from ops.policy import refused
 from ops.repository import Repository
-from ops.requesting import place_request
 from ops.requests import ADOPT
 from ops.requests import Request
 from ops.steps import Recorder
@@ -154,7 +155,7 @@ def may_override_now(ops: Ops, target: Target, actor: Actor) -> None:
         refused(
             Reason.NOT_ALLOWED,
             f"You may not adopt {target.name}{f': {problem}' if problem else ''}.",
-            f"Its overriders may: {', '.join(entries)}.",
+            f"Its overriders may: {names_of(entries)}.",
         ).or_raise()
 
 

@@ -109,6 +109,8 @@ def find_backup(view: View, text: str) -> Backup:
     elif _ID.fullmatch(wanted):
         found = [one for one in all_backups(view) if one.sha256.startswith(wanted)]
         missing = f"There is no backup {wanted[:ID_LETTERS]}."
+    elif "«masked" in text:
+        found, missing = [], "What reads like a one-time code is not kept: say ten letters of the backup, or more."
     else:
         found, missing = [], f"{text[:40]!r} is no backup."
     if len({one.sha256 for one in found}) > 1:

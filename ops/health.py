@@ -10,10 +10,10 @@ import psycopg
 
 from audit import Event
 from ops.database import connect
+from ops.environment import Health
 from ops.errors import OpsError
 from ops.load import SILENCE_SECONDS
 from ops.load import given_up_after
-from ops.settings import Health
 from ops.settings import resolve_secret
 from ops.targets import Target
 

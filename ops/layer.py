@@ -2,6 +2,7 @@
 
 import logging
 import os
+import pwd
 import re
 import socket
 import threading
@@ -52,6 +53,17 @@ def host_name() -> str:
     return re.sub(r"[^A-Za-z0-9.-]", "-", socket.gethostname())[:253] or "localhost"
 
 
+def terminal_actor(uid: int) -> Actor:
+    """The terminal user with this user id, as the system names them."""
+    try:
+        login = pwd.getpwuid(uid).pw_name
+    except KeyError:
+        login = ""
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", login):
+        login = f"uid-{uid}"
+    return Actor(f"os:{host_name()}/{login}")
+
+
 def project_repository(settings: Settings, target: Target) -> Repository:
     """The bare mirror of a target's repository, kept beside the card store; relative paths are the configuration's."""
     url = target.project_settings.repository
@@ -72,6 +84,8 @@ class Ops:
     active: set[str] = field(default_factory=set)
     rehearsals: Turns = field(default_factory=lambda: Turns(REHEARSALS), repr=False, compare=False)
     _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    login: Actor = field(default_factory=lambda: terminal_actor(os.geteuid()))
+    """Whose process this is: who runs Countersign, where it is the bot's."""
     runner: str = field(default_factory=lambda: f"{host_name()}/{os.getpid()}")
 
     @cached_property
@@ -165,4 +179,4 @@ def record_refusal(ops: Ops, actor: Actor, act: str, word: str, error: OpsError,
     )
 
 
-__all__ = ["Ops", "Progress", "host_name", "may_request_now", "record_refusal", "utc_now"]
+__all__ = ["Ops", "Progress", "host_name", "may_request_now", "record_refusal", "terminal_actor", "utc_now"]

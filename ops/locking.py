@@ -15,7 +15,10 @@ from ops.layer import Ops
 from ops.layer import may_request_now
 from ops.masking import mask_intake
 from ops.people import Actor
+from ops.people import names_of
 from ops.policy import Decision
+from ops.policy import Directory
+from ops.policy import is_named
 from ops.policy import person_of
 from ops.policy import refused
 from ops.targets import Target
@@ -99,6 +102,46 @@ def unlock(ops: Ops, target: Target, actor: Actor, act: str, because: str) -> bo
     return bool(ops.log.transact(decide, id=f"{act}:unlocked"))
 
 
+def steal(ops: Ops, target: Target, actor: Actor, act: str, because: str) -> Lock | None:
+    """Take somebody else's lock away, which only the target's overriders may, with a reason; the owner is told. None where
+    nothing was locked; then nothing is recorded.
+
+    Raises OpsError: BAD_USAGE without a reason, NOT_ALLOWED for whoever is no overrider.
+    """
+    if not because.strip():
+        raise OpsError(
+            Reason.BAD_USAGE,
+            "Taking a lock away needs a reason: its owner is told.",
+            f"For example: unlock {target.environment} --steal the import hangs since noon",
+        )
+    entries = target.settings.overriders
+    directory = ops.directory(entries, users=(actor.user,), members=False)
+    may_steal(entries, actor, directory, target.name).or_raise()
+    taken = lock_of(ops.view, target.project, target.environment, ops.now())
+
+    def decide(view: View) -> Sequence[Draft]:
+        held = lock_of(view, target.project, target.environment, ops.now())
+        if held is None:
+            return []
+        user = ops.requester_is(held.by)
+        data = {"because": mask_intake(because), "owner": held.by.id, "to": [user] if user else []}
+        return [_draft("unlocked", target, actor, data)]
+
+    return taken if ops.log.transact(decide, id=f"{act}:unlocked") else None
+
+
+def may_steal(entries: Sequence[str], actor: Actor, directory: Directory, target: str) -> Decision:
+    """Whether this actor is one of a target's overriders, as the configuration names them and Slack has them now."""
+    problem = directory.problem_of(actor.user) if actor.user else None
+    if entries and problem is None and is_named(entries, actor, directory.groups):
+        return Decision(True)
+    nobody = "It names no overriders: only who locked it can unlock it."
+    who = f"Its overriders may: {names_of(entries)}." if entries else nobody
+    return refused(
+        Reason.NOT_ALLOWED, f"You may not take a lock of {target} away{f': {problem}' if problem else ''}.", who
+    )
+
+
 def may_lock(held: Lock | None, target: Target, *, is_own: bool) -> Decision:
     """Whether a requester may lock a target on which this lock holds, or none: nobody takes another's lock over."""
     return Decision(True) if held is None or is_own else _is_locked(held, target)
@@ -110,27 +153,33 @@ def may_unlock(held: Lock, target: Target, *, is_own: bool) -> Decision:
         return Decision(True)
     return refused(
         Reason.NOT_ALLOWED,
-        f"{_sentence(held, target)} Only who locked it may unlock it before.",
-        f"Ask {_to_unlock(held, target)}, or wait.",
+        f"{lock_sentence(held, target.name)} Only who locked it may unlock it before.",
+        f"Ask {_to_unlock(held, target.environment)}, or wait.",
     )
 
 
 def _is_locked(held: Lock, target: Target) -> Decision:
     return refused(
         Reason.TARGET_LOCKED,
-        _sentence(held, target),
-        f"Wait until then, or ask {_to_unlock(held, target)}.",
+        lock_sentence(held, target.name),
+        unlock_hint(held, target.environment),
     )
 
 
-def _sentence(held: Lock, target: Target) -> str:
+def lock_sentence(held: Lock, target: str) -> str:
+    """Who locked this target, until when and why."""
     why = f": {held.because.rstrip('.')}" if held.because else ""
-    return f"{target.name} is locked by {held.by.id} until {held.until:%Y-%m-%d %H:%M} UTC{why}."
+    return f"{target} is locked by {held.by.id} until {held.until:%Y-%m-%d %H:%M} UTC{why}."
 
 
-def _to_unlock(held: Lock, target: Target) -> str:
+def unlock_hint(held: Lock, environment: str) -> str:
+    """What to do about a lock."""
+    return f"Wait until then, or ask {_to_unlock(held, environment)}."
+
+
+def _to_unlock(held: Lock, environment: str) -> str:
     """Whom to ask, and for what. Who locked it at a terminal unlocks it there, wherever this is read."""
-    return f"{held.by.id} to type `{'countersign ' * held.by.is_terminal}unlock {target.environment}`"
+    return f"{held.by.id} to type `{'countersign ' * held.by.is_terminal}unlock {environment}`"
 
 
 def _is_one_person(ops: Ops, one: Actor, other: Actor) -> bool:

@@ -1,6 +1,7 @@
 """What ops must know of people, as a small port: Slack's directory in the bot, a refusal elsewhere."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from dataclasses import field
 from typing import Protocol
@@ -39,13 +40,23 @@ class Actor:
         return self.id.startswith("os:")
 
 
+def names_of(entries: Iterable[str]) -> str:
+    """Entries of a policy in a sentence of ours: people as actors, so that each front shows them as it shows people, the
+    rest as written."""
+    return ", ".join(f"slack:T0/{one}" if Actor(f"slack:T0/{one}").user else one for one in entries)
+
+
 @dataclass(frozen=True)
 class Person:
-    """A person as Slack described them just now; `problem` says to them why they may decide nothing, None: all is well."""
+    """A person as Slack described them just now; `problem` says to them why they may decide nothing, None: all is well.
+
+    `zone` is the name of their time zone, None where Slack does not say one.
+    """
 
     user: str
     name: str
     problem: str | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True)

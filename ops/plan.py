@@ -21,6 +21,7 @@ from ops.fingerprint import Fingerprint
 from ops.hazards import Hazard
 from ops.history import Comparison
 from ops.history import HistoryProblem
+from ops.history import HistoryRow
 from ops.history import compare
 from ops.history import file_sha256
 from ops.known_files import KnownFiles
@@ -32,6 +33,7 @@ from ops.migration import Folder
 from ops.migration import Migration
 from ops.plan_refusals import forbidden
 from ops.plan_refusals import not_rehearsed
+from ops.plan_refusals import unruled
 from ops.rehearsal.report import Rehearsal
 from ops.repository import Author
 from ops.repository import Commit
@@ -69,6 +71,14 @@ class Plan:
     """The id of the event that tells it."""
     quiet: "Quiet | None" = None
     """When the target is quiet, as far as it is known; None where it is not watched."""
+    history: tuple[HistoryRow, ...] = ()
+    """The rows of the target's history, as the fingerprint has them."""
+    landed_seq: int = 0
+    """The number of the last event, before the target was looked at, that a run had ended there; 0: none had."""
+    hotfix: Mapping[str, Any] = field(default_factory=dict)
+    """Who asks for it as a hotfix and why (see `ops.hotfixing.hotfix_of`), which passes windows; empty: it is none."""
+    emergency: str = ""
+    """Why it is asked for as an emergency, which an overrider may let run without approvals; empty: it is not."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -90,6 +100,8 @@ class Plan:
             "fingerprint": self.fingerprint.to_json(),
             "policy": dict(self.policy),
             "expected": self.expected,
+            **({"emergency": {"because": self.emergency}} if self.emergency else {}),
+            **({"hotfix": dict(self.hotfix)} if self.hotfix else {}),
         }
 
     @property
@@ -111,6 +123,7 @@ class Plan:
         return (
             self.cannot_run()
             or forbidden(self.hazards, self.policy, self.target.name, self.filename_of)
+            or unruled(self.hazards, self.policy, self.target.name)
             or not_rehearsed(self.rehearsal, self.policy, self.target.name)
         )
 
@@ -228,7 +241,8 @@ def make_plan(
         comparison = compare(state.rows_with_statements(files), reading.folder.migrations)
         problems = (*state.hidden_indexes(comparison.pending), *comparison.problems)
     comparison = replace(comparison, problems=problems)
-    return _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
+    plan = _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
+    return replace(plan, history=state.rows)
 
 
 def _read_target(target: Target) -> "State":

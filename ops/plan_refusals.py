@@ -12,6 +12,10 @@ from ops.hazards.model import Level
 from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import Rehearsal
+from ops.rules import NOTHING_SAID_HINT
+from ops.rules import nothing_said_message
+from ops.rules import rules_of
+from ops.rules import says_nothing
 
 
 def forbidden(
@@ -36,6 +40,13 @@ def forbidden(
                 details={"rule": hazard.rule, "class": name, "version": hazard.version, "line": hazard.line},
             )
     return None
+
+
+def unruled(hazards: Sequence[Hazard], policy: Mapping[str, Any], target: str) -> OpsError | None:
+    """A policy that has no answer for this plan: every one of its rules was skipped, or it says nothing at all."""
+    if not says_nothing(policy, rules_of(policy, [hazard.to_json() for hazard in hazards], ())):
+        return None
+    return OpsError(Reason.POLICY_EMPTY, nothing_said_message(target, policy), NOTHING_SAID_HINT, exit_code=3)
 
 
 def not_rehearsed(rehearsal: Rehearsal | None, policy: Mapping[str, Any], target: str) -> OpsError | None:

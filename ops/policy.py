@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -14,9 +13,8 @@ from ops.errors import Reason
 from ops.people import Actor
 from ops.people import Group
 from ops.people import Person
-from ops.requests import Approval
+from ops.people import names_of
 from ops.requests import Request
-from ops.requests import uncovered_classes
 from ops.status import Status
 
 
@@ -71,7 +69,7 @@ def person_of(actor: Actor, actor_is: str | None) -> str:
 
 
 def barred(request: Request, actor: Actor, requester_is: str | None, actor_is: str | None = None) -> Decision | None:
-    """Why this actor may never decide on this request (self, known author), or None.
+    """Why this actor may never decide on this request (self, behind the job that asked, known author), or None.
 
     `requester_is` and `actor_is` are the Slack ids of the requester and of the actor, also at a terminal whose login
     is known.
@@ -81,6 +79,12 @@ def barred(request: Request, actor: Actor, requester_is: str | None, actor_is: s
         return refused(
             Reason.SELF_APPROVAL,
             f"You requested {request.id}, so you cannot decide on it.",
+            "Somebody else of those who may approve has to.",
+        )
+    if person in request.behind:
+        return refused(
+            Reason.SELF_APPROVAL,
+            f"The CI job that requested {request.id} was started by you, so you cannot decide on it.",
             "Somebody else of those who may approve has to.",
         )
     if person in request.authors:
@@ -97,7 +101,7 @@ def entitled(
 ) -> Decision:
     """Whether this actor's yes or no counts for this request, by the rules and by what Slack says just now."""
     facts = {"approvers": list(request.deciders), "groups": {h: g.id for h, g in directory.groups.items()}}
-    who = ", ".join(request.deciders)
+    who = names_of(request.deciders)
     if actor.is_terminal:
         if actor.id not in request.deciders:
             return refused(
@@ -174,52 +178,26 @@ def may_decide_now(request: Request, now: datetime) -> Decision:
     when = request.ended_at or request.started_at or now
     who = f" by {request.ended_by.id}" if request.ended_by and status in {Status.REJECTED, Status.CANCELLED} else ""
     decided = "was stopped at" if request.ending.get("stopped_by") else _DECIDED_WORDS[status]
+    if status is Status.SUPERSEDED and (newer := request.ending.get("by")):
+        return refused(
+            Reason.ALREADY_DECIDED,
+            f"{request.id} {decided} {when:%Y-%m-%d %H:%M} UTC: {newer} took its place.",
+            f"Decide on {newer} instead: read what differs with `show {newer}`, then press a button of its card.",
+            status=status.value,
+            by=newer,
+        )
     return refused(
         Reason.ALREADY_DECIDED,
-        f"{request.id} {decided} {when:%Y-%m-%d %H:%M} UTC{who}.",
+        f"{request.id} {decided} {when:%Y-%m-%d %H:%M} UTC{who}. {who_said_yes(request)}".rstrip(),
         f"See `show {request.id}`.",
         status=status.value,
     )
 
 
-def may_approve(
-    request: Request,
-    actor: Actor,
-    directory: Directory,
-    requester_is: str | None,
-    now: datetime,
-    actor_is: str | None = None,
-) -> Decision:
-    """Whether this yes counts: the request waits, its SQL was shown, and the person is entitled and said it once."""
-    allowed = may_reject(request, actor, directory, requester_is, now, actor_is)
-    if not allowed.allowed:
-        return allowed
-    if request.shown is None or request.shown["digest"] != request.digest:
-        return refused(
-            Reason.NOT_SHOWN_YET,
-            f"The SQL of {request.id} has not reached the thread yet, so nobody can have read it.",
-            "Wait until the card has its Approve button.",
-        )
-    given = given_approvals(request, directory, requester_is)
-    if (earlier := request.approved_by(person_of(actor, actor_is))) is not None:
-        return refused(
-            Reason.ALREADY_APPROVED,
-            f"You approved {request.id} at {earlier.at:%Y-%m-%d %H:%M} UTC; it counts once.",
-            f"{given.missing} more needed." if given.missing else "It has all it needs.",
-        )
-    has = f"{request.id} has the {request.needed} approval{'s' if request.needed != 1 else ''} that it needs"
-    if not given.missing:
-        hint = f"It starts as soon as it can; see `show {request.id}`."
-        return refused(Reason.ALREADY_DECIDED, f"{has}, so yours is not needed.", hint)
-    covers = covered_classes(request, actor, directory)
-    if given.people >= request.needed and not set(covers) & given.uncovered.keys():
-        lacks = "; ".join(f"for {name}, one of {', '.join(who)}" for name, who in given.uncovered.items())
-        return refused(
-            Reason.NOT_AN_APPROVER,
-            f"{has}, but not yet of everybody whom its hazards ask for: {lacks}.",
-            "One of them has to say yes.",
-        )
-    return replace(allowed, facts={**allowed.facts, "accepts": list(request.classes), "covers": list(covers)})
+def who_said_yes(request: Request) -> str:
+    """Whose approvals stand, and since when, for whoever comes late; empty where nobody said yes."""
+    yes = [f"{one.by.id} at {one.at:%Y-%m-%d %H:%M} UTC" for one in request.approvals if one.stands]
+    return f"Approved by {', '.join(yes)}." if yes else ""
 
 
 def may_reject(
@@ -250,77 +228,6 @@ def may_cancel(request: Request, actor: Actor, requester_is: str | None, now: da
     )
 
 
-@dataclass(frozen=True)
-class Clearance:
-    """Whether the policy is satisfied, by whom, and who no longer counts and why. Computed, never stored."""
-
-    needed: int
-    counting: tuple[Approval, ...]
-    void: Mapping[str, str]
-    uncovered: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    """Classes of hazards that none of the people agreed to whom the policy asks for, with those people."""
-
-    @property
-    def cleared(self) -> bool:
-        return len(self.counting) >= self.needed and not self.uncovered
-
-    def lacks(self) -> str:
-        """What is missing beside the number, as a sentence; empty where nothing is."""
-        return " ".join(f"Nobody of {', '.join(who)} agreed to {name}." for name, who in self.uncovered.items())
-
-    def facts(self) -> dict[str, Any]:
-        counting = [one.by.id for one in self.counting]
-        return {"needed": self.needed, "counting": counting, "void": dict(self.void), "uncovered": [*self.uncovered]}
-
-
-@dataclass(frozen=True)
-class Given:
-    """What was agreed to so far: by how many people, how many more must, and which classes still lack certain people."""
-
-    people: int
-    missing: int
-    uncovered: Mapping[str, Sequence[str]]
-
-
-def given_approvals(request: Request, directory: Directory, requester_is: str | None) -> Given:
-    """Which approvals there are. Those of people the directory was not asked about are taken to count, as recorded."""
-    void = clearance(request, directory, requester_is).void
-    asked = {one.by.id for one in request.approvals if one.by.user is None or one.by.user in directory.people}
-    counting = [one for one in request.approvals if one.by.id not in asked or one.by.id not in void]
-    covered = {
-        name
-        for one in counting
-        for name in (covered_classes(request, one.by, directory) if one.by.id in asked else one.covers)
-    }
-    uncovered = uncovered_classes(request.rules, covered)
-    people = len({one.person for one in counting})
-    return Given(people, max(request.needed - people, int(bool(uncovered))), uncovered)
-
-
-def missing_approvals(request: Request, directory: Directory, requester_is: str | None) -> int:
-    """How many more people must say yes. Approvals of people the directory was not asked about are taken to count."""
-    return given_approvals(request, directory, requester_is).missing
-
-
-def covered_classes(request: Request, actor: Actor, directory: Directory) -> tuple[str, ...]:
-    """The classes of the request's hazards for which the policy asks for this actor, or a group that they are in."""
-    return tuple(name for name, rule in request.rules.items() if is_named(rule["approvers"], actor, directory.groups))
-
-
-def clearance(request: Request, directory: Directory, requester_is: str | None) -> Clearance:
-    """Which approvals count at this moment: distinct people, entitled now, for exactly this digest."""
-    counting: dict[str, Approval] = {}
-    void: dict[str, str] = {}
-    for approval in request.approvals:
-        decision = entitled(request, approval.by, directory, requester_is, approval.person)
-        if approval.digest == request.digest and decision.allowed:
-            counting.setdefault(approval.person, approval)
-        else:
-            void[approval.by.id] = decision.message or "it was given for another plan"
-    covered = {name for one in counting.values() for name in covered_classes(request, one.by, directory)}
-    return Clearance(request.needed, tuple(counting.values()), void, uncovered_classes(request.rules, covered))
-
-
 def may_request(entries: Sequence[str], actor: Actor, directory: Directory, target: str) -> Decision:
     """Whether this actor may ask for a run on a target: listed requesters, by default every full member."""
     if actor.is_terminal:
@@ -337,6 +244,6 @@ def may_request(entries: Sequence[str], actor: Actor, directory: Directory, targ
         return refused(
             Reason.NOT_A_REQUESTER,
             f"You may not request anything on {target}.",
-            f"These may: {', '.join(entries)}.",
+            f"These may: {names_of(entries)}.",
         )
     return Decision(True)

@@ -25,13 +25,13 @@ from ops.layer import may_request_now
 from ops.locking import check_unlocked
 from ops.migration import Migration
 from ops.people import Actor
+from ops.placing import place_request
 from ops.plan import changed_parts
 from ops.plan import sql_document
 from ops.plan_refusals import forbidden
 from ops.rehearsing import Tried
 from ops.rehearsing import summary
 from ops.repository import Author
-from ops.requesting import place_request
 from ops.requests import Request
 from ops.requests import find_request
 from ops.scripts import Script

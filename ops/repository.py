@@ -42,6 +42,8 @@ from ops.git_names import checked_url
 SNAPSHOT_LIMIT_BYTES = 64 * 2**20
 _SHORT_SHA = re.compile(r"[0-9a-f]{7,40}")
 _PERSON = re.compile(rb"(?P<name>[^<>]*)<(?P<email>[^<>]*)> ?(?P<seconds>-?\d{1,12})?.*", re.DOTALL)
+_WEB_FLOW = "noreply@github.com"
+"""The committer of what is merged or edited on GitHub's pages: nobody, so it makes nobody an author."""
 _CO_AUTHOR = re.compile(r"^co-authored-by:\s*(?P<name>[^<>\n]*)<(?P<email>[^<>\n]+)>", re.IGNORECASE | re.MULTILINE)
 _HEADS = "refs/heads/"
 FOLDERS = ("migrations", "rollbacks")
@@ -362,7 +364,8 @@ def _read_commit(objects: Objects, sha: str) -> _RawCommit:
             f"The commit {sha[:12]} is malformed: its tree, author, committer or date cannot be read.",
             "Plan a later commit, or mend the history.",
         )
-    people = {author, committer, *(_author(*match.groups()) for match in _CO_AUTHOR.finditer(message))}
+    by_hand = {author} if committer.email.lower() == _WEB_FLOW else {author, committer}
+    people = {*by_hand, *(_author(*match.groups()) for match in _CO_AUTHOR.finditer(message))}
     title = printable(message.partition("\n")[0], 200)
     return _RawCommit(Commit(sha, title, authored_at, author, committer), tree_sha, tuple(people))
 

@@ -1,7 +1,6 @@
 """A request as the fold of its events. There is no second copy of a status anywhere."""
 
 from collections.abc import Container
-from collections.abc import Iterable
 from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,8 +15,26 @@ from audit import View
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.people import Actor
+from ops.rules import OWN
+from ops.rules import Filled
+from ops.rules import Rule
+from ops.rules import accepted_classes
+from ops.rules import class_rules
+from ops.rules import fill
+from ops.rules import has_more_rules
+from ops.rules import own_approvers
+from ops.rules import rules_of
+from ops.rules import says_nothing
+from ops.rules import uncovered_classes
 from ops.run_steps import Step
 from ops.run_steps import steps_after
+from ops.said import Approval
+from ops.said import Override
+from ops.said import Settlement
+from ops.said import StopAsked
+from ops.said import Voided
+from ops.said import approval_of
+from ops.said import voided_of
 from ops.status import ENDINGS
 from ops.status import FINAL
 from ops.status import TRANSITIONS
@@ -33,42 +50,6 @@ UNDOING = frozenset({"rollback", "restore"})
 """The kinds that take back what another request did."""
 BESIDE = frozenset({"terminate"})
 """The kinds that run beside what runs on their target: they are there to help it on. All others have it to themselves."""
-
-
-@dataclass(frozen=True)
-class Approval:
-    """One person's yes to one digest. `person` is the Slack id of who it was, also where a terminal login is known.
-
-    `stands` turns false when the bot notes that it no longer counts: the person left the group, say. `accepts` are the
-    classes of hazards that this yes accepted by name, `covers` those of them for which the policy asks for such a person.
-    """
-
-    by: Actor
-    at: datetime
-    digest: str
-    person: str
-    stands: bool = True
-    accepts: tuple[str, ...] = ()
-    covers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class StopAsked:
-    """Who asked a run to stop first, when, and why (empty where no reason was given)."""
-
-    by: Actor
-    at: datetime
-    because: str
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """What a person found on the target of an interrupted run; it frees the target. `versions`: those applied there."""
-
-    by: Actor
-    at: datetime
-    because: str
-    versions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -91,8 +72,18 @@ class Request:
     place: int
     status: Status = Status.WAITING
     approvals: tuple[Approval, ...] = ()
+    voided: tuple[Voided, ...] = ()
+    """What people had said yes to before, which does not count here."""
+    replaces: str | None = None
+    """The waiting request that this one was planned in place of."""
+    queued_at: datetime | None = None
+    """When it was first asked for, where it was planned again by itself; None: when it was requested."""
     pinned: Mapping[str, str] | None = None
     eligible: tuple[str, ...] = ()
+    behind: tuple[str, ...] = ()
+    """The people who started the CI job that asked for it, as far as they are known; they decide nothing on it."""
+    may_fill: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Of the eligible, who may fill a place of each rule, by its name."""
     rehearsal: Mapping[str, Any] | None = None
     """What the rehearsal showed, as JSON within bounds (`ops.rehearsing.summary`); None where there was none."""
     shown: Mapping[str, Any] | None = None
@@ -101,6 +92,7 @@ class Request:
     attempts: int = 0
     proof: Mapping[str, Any] | None = None
     started_at: datetime | None = None
+    override: Override | None = None
     stop_asked: StopAsked | None = None
     ended_at: datetime | None = None
     ended_by: Actor | None = None
@@ -129,14 +121,39 @@ class Request:
         return stream_of(self.id)
 
     @property
-    def needed(self) -> int:
-        """How many people must say yes: as many as the environment or a class of its hazards asks for.
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules that people must meet, each place by a person of its own (see `rules_of`); none: nobody is asked."""
+        return rules_of(self.plan.get("policy") or {}, self.hazards, self.unknown_authors)
 
-        One more where the policy wants it for unknown authors; what certain people must agree to takes one at least.
+    @property
+    def needed(self) -> int:
+        """How many people must say yes: as many as all rules together have places.
+
+        The environment's own rule grows with a class of its hazards, and by one where the policy wants that for unknown
+        authors; what certain people must agree to takes one at least.
         """
-        policy = self.plan["policy"]
-        extra = policy["unknown_authors"] == "extra" and bool(self.unknown_authors)
-        return approvals_of(policy["approvals"], self.rules) + int(extra)
+        return sum(rule.approvals for rule in self.rules)
+
+    @property
+    def has_no_policy(self) -> bool:
+        """Whether no rule says that it may run: there is no policy, an empty one, or all its rules were skipped."""
+        return says_nothing(self.plan.get("policy") or {}, self.rules)
+
+    @property
+    def needs_code(self) -> bool:
+        """Whether an approval takes a one-time code: the policy says so for all plans, or for a class of its hazards."""
+        policy = self.plan.get("policy") or {}
+        return bool(policy.get("second_factor")) or any(rule.get("second_factor") for rule in self.class_rules.values())
+
+    @property
+    def emergency(self) -> str:
+        """Why it was asked for as an emergency, which an overrider may let run without approvals; empty: it was not."""
+        return str((self.plan.get("emergency") or {}).get("because", ""))
+
+    @property
+    def overriders(self) -> tuple[str, ...]:
+        """Handles and people who may let it run without approvals; none unless it is an emergency."""
+        return tuple((self.plan.get("policy") or {}).get("overriders", ())) if self.emergency else ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -144,15 +161,16 @@ class Request:
         return accepted_classes(self.hazards)
 
     @property
-    def rules(self) -> Mapping[str, Mapping[str, Any]]:
+    def class_rules(self) -> Mapping[str, Mapping[str, Any]]:
         """What the policy asks for because of those hazards: class, then `approvals` (0: no more) and `approvers`."""
-        return class_rules(self.plan["policy"], self.hazards)
+        return class_rules(self.plan.get("policy") or {}, self.hazards)
 
     @property
     def deciders(self) -> tuple[str, ...]:
-        """Handles and people who may approve: the environment's, then those that a class of its hazards brings in."""
-        named = [*self.plan["policy"]["approvers"], *(who for rule in self.rules.values() for who in rule["approvers"])]
-        return tuple(dict.fromkeys(named))
+        """Handles and people who may approve: of the environment, of a class of its hazards, then of the other rules."""
+        if not self.rules:
+            return own_approvers(self.plan.get("policy") or {}, self.class_rules)
+        return tuple(dict.fromkeys(who for rule in self.rules for who in rule.approvers))
 
     @property
     def expected(self) -> Mapping[str, str]:
@@ -163,7 +181,7 @@ class Request:
     def uncovered(self) -> tuple[str, ...]:
         """The classes that nobody has said yes to of those people that the policy asks for, as far as the log knows."""
         covered = {name for one in self.approvals if one.stands for name in one.covers}
-        return tuple(uncovered_classes(self.rules, covered))
+        return tuple(uncovered_classes(self.class_rules, covered))
 
     @property
     def files(self) -> Sequence[Mapping[str, Any]]:
@@ -184,7 +202,25 @@ class Request:
     @property
     def missing(self) -> int:
         """How many more people must say yes, as far as the log knows; who counts is asked live before a run."""
-        return max(self.needed - self.given, int(bool(self.uncovered)))
+        return max(self.filled.unfilled, int(bool(self.uncovered)))
+
+    @property
+    def waits_for_people(self) -> bool:
+        """Whether it takes somebody's yes yet, as far as the log knows; what was overridden as an emergency takes none."""
+        return self.override is None and self.missing > 0
+
+    @property
+    def filled(self) -> Filled:
+        """Who fills a place of which rule, as far as the log knows."""
+        return fill(self.rules, {one.person: one.fills for one in self.approvals if one.stands})
+
+    def lacks(self, person: str) -> bool:
+        """Whether the yes of this eligible person would fill a place that is free, or be what a class of hazards lacks."""
+        said = {one.person: one.fills for one in self.approvals if one.stands}
+        mine = [name for name, people in self.may_fill.items() if person in people]
+        if self.uncovered or not has_more_rules(self.rules):
+            return True
+        return fill(self.rules, {**said, person: mine}).unfilled < self.filled.unfilled
 
     @property
     def given(self) -> int:
@@ -196,33 +232,13 @@ class Request:
     def may_be_cleared(self) -> bool:
         """Whether there are as many approvals as it takes, and by whom it takes; if they still count is asked live."""
         covered = {name for one in self.approvals for name in one.covers}
-        return 0 < self.needed <= len(self.approvals) and not uncovered_classes(self.rules, covered)
+        if self.override is not None:
+            return True
+        return 0 < self.needed <= len(self.approvals) and not uncovered_classes(self.class_rules, covered)
 
     def approved_by(self, person: str) -> Approval | None:
         """This person's approval of this digest, or None."""
         return next((one for one in self.approvals if one.person == person and one.digest == self.digest), None)
-
-
-def class_rules(policy: Mapping[str, Any], hazards: Iterable[Mapping[str, Any]]) -> Mapping[str, Mapping[str, Any]]:
-    """What a policy asks for because of these hazards (as JSON), by class; what it refuses is left out."""
-    rules = policy.get("hazards", {})
-    return {name: rules[name] for name in accepted_classes(hazards) if name in rules and rules[name] != "refused"}
-
-
-def uncovered_classes(rules: Mapping[str, Mapping[str, Any]], covered: Container[str]) -> Mapping[str, Sequence[str]]:
-    """The classes to which certain people must agree and none of them did, with those people. See `class_rules`."""
-    return {name: rule["approvers"] for name, rule in rules.items() if rule["approvers"] and name not in covered}
-
-
-def approvals_of(approvals: int, rules: Mapping[str, Mapping[str, Any]]) -> int:
-    """How many people must say yes: as many as the environment or a class asks for. See `class_rules`."""
-    asked = [1 if rule["approvers"] and not rule["approvals"] else int(rule["approvals"]) for rule in rules.values()]
-    return max(approvals, *asked, 0)
-
-
-def accepted_classes(hazards: Iterable[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The classes of these hazards (as JSON) at the level caution or worse, sorted."""
-    return tuple(sorted({str(one["class"]) for one in hazards if one["level"] != "info"}))
 
 
 def stream_of(request: str) -> str:
@@ -252,10 +268,13 @@ def _from_requested(event: Event) -> Request:
         hazards=tuple(data["hazards"]),
         authors=tuple(data["authors"]),
         unknown_authors=tuple(data["unknown_authors"]),
+        behind=tuple(data.get("behind", ())),
         requested_at=event.at,
         expires_at=datetime.fromisoformat(data["expires_at"]),
         place=event.place,
         rehearsal=data.get("rehearsal"),
+        replaces=data.get("replaces"),
+        queued_at=datetime.fromisoformat(data["queued_since"]) if data.get("queued_since") else None,
     )
 
 
@@ -268,7 +287,7 @@ def _apply(request: Request, event: Event) -> Request:
             return _pin(request, data)
         case "shown":
             return replace(request, shown=data)
-        case "approved" | "stop_asked" | "recorded":
+        case "approved" | "approval_carried" | "approval_voided" | "overridden" | "stop_asked" | "recorded":
             return _as_said(request, event, data)
         case "started" | "resumed":
             return replace(request, attempts=data["attempt"], started_at=request.started_at or event.at)
@@ -291,12 +310,13 @@ def _as_said(request: Request, event: Event, data: Mapping[str, Any]) -> Request
     """What a person said of it, beside a yes or no to all of it: one yes of several, stop, what they found."""
     by = Actor(event.actor)
     match event.kind:
-        case "approved":
-            facts = data["facts"]
-            person = facts.get("person") or by.user or by.id
-            accepts, covers = tuple(facts.get("accepts", ())), tuple(facts.get("covers", ()))
-            approval = Approval(by, event.at, data["digest"], person, accepts=accepts, covers=covers)
-            return replace(request, approvals=(*request.approvals, approval))
+        case "approved" | "approval_carried":
+            return replace(request, approvals=(*request.approvals, approval_of(event)))
+        case "approval_voided":
+            return replace(request, voided=(*request.voided, voided_of(event)))
+        case "overridden":
+            groups = data["facts"].get("groups", {})
+            return replace(request, override=Override(by, event.at, data["digest"], data["because"], groups))
         case "stop_asked":
             return replace(request, stop_asked=request.stop_asked or StopAsked(by, event.at, data["because"]))
         case _:
@@ -307,15 +327,17 @@ def _pin(request: Request, data: Mapping[str, Any]) -> Request:
     """Who may approve, as Slack said at this event; earlier approvals by others no longer stand, or cover a class."""
     eligible = tuple(data["eligible"])
     classes = data.get("classes", {})
+    rules = data.get("rules") or {OWN: eligible}
     approvals = tuple(
         replace(
             one,
             stands=is_one_of(one.by, eligible),
             covers=tuple(name for name, people in classes.items() if is_one_of(one.by, people)),
+            fills=tuple(name for name, people in rules.items() if is_one_of(one.by, people)),
         )
         for one in request.approvals
     )
-    return replace(request, pinned=data["groups"], eligible=eligible, approvals=approvals)
+    return replace(request, pinned=data["groups"], eligible=eligible, may_fill=rules, approvals=approvals)
 
 
 def is_one_of(actor: Actor, people: Container[str | None]) -> bool:
@@ -370,4 +392,5 @@ def _gone_on(view: View, request: Request) -> Request:
 
 def open_requests(view: View, *, but: Container[str] = ()) -> list[Request]:
     """The requests that wait, run or keep a target blocked, oldest first; those in `but` are not even read."""
-    return [fold(view.events(stream=stream_of(request))) for request in view.open_requests() if request not in but]
+    with view.together() as one:
+        return [fold(one.events(stream=stream_of(request))) for request in one.open_requests() if request not in but]

@@ -14,20 +14,29 @@ from audit import AuditError
 from audit import Draft
 from audit import View
 from ops.catalog import catalog_hash
+from ops.clearance import Clearance
+from ops.clearance import clearance
 from ops.database import connect
 from ops.database import target_failed
+from ops.debts import debt_drafts
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.freezing import check_not_frozen
+from ops.gates import facts_of
+from ops.gates import judge
+from ops.gates.asked import live_directory
+from ops.gates.asked import needs_people
 from ops.guard import Guard
 from ops.half_done import supersede_waiting
+from ops.hotfixing import passes_people
 from ops.kinds import kind_of
 from ops.layer import Ops
 from ops.layer import Progress
 from ops.locking import check_unlocked
+from ops.occupying import in_use
 from ops.occupying import occupant_of
 from ops.partial import told_at_end
-from ops.policy import Clearance
-from ops.policy import clearance
+from ops.policy import Directory
 from ops.policy import may_decide_now
 from ops.push_steps import connector
 from ops.recovery import Standing
@@ -90,9 +99,7 @@ def take_up(ops: Ops, number: str, progress: Progress = _silent) -> Request:
     if number in ops.active:
         return request
     if request.stop_asked is None:
-        check_unlocked(
-            ops.view, ops.target_of(request), ops.now()
-        )  # somebody may have locked it because the runner died
+        _check_may_go_on(ops, request, ops.target_of(request))
     try:
         return _take_up(ops, request, progress)
     except OpsError as error:
@@ -147,11 +154,19 @@ def _go_on(ops: Ops, request: Request, target: Target, guard: Guard | None, prog
         message = f"{request.id} is not taken up again by itself: {why}."
         _end(ops, recorder, target, OpsError(Reason.STOPPED, message, exit_code=1))
         return
-    check_unlocked(ops.view, target, ops.now())  # a run that was to stop, and has nothing left to be stopped, goes on
+    _check_may_go_on(ops, request, target)  # a run that was to stop, and has nothing left to be stopped, goes on
     _resume(ops, request)
     # As long as nothing reached the target, everything is asked again as if the run began now.
     is_untouched = not request.applied and standing.found is None and standing.row_missing is None
     _attempt(ops, request.id, target, guard, request.attempts + 1, progress, None if is_untouched else standing)
+
+
+def _check_may_go_on(ops: Ops, request: Request, target: Target) -> None:
+    """Raise OpsError while somebody has locked or frozen the target, perhaps because the runner died. Windows and freezes of
+    the configuration do not hold what began."""
+    check_unlocked(ops.view, target, ops.now())
+    if not passes_people(request, target.settings):
+        check_not_frozen(ops.view, target.name, ops.now())
 
 
 def _died_too_often(request: Request) -> OpsError:
@@ -214,33 +229,24 @@ def _is_all_done(ops: Ops, request: Request) -> bool:
 
 
 def _clearance(ops: Ops, request: Request) -> Clearance:
-    users = tuple(approval.by.user for approval in request.approvals)
-    directory = ops.directory(request.deciders, users=users, members=False)
-    return clearance(request, directory, ops.requester_is(request.by))
+    return clearance(request, live_directory(ops, request), ops.requester_is(request.by))
 
 
 def _claim(ops: Ops, request: Request, target: Target) -> None:
     """Append `started` to the request's stream and the target's in one transaction: of several, one run wins.
 
-    People are asked live first; inside the transaction nothing may have changed since, but for more approvals.
+    People are asked live first; every gate is judged inside the transaction, with what the log holds at that moment.
     """
-    cleared = _clearance(ops, request) if request.needed else Clearance(0, (), {})
-    if not cleared.cleared:
-        void = "; ".join(f"{who}: {why}" for who, why in cleared.void.items())
-        raise OpsError(
-            Reason.NOT_ALLOWED,
-            f"{request.id} has {len(cleared.counting)} of {request.needed} approvals that count now. "
-            f"{cleared.lacks()} {void}".strip(),
-            "Others have to approve.",
-            exit_code=3,
-        )
+    directory = live_directory(ops, request) if needs_people(request) else Directory({}, {})
 
     def decide(view: View) -> Sequence[Draft]:
         fresh = find_request(view, request.id)
         may_decide_now(fresh, ops.now()).or_raise(exit_code=5 if fresh.status is Status.RUNNING else 3)
         _check_free(view, target, ops.now(), fresh)
-        data = {"digest": fresh.digest, "attempt": 1, "runner": ops.runner, "facts": cleared.facts()}
-        return Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream)
+        verdict = judge(facts_of(ops, fresh, view, directory)).or_raise()
+        data = {"digest": fresh.digest, "attempt": 1, "runner": ops.runner, "facts": verdict.facts()}
+        owed = debt_drafts(ops, fresh, clearance(fresh, directory, ops.requester_is(fresh.by)))
+        return [*Recorder(ops, fresh, 1, _silent).drafts("started", data, target.stream), *owed]
 
     ops.log.transact(decide)
 
@@ -262,22 +268,9 @@ def _check_free(view: View, target: Target, now: datetime, request: Request) -> 
     if not request.occupies:
         return
     occupant = occupant_of(view, target.stream)
-    if occupant is None:
-        return
-    if occupant.blocked:
-        raise OpsError(
-            Reason.TARGET_BLOCKED,
-            f"{target.name} is blocked since {occupant.since:%Y-%m-%d %H:%M} UTC: {occupant.request} was interrupted "
-            "there, and nobody has said yet what became of it.",
-            f"Look at the target, then `cancel {occupant.request} <what you found>`.",
-            exit_code=5,
-        )
-    raise OpsError(
-        Reason.TARGET_BUSY,
-        f"{occupant.request} runs on {target.name} since {occupant.since:%H:%M:%S} UTC.",
-        f"Watch it with `show {occupant.request}`.",
-        exit_code=5,
-    )
+    if occupant is not None:
+        reason, message, hint = in_use(occupant, target.name)
+        raise OpsError(reason, message, hint, exit_code=5)
 
 
 def _take_back(ops: Ops, number: str, error: OpsError) -> None:

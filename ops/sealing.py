@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from typing import BinaryIO
 
 from ops.errors import OpsError
@@ -74,6 +75,42 @@ def unseal(sealed: Path, plain: Path, identity: str, *, stop: Callable[[], bool]
             age.decrypt_io(_Counted(source, stop), _Counted(target, stop), keys)
         except (age.DecryptError, OSError) as error:
             raise (_stopped() if stop() else _not_opened(sealed, str(error))) from None
+
+
+def check_own_key(identity: str) -> None:
+    """Raises ValueError unless this is the text of an identity file with one secret key, and OpsError as `seal_own` does."""
+    _own_key(_library(), identity)
+
+
+def seal_own(plain: bytes, identity: str) -> bytes:
+    """A short text sealed for the holder of this secret key alone.
+
+    Raises ValueError for what is not one secret key, OpsError(TOOLS_MISSING) without the library.
+    """
+    age = _library()
+    sealed: bytes = age.encrypt(plain, [_own_key(age, identity).to_public()])
+    return sealed
+
+
+def unseal_own(sealed: bytes, identity: str) -> bytes:
+    """What `seal_own` sealed with this secret key. Raises as it does, and ValueError for anything else."""
+    age = _library()
+    try:
+        plain: bytes = age.decrypt(sealed, [_own_key(age, identity)])
+    except age.DecryptError:
+        msg = "it cannot be opened with this key"
+        raise ValueError(msg) from None
+    return plain
+
+
+def _own_key(age: ModuleType, identity: str) -> Any:
+    lines = [line.strip() for line in identity.splitlines()]
+    try:
+        [key] = [age.x25519.Identity.from_str(line) for line in lines if line and not line.startswith("#")]
+    except (age.IdentityError, ValueError):
+        msg = "it is not one secret key of age"
+        raise ValueError(msg) from None  # the cause may quote the key
+    return key
 
 
 def _keys(age: ModuleType, identity: str) -> list[object]:
@@ -154,7 +191,7 @@ def _library() -> ModuleType:
     except ImportError:
         raise OpsError(
             Reason.TOOLS_MISSING,
-            "Backups are to be sealed, and the Python package pyrage is not installed.",
+            "Something is to be sealed or opened, and the Python package pyrage is not installed.",
             "Install it beside Countersign, or take `encrypt` out of [backup].",
         ) from None
     found: ModuleType = pyrage

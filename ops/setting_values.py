@@ -4,11 +4,13 @@ import difflib
 import re
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 from typing import Annotated
 from typing import Any
 from typing import Self
 from urllib.parse import parse_qs
 from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator
 from pydantic import BaseModel
@@ -16,6 +18,11 @@ from pydantic import BeforeValidator
 from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import model_validator
+
+if TYPE_CHECKING:
+    from ops.windows import Period
+
+from ops.rules import OWN
 
 _DURATION = re.compile(r"([1-9][0-9]{0,4})\s*(s|m|h|d)")
 _SIZE = re.compile(r"([1-9][0-9]{0,4})\s*(kB|MB|GB)")
@@ -148,6 +155,13 @@ def _people_entry(text: str) -> str:
     raise ValueError(msg)
 
 
+def _login(text: str) -> str:
+    if not _OS_ACTOR.fullmatch(text):
+        msg = f"{text!r} is no login of a terminal: write os:HOST/LOGIN, as `countersign audit query` names who did something"
+        raise ValueError(msg)
+    return text
+
+
 def _hazard_class(text: str) -> str:
     # Here because reading the rules takes longer than all other settings together, and few configurations name a class.
     from ops.hazards.model import HazardClass
@@ -159,6 +173,13 @@ def _hazard_class(text: str) -> str:
         msg = f"{text!r} is no class of hazards: {meant}"
         raise ValueError(msg)
     return text
+
+
+def _rule_name(text: str) -> str:
+    if text == OWN:
+        msg = f'"{OWN}" is the name of the rule that the environment\'s own approvals and approvers are: take another'
+        raise ValueError(msg)
+    return _name(text)
 
 
 def _age_recipients(value: object) -> object:
@@ -202,6 +223,14 @@ def _standby_lag(value: object) -> timedelta:
     return timedelta(0) if value == "off" else parse_duration(value)
 
 
+def _window(text: str) -> str:
+    # Here, as below, because time zones take their time to load, and few configurations have windows.
+    from ops.windows import parse_window
+
+    parse_window(text)
+    return text
+
+
 _LOCK_TIMEOUT = re.compile(r"([1-9][0-9]{0,4})\s*(ms|s)")
 
 
@@ -215,6 +244,14 @@ def _lock_timeout(value: object) -> timedelta:
     return timedelta(seconds=seconds)
 
 
+def _zone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (ValueError, KeyError, OSError):  # not a name at all, one that nobody knows, a folder of names
+        msg = 'a time zone is named as in the tz database, such as "Europe/London" or "UTC"'
+        raise ValueError(msg) from None
+
+
 AgeRecipients = Annotated[tuple[str, ...], BeforeValidator(_age_recipients)]
 Duration = Annotated[timedelta, BeforeValidator(parse_duration)]
 StandbyLag = Annotated[timedelta, BeforeValidator(_standby_lag)]
@@ -222,6 +259,7 @@ ByteCount = Annotated[int, BeforeValidator(_byte_count)]
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 PeopleEntry = Annotated[str, AfterValidator(_people_entry)]
+Login = Annotated[str, AfterValidator(_login)]
 Name = Annotated[str, AfterValidator(_name)]
 Channel = Annotated[str, AfterValidator(_channel)]
 PersonId = Annotated[str, AfterValidator(_person)]
@@ -230,9 +268,12 @@ RepositoryUrl = Annotated[str, AfterValidator(_repository)]
 SupabaseFolder = Annotated[str, AfterValidator(_folder)]
 ProjectRef = Annotated[str, AfterValidator(_project_ref)]
 HazardClassName = Annotated[str, AfterValidator(_hazard_class)]
+ZoneName = Annotated[str, AfterValidator(_zone)]
+RuleName = Annotated[str, AfterValidator(_rule_name)]
 LockTimeout = Annotated[timedelta, BeforeValidator(_lock_timeout)]
 DriftCheck = Annotated[timedelta, BeforeValidator(_drift_check)]
 Watch = Annotated[timedelta, BeforeValidator(_watch)]
+WindowText = Annotated[str, AfterValidator(_window)]
 
 
 class Table(BaseModel):
@@ -250,12 +291,37 @@ class Backup(Table):
     identity: SecretReference | None = None
 
 
+class ConfiguredFreeze(Table):
+    """From one moment until before another nobody begins a run, and why."""
+
+    since: str = Field(alias="from")
+    to: str
+    because: str = Field(min_length=1, max_length=200)
+
+    @model_validator(mode="after")
+    def _ends_after_it_begins(self) -> Self:
+        freeze = self.between
+        if freeze.to <= freeze.since:
+            msg = f"the freeze ends ({self.to}) before it begins ({self.since})"
+            raise ValueError(msg)
+        return self
+
+    @property
+    def between(self) -> "Period":
+        """The same as moments. Raises ValueError for what is none."""
+        from ops.windows import Period
+        from ops.windows import parse_moment
+
+        return Period(parse_moment(self.since, is_end=False), parse_moment(self.to, is_end=True), self.because)
+
+
 class HazardRule(Table):
     """What one class of hazards takes: more people, other people, or that nothing of the kind is ever run."""
 
     approvals: int = Field(default=0, strict=True, ge=1, le=20)
     approvers: tuple[PeopleEntry, ...] = ()
     refused: bool = Field(default=False, strict=True)
+    second_factor: bool = Field(default=False, strict=True)
 
     @model_validator(mode="before")
     @classmethod
@@ -272,7 +338,7 @@ class HazardRule(Table):
         if "approvers" in self.model_fields_set and not self.approvers:
             msg = "approvers must not be empty: name a @group or a person, or leave it out"
             raise ValueError(msg)
-        asks = bool(self.approvals or self.approvers)
+        asks = bool(self.approvals or self.approvers or self.second_factor)
         if asks == self.refused:
             msg = (
                 "what is refused is approved by nobody: say refused, or who must agree"
@@ -284,4 +350,24 @@ class HazardRule(Table):
 
     def policy(self) -> dict[str, Any] | str:
         """The rule as it goes into the digest; `approvals` 0: as many as the environment asks for."""
-        return "refused" if self.refused else {"approvals": self.approvals, "approvers": sorted(self.approvers)}
+        if self.refused:
+            return "refused"
+        codes = {"second_factor": True} if self.second_factor else {}
+        return {"approvals": self.approvals, "approvers": sorted(self.approvers), **codes}
+
+
+class ApprovalRule(Table):
+    """A rule beside the environment's own: so many more people, of these, each of whom fills no other place.
+
+    With `for` it is skipped where the plan has no hazard of those classes at the level caution or worse.
+    """
+
+    name: RuleName
+    approvers: tuple[PeopleEntry, ...] = Field(min_length=1)
+    approvals: int = Field(default=1, strict=True, ge=1, le=20)
+    classes: tuple[HazardClassName, ...] = Field(default=(), alias="for")
+
+    def policy(self) -> dict[str, Any]:
+        """The rule as it goes into the digest."""
+        approvers, classes = sorted(set(self.approvers)), sorted(set(self.classes))
+        return {"name": self.name, "approvals": self.approvals, "approvers": approvers, "for": classes}

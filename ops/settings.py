@@ -8,7 +8,6 @@ import os
 import tomllib
 from collections.abc import Mapping
 from collections.abc import Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -20,33 +19,26 @@ from pydantic import ValidationError
 from pydantic import field_validator
 from pydantic import model_validator
 
+from ops.environment import Environment
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.setting_values import Backup
-from ops.setting_values import ByteCount
 from ops.setting_values import Channel
-from ops.setting_values import DatabaseUrl
-from ops.setting_values import DriftCheck
-from ops.setting_values import Duration
-from ops.setting_values import HazardClassName
-from ops.setting_values import HazardRule
-from ops.setting_values import HealthUrl
-from ops.setting_values import LockTimeout
+from ops.setting_values import Login
 from ops.setting_values import Name
-from ops.setting_values import PeopleEntry
 from ops.setting_values import PersonId
-from ops.setting_values import ProjectRef
 from ops.setting_values import RepositoryUrl
 from ops.setting_values import SecretReference
-from ops.setting_values import StandbyLag
 from ops.setting_values import SupabaseFolder
 from ops.setting_values import Table
-from ops.setting_values import Watch
+from ops.setting_values import ZoneName
 
 
 class Slack(Table):
     channel: Channel
+    emergency_channel: Channel | None = None
     sql: Literal["file", "hash"] = "file"
+    time_zone: ZoneName = "UTC"
 
 
 class Audit(Table):
@@ -62,146 +54,15 @@ class Postgres(Table):
     encrypted_folder: str = ""
 
 
-class Health(Table):
-    """One check that must hold before and after a run: a query that answers one true, or a URL with a status."""
+class SecondFactor(Table):
+    """The key that secrets of one-time codes are sealed with, as `age-keygen` writes it, and the folder of the files.
 
-    name: str = Field(min_length=1, max_length=80)
-    sql: str | None = None
-    url: HealthUrl | None = None
-    headers: Mapping[str, SecretReference] = Field(default_factory=dict)
-    status: int = Field(default=200, strict=True, ge=100, le=599)
-    timeout_seconds: float = Field(default=5, strict=True, gt=0, le=60)
+    `enrollers` may give people a second factor, beside the login that runs Countersign.
+    """
 
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.sql is None) == (self.url is None):
-            msg = "a health check has either sql or url, and not both"
-            raise ValueError(msg)
-        return self
-
-
-_NOT_BUILT = "this version does not know it yet, and a rule that is not kept is worse than none: leave it out"
-
-
-class Environment(Table):
-    """One environment of a project: where it is, and who must agree before it changes."""
-
-    database_url: DatabaseUrl
-    branch: str = Field(min_length=1, max_length=200)
-    approvals: int = Field(strict=True, ge=0, le=20)
-    project_ref: ProjectRef | None = None
-    approvers: tuple[PeopleEntry, ...] = ()
-    requesters: tuple[PeopleEntry, ...] = ()
-    unknown_authors: Literal["show", "extra", "refuse"] = "show"
-    after: tuple[str, ...] = ()
-    backup: Literal["none", "intact", "restored", "identical"] | None = None
-    rehearsal: Literal["off", "shown", "required"] | None = None
-    with_data: bool = Field(default=False, strict=True)
-    isolation: Literal["none", "partial", "full"] = "none"
-    hazards: dict[HazardClassName, HazardRule] = Field(default_factory=dict)
-    overriders: tuple[PeopleEntry, ...] = ()
-    drift_check: DriftCheck | None = None
-    watch: Watch | None = None
-    expires: Duration = timedelta(hours=24)
-    confirm: Literal["click"] = "click"
-    lock_patience: Duration = timedelta(minutes=5)
-    lock_timeout: LockTimeout = timedelta(seconds=2)
-    statement_timeout: Duration | None = None
-    standby_lag: StandbyLag = timedelta(seconds=10)
-    standby_lag_bytes: ByteCount = 64 * 2**20
-    prior_copy: ByteCount | None = None
-    prior_copy_keep: Duration = timedelta(days=14)
-    health: tuple[Health, ...] = ()
-
-    @field_validator("confirm", mode="before")
-    @classmethod
-    def _confirm_is_a_click(cls, value: object) -> object:
-        if value == "type":
-            msg = f'confirm = "type": {_NOT_BUILT}, or say "click"'
-            raise ValueError(msg)
-        return value
-
-    @model_validator(mode="after")
-    def _someone_can_approve(self) -> Self:
-        if self.approvals and not self.approvers:
-            msg = f'approvals = {self.approvals} but nobody may give them: add approvers = ["@group", "U0PERSON"]'
-            raise ValueError(msg)
-        people = set(self.approvers)
-        if not _may_be_enough(people, self.approvals):
-            msg = f"approvals = {self.approvals} but only {len(people)} may give them: name more approvers, or a @group"
-            raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _hazards_ask_for_more(self) -> Self:
-        for name, rule in self.hazards.items():
-            people = {*self.approvers, *rule.approvers}
-            if rule.approvals and rule.approvals <= self.approvals:
-                msg = (
-                    f"hazards.{name}.approvals = {rule.approvals} is no more than approvals = {self.approvals}, which "
-                    "everything takes: say more, or leave it out"
-                )
-                raise ValueError(msg)
-            if not _may_be_enough(people, rule.approvals):
-                msg = (
-                    f"hazards.{name}.approvals = {rule.approvals} but only {len(people)} may give them: name more "
-                    "approvers, or a @group"
-                )
-                raise ValueError(msg)
-        return self
-
-    @model_validator(mode="after")
-    def _data_is_for_a_rehearsal(self) -> Self:
-        if self.with_data and self.rehearsal_level == "off":
-            msg = 'with_data = true, but nothing is rehearsed here: say rehearsal = "shown" or "required"'
-            raise ValueError(msg)
-        return self
-
-    @property
-    def backup_level(self) -> str:
-        """The level that must be proven before a statement runs: as said, else "restored" where people approve."""
-        return self.backup or ("restored" if self.approvals else "none")
-
-    @property
-    def rehearsal_level(self) -> str:
-        """off, shown (a failed rehearsal is told) or required (it ends the asking): as said, else as people approve."""
-        return self.rehearsal or ("required" if self.approvals else "off")
-
-    @property
-    def drift_every(self) -> timedelta | None:
-        """How often the target is looked at for what came from outside; None: never."""
-        every = self.drift_check if self.drift_check is not None else timedelta(hours=1 if self.approvals else 0)
-        return every or None
-
-    @property
-    def watch_for(self) -> timedelta | None:
-        """How long the target is watched behind a run: as said, else 10 min where people approve; None: not at all."""
-        lasts = self.watch if self.watch is not None else timedelta(minutes=10 if self.approvals else 0)
-        return lasts or None
-
-    def policy(self) -> dict[str, Any]:
-        """The rules that an approval rests on, as they go into the digest (handles as written)."""
-        return {
-            "approvals": self.approvals,
-            "approvers": sorted(self.approvers),
-            "requesters": sorted(self.requesters),
-            "unknown_authors": self.unknown_authors,
-            "after": sorted(self.after),
-            "backup": self.backup_level,
-            "rehearsal": self.rehearsal_level,
-            "with_data": self.with_data,
-            "isolation": self.isolation,
-            "hazards": {name: rule.policy() for name, rule in sorted(self.hazards.items())},
-            "overriders": sorted(self.overriders),
-            "expires_seconds": int(self.expires.total_seconds()),
-            "confirm": self.confirm,
-            "health": [check.model_dump(mode="json", exclude={"headers"}) for check in self.health],
-        }
-
-
-def _may_be_enough(people: set[str], approvals: int) -> bool:
-    """Whether so many could agree; nobody knows yet how many are in a group."""
-    return len(people) >= approvals or any(entry.startswith("@") for entry in people)
+    key: SecretReference
+    path: Path = Path("var/second-factor")
+    enrollers: tuple[Login, ...] = ()
 
 
 class Project(Table):
@@ -242,8 +103,23 @@ class Tables(Table):
     state: State = State()
     backup: Backup = Backup()
     postgres: Postgres = Postgres()
+    second_factor: SecondFactor | None = None
     people: dict[str, PersonId] = Field(default_factory=dict)
     projects: dict[Name, Project] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _codes_can_be_judged(self) -> Self:
+        if self.second_factor is not None:
+            return self
+        for project, tables in self.projects.items():
+            for name, environment in tables.environments.items():
+                if environment.takes_codes:
+                    msg = (
+                        f"projects.{project}.environments.{name} asks for a second factor, but no key for their secrets is "
+                        'named: add [second_factor] with key = "$NAME" or "file:PATH"'
+                    )
+                    raise ValueError(msg)
+        return self
 
     @field_validator("people")
     @classmethod
@@ -257,9 +133,10 @@ class Tables(Table):
 
 
 class Settings(Tables):
-    """The whole configuration. `folder` is what relative paths count from, `sha256` names the file as it was read."""
+    """The whole configuration. `folder` is what relative paths count from, `sha256` names the `file` as it was read."""
 
     folder: Path = Path()
+    file: Path = Path()
     sha256: str = ""
 
     def path(self, path: Path) -> Path:
@@ -313,7 +190,8 @@ def read_settings(raw: bytes, path: Path) -> Settings:
         ) from None  # the cause holds the values
     folder = path.absolute().parent
     tools = found.postgres.model_copy(update={"bin": found.postgres.bin and str(folder / found.postgres.bin)})
-    return Settings(**{**dict(found), "postgres": tools}, folder=folder, sha256=hashlib.sha256(raw).hexdigest())
+    place = {"folder": folder, "file": path.absolute(), "sha256": hashlib.sha256(raw).hexdigest()}
+    return Settings(**{**dict(found), "postgres": tools, **place})
 
 
 _CURES = {
@@ -340,8 +218,6 @@ def _mistake(found: Mapping[str, Any]) -> str:
     if found["type"] == "missing" and name == "approvals":
         return f"{shown} is missing: say how many people must agree (0 for nobody)"
     if found["type"] == "extra_forbidden":
-        if name == "windows":
-            return f"{shown}: {_NOT_BUILT}"
         near = difflib.get_close_matches(name.lower(), _settings_at(place), n=1, cutoff=0.6)
         return f"{shown} is not a setting that exists" + (f": did you mean {near[0]}?" if near else "")
     if found["type"] in _CURES:

@@ -61,7 +61,7 @@ def may_settle(request: Request, actor: Actor, directory: Directory, requester_i
     unsettled = _is_unsettled(request)
     if not unsettled.allowed or actor.is_terminal:
         return unsettled
-    if not request.plan["policy"]["approvers"]:
+    if not request.deciders:
         return refused(
             Reason.NOT_ALLOWED,
             f"Nobody approves on {request.target}, so {request.id} is settled on the host alone.",

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 
 import psycopg
@@ -57,3 +58,21 @@ def read_target(target: Target) -> State:
         connection.close()
         raise target_failed(target.name, error) from error
     return State(target.name, connection, rows, fingerprint)
+
+
+ASKED_SECONDS = 3
+"""So long another target than the one that is planned is waited for, to be reached and to answer."""
+
+
+def stored_statements(target: Target) -> dict[str, str]:
+    """The hash of the statements that the target's history holds, by version; those without any are left out. Reads only.
+
+    Raises OpsError when the target does not answer within a few seconds.
+    """
+    connection = connect(target.database_url(), purpose=f"look at {target.name}", connect_timeout_seconds=ASKED_SECONDS)
+    with closing(connection):
+        try:
+            connection.execute(f"SET statement_timeout = '{ASKED_SECONDS}s'")
+            return {row.version: row.sha256 for row in read_history(connection) if row.sha256}
+        except psycopg.Error as error:
+            raise target_failed(target.name, error) from error

@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ops.environment import Environment
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.settings import Environment
 from ops.settings import Project
 from ops.settings import Settings
 from ops.settings import resolve_secret

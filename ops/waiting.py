@@ -8,6 +8,7 @@ from pathlib import Path
 from audit import Reader
 from ops.blockers import Blocker
 from ops.progress import Told
+from ops.request_queue import goes_on_as
 from ops.requests import Request
 from ops.requests import find_request
 from ops.status import Status
@@ -32,12 +33,16 @@ POLL_SECONDS = 0.2
 def wait_for_end(
     log: Path, request: str, *, seconds: float | None, now: Callable[[], datetime], progress: Callable[[Told], None]
 ) -> Request:
-    """The request once it is over or expired, or as it stands when `seconds` ran out (None: until it expires)."""
+    """The request once it is over or expired, or as it stands when `seconds` ran out (None: until it expires). Where it was
+    planned again by itself, the one that took its place."""
     reader = Reader(log)
     deadline = None if seconds is None else time.monotonic() + seconds
     before = None
     while True:
         found = find_request(reader, request)
+        if (newer := goes_on_as(found)) is not None:
+            request = newer
+            continue
         status = found.status_at(now())
         told = _told(found, status)
         if told != before:

@@ -179,9 +179,15 @@ class FakeSlack(SlackServer):
             "channel": where,
             "team": self._team_of(person_id),
         }
-        if thread_ts:
-            what["thread_ts"] = thread_ts
+        what |= {"thread_ts": thread_ts} if thread_ts else {}
         return self.event(what, person_id, thread=(where, thread_ts or message.ts))
+
+    def shortcut(self, user: str, message: Message, callback_id: str = "show") -> Answer:
+        """Choose the app's shortcut from the menu of a message."""
+        person_id = self._acting(user, message.channel, False)
+        rights = self._rights(person_id, message.channel)
+        of = (self.state, person_id, message, callback_id, self._response_url(rights[0]), rights[1])
+        return self._act(person_id, "interactive", slack_payloads.message_shortcut(*of), *rights)
 
     def open_home(self, user: str) -> Answer:
         """Open the app's home tab; `home` has what the bot publishes then."""

@@ -56,6 +56,16 @@ def user_info(state: SlackState, body: JSON) -> JSON:
     return {"user": person.as_json()}
 
 
+def user_by_email(state: SlackState, body: JSON) -> JSON:
+    """users.lookupByEmail: nobody whose account is closed."""
+    wanted = str(body.get("email", "")).lower()
+    people = [one for one in state.workspace.people.values() if one.email and not one.deleted]
+    found = next((one for one in people if one.email.lower() == wanted), None)
+    if found is None:
+        raise SlackError("users_not_found")
+    return {"user": found.as_json()}
+
+
 def users(state: SlackState, body: JSON) -> JSON:
     """users.list, closed accounts included."""
     page, cursor = _page(list(state.workspace.people.values()), body)

@@ -42,6 +42,7 @@ METHODS: dict[str, Method] = {
     "usergroups.list": Method(slack_directory.usergroups, 2, "usergroups:read"),
     "usergroups.users.list": Method(slack_directory.usergroup_users, 2, "usergroups:read"),
     "users.info": Method(slack_directory.user_info, 4, "users:read"),
+    "users.lookupByEmail": Method(slack_directory.user_by_email, 3, "users:read.email"),
     "users.list": Method(slack_directory.users, 2, "users:read"),
     "views.open": Method(slack_views.open_view, 4),
     "views.publish": Method(slack_views.publish_view, 4),

@@ -113,6 +113,23 @@ def submission(state: SlackState, user: str, view: View, values: JSON, trigger: 
     }
 
 
+def message_shortcut(
+    state: SlackState, user: str, message: Message, callback_id: str, response: str, trigger: str
+) -> JSON:
+    """A shortcut that was chosen from the menu of a message."""
+    name = state.workspace.channels[message.channel].name or "directmessage"
+    return {
+        "type": "message_action",
+        **_who(state, user),
+        "callback_id": callback_id,
+        "trigger_id": trigger,
+        "response_url": response,
+        "message_ts": message.ts,
+        "channel": {"id": message.channel, "name": name},
+        "message": state.message_json(message),
+    }
+
+
 def closing(state: SlackState, user: str, view: View, cleared: bool) -> JSON:
     """A modal that was closed by its person."""
     return {"type": "view_closed", **_who(state, user), "view": state.view_json(view), "is_cleared": cleared}

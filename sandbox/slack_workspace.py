@@ -22,6 +22,7 @@ class Person:
     is_restricted: bool = False
     is_ultra_restricted: bool = False
     is_stranger: bool = False
+    is_admin: bool = False
 
     @property
     def handle(self) -> str:
@@ -41,6 +42,8 @@ class Person:
             "is_restricted": self.is_restricted,
             "is_ultra_restricted": self.is_ultra_restricted,
             "is_stranger": self.is_stranger,
+            "is_admin": self.is_admin,
+            "is_owner": False,
             "tz": self.tz,
             "profile": {"display_name": self.name, "real_name": self.name, "email": self.email},
         }
@@ -54,6 +57,7 @@ class UserGroup:
     handle: str
     users: tuple[str, ...]
     disabled: bool = False
+    updated_by: str = "USLACKBOT"
 
     def as_json(self, team_id: str, with_users: bool) -> JSON:
         """The `usergroup` object of `usergroups.list`."""
@@ -65,6 +69,8 @@ class UserGroup:
             "is_usergroup": True,
             "date_delete": 1 if self.disabled else 0,
             "user_count": len(self.users),
+            "created_by": "USLACKBOT",
+            "updated_by": self.updated_by,
         }
         return shown | ({"users": list(self.users)} if with_users else {})
 

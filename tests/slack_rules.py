@@ -3,9 +3,11 @@
 The JSON schemas in `schemas/` were generated from @slack/types 3.2.0, with the limits of its comments added.
 """
 
+import html
 import json
 from collections.abc import Callable
 from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,7 @@ from sandbox.slack_rules import walk
 SCHEMAS = Path(__file__).parent / "schemas"
 TEXT_CHARACTERS = 4_000
 BLOCKS_JSON_CHARACTERS = 40_000
+LEFT_OUT = " more lines, in the message itself"
 SAYS_NOTHING = ("delete_original", "response_action")
 
 
@@ -62,6 +65,36 @@ def _message_problems(body: dict[str, Any]) -> list[str]:
     except SlackError as refused:
         found.append(f"{refused.code}: {', '.join(refused.messages)}")
     return found + _house_problems(blocks)
+
+
+def unsaid(posts: Iterable[tuple[str, dict[str, Any]]]) -> list[str]:
+    """What the blocks of messages show and a screen reader, which reads the text alone, does not say.
+
+    A text that is too long says that it is cut.
+    """
+    found = []
+    for method, body in posts:
+        text = _words(html.unescape(body.get("text") or ""))
+        if body.get("blocks") and LEFT_OUT not in text:
+            found += [f"{method}: {one}" for one in map(_words, _shown(body["blocks"])) if one not in text]
+    return found
+
+
+def _words(text: str) -> str:
+    return " ".join(text.replace("`", "").split()).strip(": ")
+
+
+def _shown(found: Any) -> Iterator[str]:
+    """All words of blocks that somebody sees without pressing anything, in their order."""
+    if isinstance(found, dict):
+        if found.get("type") in {"text", "plain_text", "raw_text"}:
+            yield str(found["text"])
+        for name, inside in found.items():
+            if name != "confirm":
+                yield from _shown(inside)
+    elif isinstance(found, list):
+        for one in found:
+            yield from _shown(one)
 
 
 def _view_problems(view: dict[str, Any]) -> list[str]:

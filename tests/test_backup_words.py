@@ -78,7 +78,7 @@ def test_a_backup_is_taken_listed_read_again_and_tried(stage: Stage) -> None:
     tried = stage.cli("restore", backup["backup"], "--to", "scratch", "--json").json
     assert (tried["identical"], tried["problems"]) == (True, [])
     assert {"table": "public.notes", "rows": 200, "rows_taken": 200} in tried["tables"]
-    assert "restores as it was taken" in "".join(_said(stage.cli("restore", backup["backup"][:8], "--to", "scratch")))
+    assert "restores as it was taken" in "".join(_said(stage.cli("restore", backup["backup"][:10], "--to", "scratch")))
     assert sorted(one.name for one in path.parent.iterdir()) == sorted(
         [path.name, f"{path.name}.about", f"{path.name}.sha256"]
     )

@@ -15,6 +15,7 @@ from test_policy import a_request
 
 from audit import Log
 from bot.desk import Desk
+from bot.floods import Floods
 from bot.home import Home
 from bot.home import Recently
 from bot.intake import Act
@@ -57,7 +58,7 @@ def test_who_looked_long_ago_and_what_they_saw_is_forgotten(make_stage: Make, tm
         home._overview = Overview([one], [one], [], [])
         home._show(ANA, asked=True)
         home._show(BEN, asked=True)
-        assert (home._shown.keys(), home._links.keys()) == ({ANA.id, BEN.id}, {"R-1"})
+        assert (home._shown.keys(), home._links._known.keys()) == ({ANA.id, BEN.id}, {"R-1"})
 
         times.append(NOW + timedelta(hours=23))
         home._show(BEN, asked=True)
@@ -67,7 +68,7 @@ def test_who_looked_long_ago_and_what_they_saw_is_forgotten(make_stage: Make, tm
         home._show(BEN, asked=True)
         assert (home._shown.keys(), home._followed.keys()) == ({BEN.id}, {BEN.id})
         home._show(BEN, asked=True)
-        assert home._links.keys() == {"R-2"}
+        assert home._links._known.keys() == {"R-2"}
 
 
 def test_answers_about_people_are_forgotten_when_they_are_old() -> None:
@@ -85,7 +86,9 @@ def test_a_thousand_who_type_at_once_are_all_taken(make_stage: Make, tmp_path: P
     with Log.open(stage.log_path) as log, ThreadPoolExecutor(1) as pool:
         pool.submit(busy.wait, 60)
         ops = Ops(load_settings(stage.config), log, people=Owners())
-        desk = Desk(ops, Slack(), Store(tmp_path / "state.db"), pool, pool, done.append)
+        desk = Desk(
+            ops, Slack(), Store(tmp_path / "state.db"), pool, pool, done.append, Floods(log, ops.now), ANA.team or ""
+        )
         for number in range(1000):
             desk.take(Act(f"slack:{number}", ANA, "clicked", verb="refresh", value="refresh"))
         busy.set()

@@ -29,7 +29,7 @@ from ops.hazards.table import safe_ways_module
 from ops.people import Actor
 from ops.rehearsal.report import ChangedObject
 from ops.rehearsal.report import Outcome
-from ops.requests import Approval
+from ops.said import Approval
 
 ROOT = Path(__file__).parent.parent
 

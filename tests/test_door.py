@@ -24,7 +24,6 @@ from audit import Reader
 from commands.door import GUESTS_OF_ONE
 from commands.door import Door
 from commands.door import line_of
-from commands.door import terminal_actor
 from commands.knock import LINE_BYTES
 from commands.knock import knock
 from commands.knock import short_path
@@ -33,6 +32,7 @@ from commands.words import split_line
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
+from ops.layer import terminal_actor
 from ops.settings import load_settings
 from sandbox.slack_answer import until
 from sandbox.stage import Stage
@@ -108,7 +108,8 @@ def test_guest_is_who_the_system_says(house: House) -> None:
 
     [event] = house.events("commanded")
     assert event.actor == terminal_actor(os.getuid()).id
-    assert event.data == {"word": "status", "arguments": [], "text": "status", "front": "terminal", "channel": None}
+    said = {"word": "status", "arguments": [], "text": "status", "front": "terminal"}
+    assert event.data == {**said, "channel": None, "thread": None, "behind": []}
 
 
 def as_nobody(work: Callable[[], Any]) -> tuple[int, Any]:
@@ -311,7 +312,8 @@ def test_second_terminal_is_answered_while_a_push_runs_in_the_first(make_stage: 
     push = stage.cli("push", "dev", "--json")
 
     out, _ = first.communicate(timeout=30)
-    assert (status.code, status.json["targets"][0]["open"]) == (0, [{"request": "R-1", "status": "running"}])
+    [running] = status.json["targets"][0]["open"]
+    assert (status.code, running["request"], running["status"]) == (0, "R-1", "running")
     assert (push.code, push.json["status"], push.json["ok"]) == (5, "busy", False)
     assert (first.returncode, json.loads(out)["status"]) == (0, "succeeded")
     assert stage.cli("audit", "verify").code == 0

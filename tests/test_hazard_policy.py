@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from ops.clearance import clearance
+from ops.clearance import given_approvals
+from ops.clearance import may_approve
 from ops.errors import Reason
 from ops.hazards import Hazard
 from ops.hazards import HazardClass
@@ -19,15 +22,12 @@ from ops.people import Person
 from ops.plan_refusals import forbidden
 from ops.plan_refusals import not_rehearsed
 from ops.policy import Directory
-from ops.policy import clearance
-from ops.policy import given_approvals
-from ops.policy import may_approve
 from ops.rehearsal.report import FileFacts
 from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import Rehearsal
-from ops.requests import Approval
 from ops.requests import Request
-from ops.requests import accepted_classes
+from ops.rules import accepted_classes
+from ops.said import Approval
 from ops.satisfying import can_be_satisfied
 from ops.satisfying import eligible_people
 from ops.satisfying import people_by_class

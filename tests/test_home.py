@@ -36,6 +36,7 @@ from commands.home_page import TargetState
 from commands.home_page import home_pages
 from commands.page import plain_page
 from commands.plan_page import worst_hazard
+from ops.debts import Debt
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -291,6 +292,15 @@ def test_target_says_whether_it_is_free(ops: Ops, occupant: Occupant | None, loc
 
     assert seen.changes_at == (held.until if held else None)
     assert words in "\n".join(plain_page(page) for page in home_pages(ops, seen, ana))
+
+
+def test_target_says_what_review_is_owed_there(ops: Ops) -> None:
+    ana = Actor("slack:T0ACME/U0ANA")
+    debt = Debt("R-7", "shop", "prod", ana, NOW, NOW + timedelta(days=3), 2)
+    seen = Overview([], [], [], [TargetState("shop/prod", "prod", None, None, 0, None, None, owed=[debt])])
+
+    told = "\n".join(plain_page(page) for page in home_pages(ops, seen, ana))
+    assert "shop/prod: free · review of R-7 owed, due 2026-11-26 12:00 UTC · nothing deployed yet" in told
 
 
 def test_worst_hazard_comes_first_and_an_unknown_level_is_the_worst() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyrage
 import pytest
 import yaml
 
@@ -288,6 +289,13 @@ def header_is_not_set(shop: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.config.write_text(shop.config.read_text() + health + 'headers = { apikey = "$NOT_SET" }\n')
 
 
+def nobody_can_give_a_code(shop: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    codes = "[projects.shop.environments.prod]\nsecond_factor = true"
+    text = shop.config.read_text().replace("[projects.shop.environments.prod]", codes)
+    monkeypatch.setenv("FACTOR_KEY", str(pyrage.x25519.Identity.generate()))
+    shop.config.write_text(text + '\n[second_factor]\nkey = "$FACTOR_KEY"\n')
+
+
 def tools_are_missing(shop: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     shop.config.write_text(shop.config.read_text() + '\n[postgres]\nbin = "empty"\n')
 
@@ -309,6 +317,7 @@ BROKEN: list[tuple[Callable[[Stage, pytest.MonkeyPatch], None], str, str]] = [
     (branch_is_missing, "shop/prod repository", "trunk"),
     (repository_is_missing, "shop/dev repository", "nowhere"),
     (header_is_not_set, "shop/prod health, header apikey", "NOT_SET is not set"),
+    (nobody_can_give_a_code, "shop/prod second factor", "countersign enrol U0BEN` with them"),
     (tools_are_missing, "shop/prod database", "pg_dump and pg_restore are not"),
 ]
 

@@ -1,6 +1,8 @@
 """What comes in from Slack and is not as Slack sends it: acknowledged, told, and nobody's word but who is proven."""
 
+import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,8 +13,15 @@ from people_talk import small
 from people_talk import told
 from people_talk import wait_for
 
+from audit import Log
+from audit import Query
+from audit import Reader
+from bot.floods import Floods
+from bot.intake import Act
+from bot.intake import Intake
 from bot.intake import act_id
 from bot.intake import actor_of
+from ops.layer import utc_now
 from ops.people import Actor
 from sandbox.stage import Stage
 
@@ -50,6 +59,31 @@ def test_an_odd_id_of_an_act_is_replaced_by_one_of_ours(given: Any) -> None:
     assert act_id(given) != act_id(given)
 
 
+@pytest.mark.parametrize(
+    ("marks", "actor"),
+    [
+        ({}, "slack:T0ACME/U0BEN"),
+        ({"bot_id": "B0ZAP"}, "system:nobody"),
+        ({"app_id": "A0ZAP"}, "system:nobody"),
+        ({"subtype": "bot_message"}, "system:nobody"),
+    ],
+    ids=["typed", "by a bot", "by an app with his token", "of another kind"],
+)
+def test_what_an_app_posts_in_somebodys_name_is_nobodys(tmp_path: Path, marks: dict[str, str], actor: str) -> None:
+    event = {"user": "U0BEN", "team": "T0ACME", "text": "<@U0BOT> approve R-7", "channel": "C1", **marks}
+    handed: list[Act] = []
+
+    async def ack(**_: Any) -> None:
+        pass
+
+    Log.create(tmp_path / "audit.db")
+    with Log.open(tmp_path / "audit.db") as log:
+        intake = Intake(log, handed.append, lambda _: None, lambda _: {}, Floods(log, utc_now))
+        asyncio.run(intake.on_mention(ack, {"event_id": "Ev1", "team_id": "T0ACME"}, event))
+        [kept] = Reader(log.path).find(Query(kinds=("commanded",)))
+    assert [act.actor.id for act in handed] == [kept.actor] == [actor]
+
+
 def test_a_command_that_is_no_object_is_acknowledged_with_a_sentence(make_stage: Make) -> None:
     stage = small(make_stage)
     sent: list[Any] = ["push prod", ["push"], None, 7, {}, {"text": "push prod"}]
@@ -68,6 +102,13 @@ def test_a_command_of_nobody_does_nothing(make_stage: Make) -> None:
     delivery = stage.slack.deliver("slash_commands", {**payload, "text": "push prod"})
     assert delivery.error is None
     wait_for(lambda: refusals(stage) == ["identity_unproven"])
+    assert stage.events("commanded")[-1].actor == "system:nobody"
+
+    # nor does a mention that an app posted with somebody's token
+    channel = stage.slack.workspace.channel("deploys").id
+    mention = {"type": "app_mention", "user": ANA, "text": "<@U0COUNTER> push prod", "ts": "1.1", "channel": channel}
+    stage.slack.event({**mention, "team": "T0ACME", "bot_id": "B0ZAP", "app_id": "A0ZAP"}, ANA)
+    wait_for(lambda: refusals(stage) == ["identity_unproven"] * 2)
     assert stage.events("commanded")[-1].actor == "system:nobody"
     assert stage.events("requested") == []
 

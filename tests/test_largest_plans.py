@@ -30,9 +30,9 @@ from commands.request_page import whole_body
 from commands.request_parts import LastBackup
 from commands.request_parts import all_facts_of
 from ops.people import Actor
-from ops.requests import Approval
 from ops.requests import Request
 from ops.run_steps import Step
+from ops.said import Approval
 from ops.status import Status
 from sandbox.slack_rules import visible_characters
 from sandbox.stage import Stage
@@ -212,7 +212,7 @@ def test_a_flood_of_sql_goes_the_whole_way(make_stage: Callable[..., Stage]) -> 
     for words, wanted in (
         ("show R-1", "which the terminal shows"),
         ("history", "1001 migrations"),
-        ("help", "/migrate"),
+        ("help", "/migrate help"),
     ):
         assert wanted in told_at_last(stage, words, wanted)
     told(stage.slack.say(BEN, "/migrate approve R-1"))

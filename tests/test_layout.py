@@ -47,6 +47,7 @@ HOMES = {
     "slack_sdk": ["bot/", "sandbox/"],
     "aiohttp": ["bot/", "sandbox/"],
     "pyrage": ["ops/sealing.py"],
+    "segno": ["commands/enrol.py"],
     "psycopg": ["sandbox/", *(f"ops/{name}.py" for name in DATABASE_MODULES)],
     "sqlite3": ["audit/", "bot/store.py"],
     "sqlite_utils": ["audit/"],

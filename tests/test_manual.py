@@ -52,7 +52,8 @@ def test_page_of_a_word_for_programs(capsys: pytest.CaptureFixture[str]) -> None
 
     [word] = json.loads(capsys.readouterr().out)["words"]
     assert word["usage"].startswith("push ENVIRONMENT")
-    assert {option["option"] for option in word["options"]} == {"--commit SHA", "--wait [DURATION]", "--with-data"}
+    expected = {"--commit SHA", "--emergency WHY", "--hotfix WHY", "--wait [DURATION]", "--with-data"}
+    assert {option["option"] for option in word["options"]} == expected
 
 
 def test_overview_is_grouped_by_what_somebody_has_in_mind(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from ops.clearance import clearance
+from ops.clearance import may_approve
+from ops.clearance import missing_approvals
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.people import Actor
@@ -16,16 +19,13 @@ from ops.people import Group
 from ops.people import Person
 from ops.policy import Decision
 from ops.policy import Directory
-from ops.policy import clearance
 from ops.policy import entitled
-from ops.policy import may_approve
 from ops.policy import may_cancel
 from ops.policy import may_decide_now
 from ops.policy import may_reject
 from ops.policy import may_request
-from ops.policy import missing_approvals
-from ops.requests import Approval
 from ops.requests import Request
+from ops.said import Approval
 from ops.satisfying import can_be_satisfied
 from ops.satisfying import eligible_people
 from ops.satisfying import is_author_known
@@ -302,4 +302,4 @@ def test_a_refusal_is_raised_with_its_code_and_ends_a_terminal_with_3() -> None:
         may_request(["U0ANA"], DEE, a_directory(), "shop/prod").or_raise()
     assert refusal.value.reason is Reason.NOT_A_REQUESTER
     assert refusal.value.exit_code == 3
-    assert refusal.value.hint == "These may: U0ANA."
+    assert refusal.value.hint == "These may: slack:T0/U0ANA."

@@ -34,8 +34,8 @@ from ops.rehearsal.report import Rehearsal
 from ops.rehearsal.report import Rewrite
 from ops.rehearsal.report import StatementFacts
 from ops.rehearsal.report import TouchedRows
-from ops.requests import Approval
 from ops.requests import Request
+from ops.said import Approval
 from ops.status import Status
 
 CARET = "6 | alter table public.orders\n7 |   drop column emial;\n  |               ^"

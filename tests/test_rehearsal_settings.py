@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from ops.environment import Environment
 from ops.errors import OpsError
 from ops.errors import Reason
-from ops.settings import Environment
 from ops.settings import load_settings
 from ops.targets import find_target
 

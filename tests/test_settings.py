@@ -98,9 +98,17 @@ ADDED_TO_PROD = [
     ('approvals = 0\nlock_timeout = "50ms"', f'{PROD}.lock_timeout: a wait for a lock is at least "100ms" and at most'),
     ('approvals = 0\nlock_timeout = "0s"', f"{PROD}.lock_timeout: a wait for a lock is at least"),
     ('approvals = 0\nlock_timeout = "2m"', f"{PROD}.lock_timeout: a wait for a lock is at least"),
-    ('approvals = 0\nwindows = ["Mon 09:00-16:00"]', f"{PROD}.windows: this version does not know it yet"),
+    (
+        'approvals = 0\nwindows = ["Mon 09:00-16:00"]',
+        f"{PROD}.windows.0: 'Mon 09:00-16:00' is no window: say days, times",
+    ),
+    ('approvals = 0\nhotfix = ["U0ANA"]', f"{PROD}: hotfix names who may pass windows and freezes, but there are none"),
+    (
+        'approvals = 0\nfreezes = [{ from = "2026-12-20 UTC", to = "2026-12-20 UTC", because = "x" }]',
+        f"{PROD}.freezes.0: the freeze ends (2026-12-20 UTC) before it begins",
+    ),
     ('approvals = 0\nrehearsal = "on"', f"{PROD}.rehearsal: Input should be 'off', 'shown' or 'required'"),
-    ('approvals = 0\nconfirm = "type"', f'{PROD}.confirm: confirm = "type": this version does not know it yet'),
+    ('approvals = 0\nconfirm = "typed"', f"{PROD}.confirm: Input should be 'click' or 'type'"),
     ('approvals = 0\nhealth = [{ name = "x" }]', f"{PROD}.health.0: a health check has either sql or url"),
     (
         'approvals = 0\nhealth = [{ name = "x", sql = "select true", url = "https://a.example" }]',
@@ -338,7 +346,7 @@ def test_author_is_known_by_mail_or_login_whatever_the_capitals(tmp_path: Path) 
 def settings_of(table: type[Table]) -> Iterator[str]:
     """The name of every setting, of this table and of those inside it."""
     for name, setting in table.model_fields.items():
-        yield name
+        yield setting.alias or name
         waiting = [setting.annotation]
         while waiting:
             part = waiting.pop()

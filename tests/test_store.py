@@ -42,5 +42,14 @@ def test_a_private_button_works_once_for_one_person_and_one_value(store: Store) 
     assert not store.take(word, "approve R-1 abc", "slack:T0ACME/U0BEN")
 
 
+def test_whether_a_private_button_may_be_used_is_asked_without_using_it_up(store: Store) -> None:
+    word = store.give("approve R-1 abc", "slack:T0ACME/U0BEN")
+
+    assert [store.holds(word, "approve R-1 abc", "slack:T0ACME/U0BEN") for _ in range(2)] == [True, True]
+    assert not store.holds(word, "approve R-1 abc", "slack:T0ACME/U0CHI")
+    assert store.take(word, "approve R-1 abc", "slack:T0ACME/U0BEN")
+    assert not store.holds(word, "approve R-1 abc", "slack:T0ACME/U0BEN")
+
+
 def test_nobody_else_may_read_the_store(tmp_path: Path, store: Store) -> None:
     assert (tmp_path / "state.db").stat().st_mode & 0o077 == 0

@@ -152,7 +152,7 @@ def test_people_are_answered_in_private_whatever_they_type(make_stage: Make) -> 
         "/migrate status prod": "shop/prod",
         "/migrate history": "1 migration on shop/prod",
         "/migrate show r-1": "requested",
-        "/migrate": "Countersign: what people approve is what runs",
+        "/migrate help": "Countersign: what people approve is what runs",
         "/migrate help push": "push ENVIRONMENT",
         "/migrate help psuh": "There is no word 'psuh'. Did you mean `push`?",
         "/migrate help push extra": "`help` takes one word.",
@@ -183,7 +183,7 @@ def test_help_says_what_this_person_may_do(make_stage: Make) -> None:
             assert line in answer
     refused = told(stage.slack.say(DEE, "/migrate push prod"))
     assert "You may not request anything on shop/prod." in refused
-    assert "These may: U0ANA." in refused
+    assert "These may: @Ana." in refused
     stage.slack.fail("usergroups.list", "internal_error")
     assert "unknown just now, so nothing" in told(stage.slack.say(BEN, "/migrate help"))
     in_order(stage)

@@ -148,7 +148,7 @@ def most_bytes(target: Target) -> int:
     """How much one run may copy on a target: as its configuration says, else 64 MB where people approve, and nothing where
     nobody does."""
     said = target.settings.prior_copy
-    return said if said is not None else _MOST_UNSAID if target.settings.approvals else 0
+    return said if said is not None else _MOST_UNSAID if target.settings.asks_people else 0
 
 
 def shown_of(request: Request) -> dict[str, dict[str, object]]:

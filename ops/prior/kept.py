@@ -22,6 +22,7 @@ from ops.catalog import UNDO_SCHEMA
 from ops.database import Connection
 from ops.database import connect
 from ops.database import target_failed
+from ops.freezing import freezes_of
 from ops.guard import try_guard
 from ops.layer import Ops
 from ops.locking import lock_of
@@ -137,6 +138,7 @@ def remove_old(ops: Ops, target: Target) -> tuple[str, ...]:
 
 def _may_be_tidied(view: View, target: Target, now: datetime) -> bool:
     is_locked = lock_of(view, target.project, target.environment, now) is not None
+    is_locked = is_locked or bool(freezes_of(view, target.name, now))
     return not is_locked and occupant_of(view, target.stream) is None
 
 

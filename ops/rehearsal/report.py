@@ -223,7 +223,8 @@ def _statement(kept: Mapping[str, Any]) -> StatementFacts:
 STATEMENTS_KEPT = 200
 _FACTS_KEPT = 50  # of one kind, for one statement
 _CHANGES_KEPT = 500
-_ACCESS_KEPT = 200
+ACCESS_KEPT = 200
+"""So many of what a plan opens, and of what it mends, are kept."""
 _DIFF_BYTES = 256 * 1024
 _MOST_FACTS = 20_000
 _MOST_DIFF_BYTES = 16 * 2**20
@@ -245,8 +246,8 @@ def bounded(found: Rehearsal) -> Rehearsal:
         files=tuple(files),
         changes=found.changes[:_CHANGES_KEPT],
         changes_left_out=found.changes_left_out + max(len(found.changes) - _CHANGES_KEPT, 0),
-        access_opened=found.access_opened[:_ACCESS_KEPT],
-        access_mended=found.access_mended[:_ACCESS_KEPT],
+        access_opened=found.access_opened[:ACCESS_KEPT],
+        access_mended=found.access_mended[:ACCESS_KEPT],
         diff_text=_shortened(found.diff_text, _DIFF_BYTES),
     )
 
