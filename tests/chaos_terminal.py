@@ -51,5 +51,9 @@ class Terminal:
     def close(self) -> None:
         assert self._process.stdin is not None
         self._process.stdin.close()
-        self._process.wait(timeout=20)
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:  # it waits for one that is frozen for good; all of it was judged before
+            self._process.kill()
+            self._process.wait(timeout=20)
         self._errors.close()
