@@ -223,12 +223,13 @@ def _run_tool(word: str, options: argparse.Namespace, rest: list[str]) -> dict[s
 def _audit(path: Path, arguments: argparse.Namespace, as_json: bool) -> dict[str, Any]:
     """`audit export` writes events to standard output as they are; with --json they are in the one object, as text."""
     from commands.audit import run_audit
+    from commands.auditing import ACTIONS
 
     kept = io.StringIO()
     with ProgressLine(is_quiet=as_json) as progress:
         progress(f"audit {arguments.action}")
         told = reply_json(run_audit(load_settings(path), arguments, os.getuid(), kept if as_json else sys.stdout))
-    if arguments.action == "export":
+    if ACTIONS[arguments.action].to_stdout:
         told["reply"] |= {"text": kept.getvalue()} if told["ok"] else {}
         told["to_stderr"] = True
     return told

@@ -5,11 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import NoReturn
 
+from commands.auditing import add_actions
 from ops.errors import OpsError
 from ops.errors import Reason
-
-ROWS = 50
-"""So many events `audit query` lists when nobody says how many."""
 
 LEVELS = ("forbidden", "danger", "caution", "info")
 """The levels of hazards, the worst first."""
@@ -41,7 +39,7 @@ def parser_of(tool: str) -> Parser:
     parser = Parser(f"countersign {tool}")
     match tool:
         case "audit":
-            _add_audit(parser)
+            add_actions(parser)
         case "init":
             for name, (question, default) in QUESTIONS.items():
                 parser.add_argument(f"--{name.replace('_', '-')}", help=f"{question}; {default} if not said")
@@ -57,25 +55,6 @@ def parser_of(tool: str) -> Parser:
         case "completion":
             parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell that will read it")
     return parser
-
-
-def _add_audit(parser: argparse.ArgumentParser) -> None:
-    actions = parser.add_subparsers(dest="action", required=True, metavar="create|verify|query|export")
-    actions.add_parser("create", help="make a new, empty log; nothing else ever makes one")
-    actions.add_parser("verify", help="recompute every hash of the log and say what does not fit")
-    for name, words in (("query", "list events"), ("export", "write events to standard output")):
-        action = actions.add_parser(name, help=words)
-        action.add_argument("--actor", help="slack:T…/U…, os:HOST/LOGIN or system:PART")
-        action.add_argument("--target", help="prod or shop/prod")
-        action.add_argument("--request", help="R-7")
-        action.add_argument("--kind", action="append", default=[], help="approved, refused…; may be given again")
-        action.add_argument("--since", help="2026-11-22 or 2026-11-22T13:52:01Z, inclusive")
-        action.add_argument("--until", help="the same, exclusive")
-        action.add_argument("--text", help="text that the data holds")
-        if name == "query":
-            action.add_argument("--limit", type=_limit, default=ROWS, help=f"so many of the newest; {ROWS} if not said")
-        else:
-            action.add_argument("--format", choices=["csv", "jsonl"], default="jsonl", help="jsonl if not said")
 
 
 def _add_lint(parser: argparse.ArgumentParser) -> None:
@@ -96,10 +75,4 @@ def _project_ref(text: str) -> str:
 def _port(text: str) -> int:
     if not re.fullmatch("[0-9]{1,5}", text) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"it takes a port from 0 to 65535, not {text!r}")
-    return int(text)
-
-
-def _limit(text: str) -> int:
-    if not re.fullmatch("[1-9][0-9]{0,8}", text):
-        raise argparse.ArgumentTypeError(f"it takes a number from 1 up, not {text!r}")
     return int(text)
