@@ -1,17 +1,23 @@
 """Finding out whether a log is what it was: chain, commitments, order, text, erasures, schema, structure.
 
-It shows edits, deletions, swaps and reorderings. It cannot show that somebody computed the whole chain anew or cut
-off its end; only a copy of the head kept elsewhere can.
+The chain shows edits, deletions, swaps and reorderings. That somebody computed the whole chain anew or cut off its end is
+shown by anchors only: signed checkpoints that were kept elsewhere.
 """
 
 import json
 import sqlite3
+from collections.abc import Iterable
 from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from audit import schema
+from audit.anchored import Anchored
+from audit.anchors import anchors_in
+from audit.checkpoint import VerifyKey
+from audit.checkpoint import origin_of
 from audit.errors import DATABASE_ERRORS
 from audit.errors import no_log
 from audit.event import FIRST_PREVIOUS
@@ -54,6 +60,10 @@ class Verification:
     events: int
     head: str
     problems: list[Problem]
+    anchors: int = 0
+    """So many anchors of this log were compared."""
+    anchored: int = 0
+    """Up to this event the log is proven to be what was signed; 0: none."""
 
 
 class Chain:
@@ -138,9 +148,15 @@ class Chain:
             yield "payload", f"The payload of event {seq} cannot be read."
 
 
-def verify(path: Path) -> Verification:
+def verify(
+    path: Path, *, anchors: Iterable[tuple[str, str]] = (), keys: Sequence[VerifyKey] = (), wants_anchor: bool = False
+) -> Verification:
     """Checks a whole log, in slices, through a read-only connection; a log in use and a sealed copy will do.
-    Raises NoLog when there is no file; whatever else is wrong with it is reported."""
+
+    `anchors` are texts that hold signed checkpoints, each with the name of where it is from; `keys` whose signatures count.
+    `wants_anchor`: that there is none is a problem. Raises NoLog when there is no file; whatever else is wrong with it is
+    reported.
+    """
     if not path.exists():
         raise no_log(path)
     try:
@@ -152,10 +168,26 @@ def verify(path: Path) -> Verification:
         connection.text_factory = _text
         problems = _schema_problems(connection)
         chain = Chain(_log_id(connection, problems))
-        _walk(connection, chain, problems)
+        known = anchors_in(anchors, origin_of(chain.log_id), keys)
+        anchored = Anchored(known.found)
+        _walk(connection, chain, anchored, problems)
         problems += chain.finish()
+        problems += [
+            Problem(seq=None, code="anchor_refused", message=f"An anchor is refused: {one}") for one in known.refused
+        ]
+        if wants_anchor and not known.found:
+            message = "There is no anchor of this log where anchors were looked for."
+            problems.append(Problem(seq=None, code="anchor_missing", message=message))
+        problems += [Problem(seq=None, code=code, message=message) for code, message in anchored.problems()]
         problems += _structure_problems(connection)
-        return Verification(ok=not problems, events=chain.events, head=chain.hash, problems=problems)
+        return Verification(
+            ok=not problems,
+            events=chain.events,
+            head=chain.hash,
+            problems=problems,
+            anchors=len(known.found),
+            anchored=anchored.held.checkpoint.size if anchored.held else 0,
+        )
     finally:
         connection.close()
 
@@ -172,18 +204,27 @@ def tail_problems(connection: sqlite3.Connection, log_id: str) -> list[Problem]:
     return chain.problems
 
 
-def _walk(connection: sqlite3.Connection, chain: Chain, problems: list[Problem]) -> None:
+def _walk(connection: sqlite3.Connection, chain: Chain, anchored: Anchored, problems: list[Problem]) -> None:
     after = _BEFORE_ALL
     try:
         while rows := schema.rows(connection, _ROWS, {"after": after, "slice": SLICE_EVENTS}):
             for row in rows:
                 chain.add(row)
+            anchored.add([_leaf(row["hash"]) for row in rows])
             if (last := rows[-1]["seq"]) <= after:  # a damaged tree can lead in a circle
                 raise sqlite3.DatabaseError("events are not in order")
             after = last
     except DATABASE_ERRORS as error:
         message = f"Events after {chain.seq} cannot be read: {error}."
         problems.append(Problem(seq=None, code="unreadable", message=message))
+
+
+def _leaf(hash: object) -> bytes:
+    """The leaf of the tree for an event's hash; for what is none, one that fits no anchor."""
+    try:
+        return bytes.fromhex(str(hash))
+    except ValueError:
+        return b""
 
 
 def _schema_problems(connection: sqlite3.Connection) -> list[Problem]:

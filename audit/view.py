@@ -92,6 +92,17 @@ class View:
         """The place of the newest event of a stream; 0 when it has none."""
         return int(self._value("SELECT coalesce(max(place), 0) FROM event WHERE stream = :stream", stream=stream))
 
+    def size(self) -> int:
+        """The number of the last event; 0 in an empty log."""
+        return int(self._value("SELECT coalesce(max(seq), 0) FROM event"))
+
+    def hashes(self, after: int, limit: int) -> list[str]:
+        """The hashes of at most `limit` events behind number `after`, in order: the tree's leaves."""
+        found = self._rows(
+            "SELECT hash FROM event WHERE seq > :after ORDER BY seq LIMIT :limit", after=after, limit=limit
+        )
+        return [row["hash"] for row in found]
+
     def next_number(self, prefix: str) -> str:
         """The first request number that nobody has: `next_number("R-")` is "R-8" after "R-7". It is taken only by
         appending a `requested` event in the same transaction."""
