@@ -1,4 +1,4 @@
-"""Signing a log, and anchors against it: a signer never signs two logs that differ, and an anchor shows what the chain cannot."""
+"""Signing a log, and anchors against it: never two logs that differ, and an anchor shows what the chain cannot."""
 
 import json
 import shutil
