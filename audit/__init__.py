@@ -1,5 +1,12 @@
 """The audit log: append, read, verify, export. What is true about requests is what its events say."""
 
+from audit.anchors import anchor_line
+from audit.checkpoint import BadKey
+from audit.checkpoint import BadNote
+from audit.checkpoint import SigningKey
+from audit.checkpoint import VerifyKey
+from audit.checkpoint import make_key
+from audit.checkpoint import read_key
 from audit.errors import AuditError
 from audit.errors import BadEvent
 from audit.errors import Conflict
@@ -15,6 +22,9 @@ from audit.event import Event
 from audit.export import export
 from audit.kinds import KINDS
 from audit.log import Log
+from audit.signer import OtherLog
+from audit.signer import Signed
+from audit.signer import Signer
 from audit.verify import Problem
 from audit.verify import Verification
 from audit.verify import verify
@@ -29,6 +39,8 @@ __all__ = [
     "KINDS",
     "AuditError",
     "BadEvent",
+    "BadKey",
+    "BadNote",
     "Conflict",
     "Draft",
     "Event",
@@ -39,11 +51,19 @@ __all__ = [
     "LogExists",
     "LogUnavailable",
     "NoLog",
+    "OtherLog",
     "Problem",
     "Query",
     "Reader",
+    "Signed",
+    "Signer",
+    "SigningKey",
     "Verification",
+    "VerifyKey",
     "View",
+    "anchor_line",
     "export",
+    "make_key",
+    "read_key",
     "verify",
 ]

@@ -50,6 +50,11 @@ from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
 from audit.kinds_kept import Warned
+from audit.kinds_proof import CheckpointPublished
+from audit.kinds_proof import CheckpointSigned
+from audit.kinds_proof import CheckpointUnpublished
+from audit.kinds_proof import KeyMade
+from audit.kinds_proof import KeyRetired
 from audit.kinds_run import BackupProven
 from audit.kinds_run import BackupRemoved
 from audit.kinds_run import BackupStarted
@@ -160,4 +165,9 @@ KINDS: Mapping[str, type[Data]] = {
     "configured": Configured,
     "bot_started": BotStarted,
     "bot_stopped": BotStopped,
+    "checkpoint_signed": CheckpointSigned,
+    "checkpoint_published": CheckpointPublished,
+    "checkpoint_unpublished": CheckpointUnpublished,
+    "key_made": KeyMade,
+    "key_retired": KeyRetired,
 }

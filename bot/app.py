@@ -35,6 +35,7 @@ from bot.home import Home
 from bot.http_mode import events_route
 from bot.intake import Intake
 from bot.lull import Lull
+from bot.notary import notary_of
 from bot.people import SlackPeople
 from bot.probes import add_probes
 from bot.probes import serve
@@ -47,6 +48,7 @@ from bot.store import Store
 from bot.watcher import Watcher
 from commands.door import Door
 from commands.reply import Reply
+from ops.checkpoints import check_log_is_ours
 from ops.configuring import configured
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -122,6 +124,7 @@ def run_bot(settings: Settings, mode: Mode, now: Callable[[], datetime] = utc_no
         raise OpsError(Reason.BAD_CONFIG, "The configuration has no [slack] table.", 'Add [slack] with channel = "C…".')
     tokens = Tokens.from_environment(mode)
     with open_log(settings, now) as log:
+        check_log_is_ours(settings, log.log_id, log.path)
         bot = _Bot(settings, mode, tokens, log, now)
         asyncio.run(bot.run())
     if bot.active:
@@ -175,6 +178,7 @@ class _Bot:
         direct = Direct(ops, api, store)
         foreman = Foreman(ops, self.runs, self.heavy)
         watcher = Watcher(ops, api, store)
+        notary = notary_of(ops, api)
         lull = Lull(desk.take)
         intake = Intake(self.log, lull.take, home.opened, desk.field_errors, floods)
         app = self._app(client, us, intake)
@@ -182,6 +186,9 @@ class _Bot:
         async with contextlib.AsyncExitStack() as stack:
             await asyncio.to_thread(self._prepare, ops)
             stack.push_async_callback(asyncio.to_thread, self._say_goodbye)
+            if notary is not None:
+                notary.start()
+                stack.push_async_callback(asyncio.to_thread, notary.stop, DRAIN_SECONDS)
             left = await asyncio.to_thread(desk.what_was_left)
 
             home.start()

@@ -22,12 +22,14 @@ class Reason(StrEnum):
     LOG_BUSY = "log_busy"
     LOG_UNAVAILABLE = "log_unavailable"
     LOG_DAMAGED = "log_damaged"
+    LOG_REPLACED = "log_replaced"
     NOT_AT_THIS_FRONT = "not_at_this_front"
     OTHER_VERSION = "other_version"
 
     # what was found (exit 1 or 2)
     REPOSITORY_UNAVAILABLE = "repository_unavailable"
     REPOSITORY_REFUSED = "repository_refused"
+    ANCHOR_FAILED = "anchor_failed"
     COMMIT_NOT_ON_BRANCH = "commit_not_on_branch"
     TARGET_UNAVAILABLE = "target_unavailable"
     TARGET_REFUSED = "target_refused"

@@ -19,6 +19,7 @@ from pydantic import ValidationError
 from pydantic import field_validator
 from pydantic import model_validator
 
+from ops.audit_settings import Audit
 from ops.environment import Environment
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -39,10 +40,6 @@ class Slack(Table):
     emergency_channel: Channel | None = None
     sql: Literal["file", "hash"] = "file"
     time_zone: ZoneName = "UTC"
-
-
-class Audit(Table):
-    path: Path = Path("var/audit.db")
 
 
 class State(Table):

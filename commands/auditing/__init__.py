@@ -43,6 +43,23 @@ def _export(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--format", choices=["csv", "jsonl"], default="jsonl", help="jsonl if not said")
 
 
+def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--anchors",
+        action="append",
+        default=[],
+        metavar="FILE|URL|git:REPOSITORY",
+        help="where signed checkpoints lie; may be given again",
+    )
+    parser.add_argument("--key", action="append", default=[], help="a public key whose signature counts, or its file")
+
+
+def _key(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--name", help="what the key is called; the host's name if not said")
+    parser.add_argument("--rotate", action="store_true", help="make a new one; the one before signs too until --retire")
+    parser.add_argument("--retire", action="store_true", help="have the key before this one sign no more")
+
+
 def limit(text: str) -> int:
     """A number of rows, for a parser."""
     if not re.fullmatch("[1-9][0-9]{0,8}", text):
@@ -52,9 +69,12 @@ def limit(text: str) -> int:
 
 ACTIONS: Mapping[str, Action] = {
     "create": Action("make a new, empty log; nothing else ever makes one"),
-    "verify": Action("recompute every hash of the log and say what does not fit"),
+    "verify": Action("recompute every hash of the log and say what does not fit", _verify),
     "query": Action("list events", _query),
     "export": Action("write events to standard output", _export, to_stdout=True),
+    "key": Action("make the key that signs checkpoints, change it, or print its public half", _key),
+    "checkpoint": Action("sign what the log holds now, and put that where it is to be"),
+    "anchors": Action("list the signed checkpoints and where they lie"),
 }
 
 

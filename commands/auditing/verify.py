@@ -1,26 +1,84 @@
-"""`audit verify`: whether the log is what it was."""
+"""`audit verify`: whether the log is what it was, by its own chain and by checkpoints that were kept elsewhere."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
+from typing import Any
 
+from audit import BadKey
+from audit import Reader
+from audit import Verification
+from audit import VerifyKey
 from audit import verify
+from commands.auditing.anchor_texts import texts_of
 from commands.auditing.asked import Asked
 from commands.auditing.asked import note
+from commands.page import Command
+from commands.page import Line
 from commands.page import Listing
 from commands.page import Page
 from commands.page_words import plural
 from commands.reply import Reply
+from ops.checkpoints import known_keys
+from ops.errors import OpsError
+from ops.errors import Reason
 
 
 def run(asked: Asked) -> Reply:
-    found = verify(asked.path)
+    places: Sequence[str] = asked.arguments.anchors
+    texts = list(texts_of(places))
+    keys = _keys(asked) if places else ()
+    found = verify(asked.path, anchors=texts, keys=keys, wants_anchor=bool(places))
     note(asked, "queried", {"query": "verify", "rows": found.events})
-    data = {
+    data: dict[str, Any] = {
         "events": found.events,
         "head": found.head,
         "problems": [asdict(problem) for problem in found.problems],
     }
+    if places:
+        data |= {"anchors": found.anchors, "anchored": found.anchored}
     if found.ok:
-        return Reply(Page(f"The log holds: {plural(found.events, 'event')}, head {found.head[:16]}"), data)
+        facts = _anchored(found) if places else []
+        headline = f"The log holds: {plural(found.events, 'event')}, head {found.head[:16]}"
+        return Reply(Page(headline, facts=facts, next=() if places else _advice()), data)
     lines = [(f"{'event ' + str(one.seq) if one.seq else 'the file'}: {one.message}",) for one in found.problems]
     page = Page(f"The log does not hold: {plural(len(lines), 'problem')}", body=[Listing("Problems", lines)])
     return Reply(page, data, ok=False, exit_code=1)
+
+
+def _anchored(found: Verification) -> list[tuple[str, Line]]:
+    behind = found.events - found.anchored
+    return [
+        ("Anchors", (f"{plural(found.anchors, 'checkpoint')} from elsewhere, all of which hold",)),
+        (
+            "Proven",
+            (f"events 1 to {found.anchored} are those that were signed; {plural(behind, 'event')} came after that",),
+        ),
+    ]
+
+
+def _advice() -> Line:
+    return (
+        "this shows edits, not a log that was computed anew or cut: ",
+        Command("audit verify --anchors FILE"),
+        " does, with checkpoints that were kept elsewhere.",
+    )
+
+
+def _keys(asked: Asked) -> Sequence[VerifyKey]:
+    """The keys that were given, as text or as files that hold it; else those that the configuration and the log know."""
+    if not asked.arguments.key:
+        return known_keys(asked.settings, Reader(asked.path))
+    try:
+        return [
+            VerifyKey.from_text(line)
+            for given in asked.arguments.key
+            for line in (given if "+" in given else Path(given).read_text()).splitlines()
+            if line.strip()
+        ]
+    except BadKey as error:
+        raise OpsError(Reason.BAD_USAGE, error.message, error.hint) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise OpsError(
+            Reason.BAD_USAGE, "The key's file cannot be read.", "Give the key as `audit key` prints it, or its file."
+        ) from error

@@ -1,0 +1,205 @@
+"""Checkpoints by the real command, put into a file, onto a web server and into a git repository; then verified from there."""
+
+import json
+import shutil
+import sqlite3
+import subprocess
+import threading
+from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler
+from http.server import HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from audit_support import commanded
+
+import countersign
+from audit import Log
+
+CONFIG = """
+[audit]
+key = "keys/audit.key"
+{anchors}
+[projects.shop]
+repository = "."
+[projects.shop.environments.prod]
+database_url = "$SHOP_DATABASE_URL"
+branch = "main"
+approvals = 0
+"""
+
+Say = Callable[..., dict[str, Any]]
+
+
+class _Taken(BaseHTTPRequestHandler):
+    bodies: list[str]
+    status = 200
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        type(self).bodies.append(f"{self.headers['Authorization']}|{body}")
+        self.send_response(type(self).status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def web() -> Iterator[tuple[str, type[_Taken]]]:
+    """A server that takes posts; its URL and what it took."""
+    handler = type("Taken", (_Taken,), {"bodies": [], "status": 200})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/anchors", handler
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Types a line of the terminal and returns what it answers as JSON, with its exit code."""
+    (tmp_path / "countersign.toml").write_text(CONFIG.format(anchors=""))
+    monkeypatch.chdir(tmp_path)
+
+    def typed(*words: str) -> dict[str, Any]:
+        code = countersign.main(["audit", *words, "--json"])
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)
+        return found | {"code": code}
+
+    assert typed("create")["ok"]
+    return typed
+
+
+def configure(folder: Path, *anchors: str) -> None:
+    (folder / "countersign.toml").write_text(CONFIG.format(anchors=f"anchors = [{', '.join(anchors)}]"))
+
+
+def grow(folder: Path, count: int) -> None:
+    with Log.open(folder / "var" / "audit.db") as log:
+        log.append([commanded(f"status {number}") for number in range(count)])
+
+
+def test_checkpoints_go_to_every_place_and_are_verified_from_each(
+    say: Say, tmp_path: Path, web: tuple[str, type[_Taken]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, taken = web
+    monkeypatch.setenv("ANCHOR_TOKEN", "Bearer hunter2hunter2")
+    remote = tmp_path / "anchors-remote.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", str(remote)], check=True)
+    configure(
+        tmp_path,
+        '{ file = "elsewhere.jsonl" }',
+        f'{{ url = "{url}", headers = {{ Authorization = "$ANCHOR_TOKEN" }} }}',
+        f'{{ git = "{remote}" }}',
+    )
+    public = say("key")["key"]
+    grow(tmp_path, 5)
+    first = say("checkpoint")
+    grow(tmp_path, 5)
+    second = say("checkpoint")
+    assert first["size"] < second["size"]
+    assert first["unpublished"] == second["unpublished"] == {}
+    assert len(second["published"]) == 3
+
+    for place in ("elsewhere.jsonl", f"git:{remote}"):
+        found = say("verify", "--anchors", place, "--key", public)
+        assert (found["ok"], found["anchors"], found["anchored"]) == (True, 2, second["size"])
+    assert [body.split("|", 1)[0] for body in taken.bodies] == ["Bearer hunter2hunter2"] * 2
+    (tmp_path / "posted.txt").write_text("\n".join(taken.bodies))
+    assert say("verify", "--anchors", "posted.txt")["anchors"] == 2
+    assert b"hunter2" not in (tmp_path / "var" / "audit.db").read_bytes()
+    listed = say("anchors")["anchors"]
+    assert [one["size"] for one in listed] == [second["size"], first["size"]]
+    assert len(listed[0]["published"]) == 3
+
+
+def test_a_place_that_fails_is_told_and_the_next_checkpoint_covers_it(
+    say: Say, tmp_path: Path, web: tuple[str, type[_Taken]]
+) -> None:
+    url, taken = web
+    (tmp_path / "link.jsonl").symlink_to(tmp_path / "countersign.toml")
+    configure(tmp_path, f'{{ url = "{url}" }}', '{ file = "link.jsonl" }', '{ file = "gone/anchors.jsonl" }')
+    say("key")
+    taken.status = 503
+    made = say("checkpoint")
+    assert (made["ok"], made["published"]) == (True, {})
+    assert "it answered 503" in made["unpublished"][url.replace(url.split("/")[2], "127.0.0.1")]
+    assert len(made["unpublished"]) == 3
+    assert "anchors = " in (tmp_path / "countersign.toml").read_text()
+    taken.status = 200
+    assert len(say("checkpoint")["published"]) == 1
+
+
+def test_without_a_key_nothing_is_signed_and_it_says_how(say: Say, tmp_path: Path) -> None:
+    refused = say("checkpoint")
+    assert (refused["ok"], refused["reason"], refused["code"]) == (False, "bad_config", 2)
+    assert "audit key" in refused["hint"]
+    (tmp_path / "countersign.toml").write_text(CONFIG.format(anchors="").replace('key = "keys/audit.key"', ""))
+    assert 'key = "var/audit.key"' in say("checkpoint")["hint"]
+    assert say("verify")["ok"]
+
+
+def test_keys_change_in_two_steps_and_old_checkpoints_count(say: Say, tmp_path: Path) -> None:
+    configure(tmp_path, '{ file = "elsewhere.jsonl" }')
+    old = say("key", "--name", "first")["key"]
+    assert say("key")["key"] == old
+    say("checkpoint")
+    changed = say("key", "--rotate", "--name", "second")
+    assert changed["previous"] == old
+    assert changed["key"] != old
+    assert say("key", "--rotate")["reason"] == "bad_usage"
+    assert say("checkpoint")["note"].count("\n— ") == 2
+    assert say("key", "--retire")["key"] == changed["key"]
+    assert say("checkpoint")["note"].count("\n— ") == 1
+    assert say("key", "--retire")["reason"] == "bad_usage"
+    assert say("verify", "--anchors", "elsewhere.jsonl")["anchors"] == 3
+    assert say("verify", "--anchors", "elsewhere.jsonl", "--key", old)["anchors"] == 2
+    assert say("verify", "--anchors", "elsewhere.jsonl", "--key", changed["key"])["anchors"] == 2
+
+
+def test_a_log_that_was_computed_anew_is_found_by_an_anchor_only(say: Say, tmp_path: Path) -> None:
+    configure(tmp_path, '{ file = "elsewhere.jsonl" }')
+    say("key")
+    grow(tmp_path, 4)
+    say("checkpoint")
+    log, other = tmp_path / "var" / "audit.db", tmp_path / "other.db"
+    Log.create(other)
+    with closing(sqlite3.connect(log)) as old:
+        log_id = old.execute("SELECT id FROM log").fetchone()[0]
+    with closing(sqlite3.connect(other, isolation_level=None)) as made:
+        made.executescript("DROP TRIGGER log_no_update")
+        made.execute("UPDATE log SET id = ?", (log_id,))
+        made.execute(
+            "CREATE TRIGGER log_no_update BEFORE UPDATE ON log BEGIN SELECT RAISE(ABORT, 'log: append only'); END"
+        )
+    with Log.open(other) as forged:
+        forged.append([commanded("nothing happened here", actor="slack:T0ACME/U0EVE") for _ in range(30)])
+    for end in ("-wal", "-shm"):
+        log.with_name(log.name + end).unlink(missing_ok=True)
+    shutil.copy(other, log)
+    assert say("verify")["ok"]  # the chain alone cannot know
+    found = say("verify", "--anchors", "elsewhere.jsonl")
+    assert (found["ok"], found["code"], [one["code"] for one in found["problems"]]) == (False, 1, ["anchor"])
+    refused = say("checkpoint")
+    assert not refused["ok"]
+    assert "another event" in refused["message"]
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["verify", "--anchors", "nothing.jsonl"], "cannot be read"),
+        (["verify", "--anchors", "git:/nowhere"], "cannot be read"),
+        (["verify", "--anchors", "countersign.toml", "--key", "nonsense+"], "no public key"),
+        (["verify", "--anchors", "countersign.toml", "--key", "/nowhere"], "cannot be read"),
+    ],
+)
+def test_what_cannot_be_read_is_said(say: Say, words: list[str], reason: str) -> None:
+    refused = say(*words)
+    assert (refused["ok"], refused["code"]) == (False, 2)
+    assert reason in refused["message"]
