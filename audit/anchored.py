@@ -1,6 +1,7 @@
 """Comparing a log with its anchors while it is walked: which of them holds, and between which two it was changed."""
 
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 
 from audit.anchors import Anchor
@@ -12,10 +13,12 @@ class Anchored:
 
     def __init__(self, anchors: Sequence[Anchor], start: Frontier | None = None) -> None:
         self.frontier = start or Frontier()
+        self.events = self.frontier.size
         self.held: Anchor | None = None
         """The largest anchor that holds so far; behind it nothing is proven."""
         self._left = [one for one in anchors if one.checkpoint.size >= self.frontier.size]
         self._broken: list[Anchor] = []
+        self._compare()
 
     def add(self, leaves: Sequence[bytes]) -> None:
         """The hashes of the events that follow, 32 bytes each."""
@@ -28,18 +31,27 @@ class Anchored:
             done = until
             self._compare()
 
+    def know(self, events: int, roots: Mapping[int, bytes]) -> None:
+        """The log has so many events and these roots at the anchors' sizes, worked out elsewhere."""
+        while self._left and self._left[0].checkpoint.size <= events:
+            anchor = self._left.pop(0)
+            self._judge(anchor, roots.get(anchor.checkpoint.size))
+        self.events = events
+
     def _compare(self) -> None:
+        self.events = self.frontier.size
         while self._left and self._left[0].checkpoint.size <= self.frontier.size:
             anchor = self._left.pop(0)
-            if anchor.checkpoint.size == self.frontier.size and anchor.checkpoint.root == self.frontier.root():
-                if not self._broken:
-                    self.held = anchor
-            else:
-                self._broken.append(anchor)
+            self._judge(anchor, self.frontier.root() if anchor.checkpoint.size == self.frontier.size else None)
+
+    def _judge(self, anchor: Anchor, root: bytes | None) -> None:
+        if root != anchor.checkpoint.root:
+            self._broken.append(anchor)
+        elif not self._broken:
+            self.held = anchor
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """What does not hold, as code and sentence; at the end of the log."""
-        self._compare()
         if self._broken:
             first = self._broken[0]
             after = self.held.checkpoint.size if self.held else 0
@@ -56,8 +68,8 @@ class Anchored:
             last = self._left[-1]
             yield (
                 "anchor_ahead",
-                f"The log ends at event {self.frontier.size}, but {_said(last)} says that there were "
-                f"{last.checkpoint.size}: {last.checkpoint.size - self.frontier.size} events at its end are gone, or this is "
+                f"The log ends at event {self.events}, but {_said(last)} says that there were "
+                f"{last.checkpoint.size}: {last.checkpoint.size - self.events} events at its end are gone, or this is "
                 "an older copy.",
             )
 

@@ -44,6 +44,22 @@ class Frontier:
             size += 1
         return type(self)(size, tuple(hashes))
 
+    def joined(self, behind: Self) -> Self:
+        """The tree with the leaves of another one behind its own. Raises ValueError unless this one's size is a multiple of
+        the other's largest subtree, since its subtrees would not be those of the whole then."""
+        size, hashes, left = self.size, list(self.hashes), behind.size
+        for subtree in behind.hashes:
+            level = left.bit_length() - 1
+            if size & ((1 << level) - 1):
+                raise ValueError("these trees do not fit together")
+            node, number = subtree, size >> level
+            while number & 1:
+                node = node_of(hashes.pop(), node)
+                number >>= 1
+            hashes.append(node)
+            size, left = size + (1 << level), left - (1 << level)
+        return type(self)(size, tuple(hashes))
+
     def root(self) -> bytes:
         if not self.hashes:
             return EMPTY_ROOT

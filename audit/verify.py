@@ -6,6 +6,7 @@ shown by anchors only: signed checkpoints that were kept elsewhere.
 
 import json
 import sqlite3
+from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from typing import Any
 
 from audit import schema
 from audit.anchored import Anchored
+from audit.anchors import Anchors
 from audit.anchors import anchors_in
 from audit.checkpoint import VerifyKey
 from audit.checkpoint import origin_of
@@ -27,6 +29,7 @@ from audit.event import has_escaped_nul
 from audit.event import hash_of
 from audit.event import is_odd_text
 from audit.event import is_written_at
+from audit.ranges import verified_by_parts
 
 SLICE_EVENTS = 500
 TAIL_EVENTS = 100
@@ -149,13 +152,18 @@ class Chain:
 
 
 def verify(
-    path: Path, *, anchors: Iterable[tuple[str, str]] = (), keys: Sequence[VerifyKey] = (), wants_anchor: bool = False
+    path: Path,
+    *,
+    anchors: Iterable[tuple[str, str]] = (),
+    keys: Sequence[VerifyKey] = (),
+    wants_anchor: bool = False,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Verification:
-    """Checks a whole log, in slices, through a read-only connection; a log in use and a sealed copy will do.
+    """Checks a whole log, in slices, through read-only connections; a log in use and a sealed copy will do.
 
     `anchors` are texts that hold signed checkpoints, each with the name of where it is from; `keys` whose signatures count.
-    `wants_anchor`: that there is none is a problem. Raises NoLog when there is no file; whatever else is wrong with it is
-    reported.
+    `wants_anchor`: that there is none is a problem. `progress` is told how many events of how many are done.
+    Raises NoLog when there is no file; whatever else is wrong with it is reported.
     """
     if not path.exists():
         raise no_log(path)
@@ -167,29 +175,44 @@ def verify(
     try:
         connection.text_factory = _text
         problems = _schema_problems(connection)
-        chain = Chain(_log_id(connection, problems))
-        known = anchors_in(anchors, origin_of(chain.log_id), keys)
+        log_id = _log_id(connection, problems)
+        known = anchors_in(anchors, origin_of(log_id), keys)
         anchored = Anchored(known.found)
-        _walk(connection, chain, anchored, problems)
-        problems += chain.finish()
-        problems += [
-            Problem(seq=None, code="anchor_refused", message=f"An anchor is refused: {one}") for one in known.refused
-        ]
-        if wants_anchor and not known.found:
-            message = "There is no anchor of this log where anchors were looked for."
-            problems.append(Problem(seq=None, code="anchor_missing", message=message))
-        problems += [Problem(seq=None, code=code, message=message) for code, message in anchored.problems()]
+        last = 0 if problems else _last(connection)
+        sizes = [one.checkpoint.size for one in known.found]
+        whole = verified_by_parts(path, log_id, last, sizes, progress) if last else None
+        if whole is not None:
+            anchored.know(whole.events, whole.roots)
+            events, head = whole.events, whole.head
+        else:
+            chain = Chain(log_id)
+            _walk(connection, chain, anchored, problems)
+            problems += chain.finish()
+            events, head = chain.events, chain.hash
+        problems += _anchor_problems(known, anchored, wants_anchor=wants_anchor)
         problems += _structure_problems(connection)
+        held = anchored.held.checkpoint.size if anchored.held else 0
         return Verification(
-            ok=not problems,
-            events=chain.events,
-            head=chain.hash,
-            problems=problems,
-            anchors=len(known.found),
-            anchored=anchored.held.checkpoint.size if anchored.held else 0,
+            ok=not problems, events=events, head=head, problems=problems, anchors=len(known.found), anchored=held
         )
     finally:
         connection.close()
+
+
+def _last(connection: sqlite3.Connection) -> int:
+    """The number of the last event; 0 where it cannot be told, or numbers are not as they should be."""
+    try:
+        lowest, highest = connection.execute("SELECT min(seq), max(seq) FROM event").fetchone()
+    except DATABASE_ERRORS:
+        return 0
+    return highest if lowest == 1 and isinstance(highest, int) else 0
+
+
+def _anchor_problems(known: Anchors, anchored: Anchored, *, wants_anchor: bool) -> list[Problem]:
+    found = [("anchor_refused", f"An anchor is refused: {one}") for one in known.refused]
+    if wants_anchor and not known.found:
+        found.append(("anchor_missing", "There is no anchor of this log where anchors were looked for."))
+    return [Problem(seq=None, code=code, message=message) for code, message in [*found, *anchored.problems()]]
 
 
 def tail_problems(connection: sqlite3.Connection, log_id: str) -> list[Problem]:
