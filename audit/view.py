@@ -92,6 +92,10 @@ class View:
         """The place of the newest event of a stream; 0 when it has none."""
         return int(self._value("SELECT coalesce(max(place), 0) FROM event WHERE stream = :stream", stream=stream))
 
+    def log_id(self) -> str:
+        """The log's own id; no two logs have the same."""
+        return str(self._value("SELECT id FROM log"))
+
     def size(self) -> int:
         """The number of the last event; 0 in an empty log."""
         return int(self._value("SELECT coalesce(max(seq), 0) FROM event"))

@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TextIO
 
 from audit import AuditError
+from audit import LogBusy
 from audit import LogExists
 from commands.auditing.asked import Asked
 from commands.knock import check_log
@@ -25,6 +26,9 @@ def run_audit(settings: Settings, arguments: argparse.Namespace, uid: int, out: 
         if arguments.action != "create":
             check_log(asked.path)
         return run(asked)
+    except LogBusy as error:
+        hint = "The bot, or another terminal, has the log: the bot signs by itself, and has to be stopped for the rest."
+        return log_reply(LogBusy(error.message, hint))
     except LogExists as error:
         return error_reply(OpsError(Reason.BAD_USAGE, error.message, error.hint))
     except AuditError as error:

@@ -15,6 +15,7 @@ from audit import AuditError
 from audit import Query
 from audit import Reader
 from audit import verify
+from commands.doctor_signing import signing
 from commands.knock import check_log
 from commands.page import Listing
 from commands.page import Page
@@ -75,6 +76,7 @@ def run_doctor(path: Path, slack_checks: SlackChecks, progress: Callable[[str], 
             told = {"reason": error.reason.value, "message": error.message, "hint": error.hint}
         for look in (
             _log,
+            _signing,
             _private,
             slack_checks,
             _windows,
@@ -117,6 +119,11 @@ def _log(settings: Settings) -> Iterator[Check]:
         yield Check("warning", "log", f"others on this host may read {path}; 0600 is how it was made")
     if not os.access(path, os.W_OK):
         yield Check("problem", "log", f"this user may not write {path}")
+
+
+def _signing(settings: Settings) -> Iterator[Check]:
+    for state, found in signing(settings, utc_now()):
+        yield Check(state, "signing of the log", found)
 
 
 def _private(settings: Settings) -> Iterator[Check]:

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import closing
+from datetime import UTC
+from datetime import datetime
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler
 from http.server import HTTPServer
 from pathlib import Path
@@ -18,6 +21,8 @@ from audit_support import commanded
 
 import countersign
 from audit import Log
+from commands.doctor_signing import signing
+from ops.settings import load_settings
 
 CONFIG = """
 [audit]
@@ -203,3 +208,40 @@ def test_what_cannot_be_read_is_said(say: Say, words: list[str], reason: str) ->
     refused = say(*words)
     assert (refused["ok"], refused["code"]) == (False, 2)
     assert reason in refused["message"]
+
+
+def test_the_bot_keeps_the_log_to_itself(say: Say, tmp_path: Path) -> None:
+    say("key")
+    with Log.open(tmp_path / "var" / "audit.db"):
+        refused = say("checkpoint")
+    assert (refused["ok"], refused["reason"], refused["code"]) == (False, "log_busy", 5)
+    assert "the bot signs by itself" in refused["hint"]
+
+
+def told(folder: Path, now: datetime) -> list[tuple[str, str]]:
+    return list(signing(load_settings(folder / "countersign.toml"), now))
+
+
+def test_doctor_says_what_signs_the_log_and_what_does_not(say: Say, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    assert told(tmp_path, now)[0][0] == "problem"  # no such key yet
+    say("key", "--name", "acme")
+    found = told(tmp_path, now)
+    assert found[0] == ("ok", "signed by acme")
+    assert [state for state, _ in found] == ["ok", "warning", "warning"]
+    assert "put nowhere else" in found[1][1]
+    assert "no checkpoint was signed yet" in found[2][1]
+
+    configure(tmp_path, '{ file = "elsewhere.jsonl" }', '{ file = "gone/anchors.jsonl" }')
+    say("checkpoint")
+    found = told(tmp_path, now)
+    assert [state for state, _ in found] == ["ok", "warning", "problem", "ok", "warning"]
+    assert "on the same disk as the log" in found[1][1]
+    assert "cannot be written to" in found[4][1]
+    grow(tmp_path, 9)
+    assert "warning" in {state for state, words in told(tmp_path, now + timedelta(hours=4)) if "newest" in words}
+
+    (tmp_path / "keys" / "audit.key").chmod(0o644)
+    assert "Others than its owner can read" in told(tmp_path, now)[0][1]
+    (tmp_path / "countersign.toml").write_text(CONFIG.format(anchors="").replace('key = "keys/audit.key"', ""))
+    assert told(tmp_path, now) == [("warning", told(tmp_path, now)[0][1])]
