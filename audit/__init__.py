@@ -1,6 +1,7 @@
 """The audit log: append, read, verify, export. What is true about requests is what its events say."""
 
 from audit.anchors import anchor_line
+from audit.chain import Problem
 from audit.checkpoint import BadKey
 from audit.checkpoint import BadNote
 from audit.checkpoint import SigningKey
@@ -22,10 +23,12 @@ from audit.event import Event
 from audit.export import export
 from audit.kinds import KINDS
 from audit.log import Log
+from audit.seen import remember
+from audit.seen import remembered
 from audit.signer import OtherLog
 from audit.signer import Signed
 from audit.signer import Signer
-from audit.verify import Problem
+from audit.verify import Seen
 from audit.verify import Verification
 from audit.verify import verify
 from audit.view import FINAL_KINDS
@@ -55,6 +58,7 @@ __all__ = [
     "Problem",
     "Query",
     "Reader",
+    "Seen",
     "Signed",
     "Signer",
     "SigningKey",
@@ -65,5 +69,7 @@ __all__ = [
     "export",
     "make_key",
     "read_key",
+    "remember",
+    "remembered",
     "verify",
 ]

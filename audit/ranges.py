@@ -66,10 +66,13 @@ class Part:
 
 @dataclass(frozen=True)
 class Whole:
-    """A log in which all is as it should be: how many events, the last hash, and its trees at the sizes asked for."""
+    """A log in which all is as it should be: how many events, hash and time of the last, its tree, and the roots at the sizes
+    asked for."""
 
     events: int
     head: str
+    at: str
+    tree: Frontier
     roots: dict[int, bytes]
 
 
@@ -289,4 +292,4 @@ class _Joined:
     def whole(self) -> Whole:
         if self._gone - self._erased:
             raise NotAsItShouldBe
-        return Whole(self.events, self._head, self._roots)
+        return Whole(self.events, self._head, self._at, self._tree, self._roots)

@@ -4,54 +4,41 @@ The chain shows edits, deletions, swaps and reorderings. That somebody computed 
 shown by anchors only: signed checkpoints that were kept elsewhere.
 """
 
-import json
 import sqlite3
 from collections.abc import Callable
 from collections.abc import Iterable
-from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
-from typing import Any
 
 from audit import schema
 from audit.anchored import Anchored
 from audit.anchors import Anchors
 from audit.anchors import anchors_in
+from audit.chain import BEFORE_ALL
+from audit.chain import ROWS
+from audit.chain import Chain
+from audit.chain import Problem
 from audit.checkpoint import VerifyKey
 from audit.checkpoint import origin_of
 from audit.errors import DATABASE_ERRORS
 from audit.errors import no_log
 from audit.event import FIRST_PREVIOUS
-from audit.event import HASHED
-from audit.event import commitment_of
-from audit.event import has_escaped_nul
-from audit.event import hash_of
-from audit.event import is_odd_text
-from audit.event import is_written_at
 from audit.ranges import verified_by_parts
+from audit.tree import Frontier
 
 SLICE_EVENTS = 500
-TAIL_EVENTS = 100
-MAX_PROBLEMS = 1000
-
-_BEFORE_ALL = -(2**63)
-# Named one by one: in a damaged schema a column may be called `Place`, which SQLite takes for the same.
-_NAMES = ", ".join(f"event.{name} AS {name}" for name in (*HASHED, "hash"))
-_ROWS = f"""
-SELECT {_NAMES}, payload.seq IS NOT NULL AS has_payload, payload.salt AS salt, payload.data AS data
-FROM event LEFT JOIN payload ON payload.seq = event.seq
-WHERE event.seq > :after ORDER BY event.seq LIMIT :slice
-"""  # noqa: S608 (constants only)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Problem:
-    """Something that does not hold. `seq` is the event, None where it is about the file; `code` is stable."""
+@dataclass(frozen=True)
+class Seen:
+    """Where a log ended when it was verified: its tree, and hash and time of its last event."""
 
-    seq: int | None
-    code: str
-    message: str
+    log_id: str
+    tree: Frontier = field(default_factory=Frontier)
+    head: str = FIRST_PREVIOUS
+    at: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,88 +54,10 @@ class Verification:
     """So many anchors of this log were compared."""
     anchored: int = 0
     """Up to this event the log is proven to be what was signed; 0: none."""
-
-
-class Chain:
-    """Walks events in order and collects what does not hold. Starts at the beginning, or after an event."""
-
-    def __init__(self, log_id: str, *, seq: int = 0, hash: str = FIRST_PREVIOUS, at: str = "") -> None:
-        self.log_id = log_id
-        self.events = 0
-        self.seq, self.hash, self.at = seq, hash, at
-        self.problems: list[Problem] = []
-        self._from_start = seq == 0
-        self._places: dict[str, int] = {}
-        self._without_payload: set[int] = set()
-        self._erased: set[int] = set()
-
-    def add(self, row: dict[str, Any]) -> None:
-        """Checks the next row; whatever it holds, this only collects."""
-        seq = row["seq"]
-        self.events += 1
-        for code, message in self._row_problems(row):
-            self._problem(seq, code, message)
-        self.seq, self.hash = seq, str(row["hash"])
-        if isinstance(row["at"], str):
-            self.at = max(self.at, row["at"])
-
-    def finish(self) -> list[Problem]:
-        """All problems, with the payloads that are gone though no erasure names them."""
-        for seq in sorted(self._without_payload - self._erased):
-            self._problem(seq, "payload_missing", f"Event {seq} has no payload, and no erased event names it.")
-        return self.problems
-
-    def _problem(self, seq: int | None, code: str, message: str) -> None:
-        if len(self.problems) < MAX_PROBLEMS:
-            self.problems.append(Problem(seq=seq, code=code, message=message))
-        elif len(self.problems) == MAX_PROBLEMS:
-            self.problems.append(Problem(seq=None, code="more", message="There are more problems than are listed."))
-
-    def _row_problems(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        seq = row["seq"]
-        if seq != self.seq + 1:
-            yield "seq", f"Event {seq} follows event {self.seq}."
-        if row["previous"] != self.hash:
-            yield "previous", f"Event {seq} does not link to the hash of the event before it."
-        try:
-            if hash_of(self.log_id, row) != row["hash"]:
-                yield "hash", f"Event {seq} is not what was hashed."
-        except (ValueError, TypeError):
-            yield "hash", f"Event {seq} cannot be hashed."
-        if not (isinstance(row["at"], str) and is_written_at(row["at"])):
-            yield "at", f"Event {seq} has no proper time."
-        elif row["at"] < self.at:
-            yield "at", f"Event {seq} is earlier than the event before it."
-        if any(isinstance(value, str) and is_odd_text(value) for value in row.values()):
-            yield "text", f"Event {seq} holds NUL or text that is not UTF-8."
-        if self._from_start:
-            yield from self._place_problems(row)
-        yield from self._payload_problems(row)
-
-    def _place_problems(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        stream, place = str(row["stream"]), row["place"]
-        last = self._places.get(stream, 0)
-        if place != last + 1:
-            yield "place", f"Event {row['seq']} is at place {place} of {stream} after place {last}."
-        self._places[stream] = place if isinstance(place, int) else last
-
-    def _payload_problems(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
-        seq = row["seq"]
-        if not row["has_payload"]:
-            self._without_payload.add(seq)
-            return
-        try:
-            if commitment_of(row["salt"], row["data"]) != row["commitment"]:
-                yield "commitment", f"The payload of event {seq} is not the one it was recorded with."
-            data = json.loads(row["data"])
-            if not isinstance(data, dict):
-                raise TypeError
-            if has_escaped_nul(row["data"].encode()):
-                yield "text", f"The payload of event {seq} holds NUL."
-            if row["kind"] == "erased":
-                self._erased.update(number for number in data["seqs"] if isinstance(number, int))
-        except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-            yield "payload", f"The payload of event {seq} cannot be read."
+    since: int = 0
+    """So many events at the beginning were not read, since they had been before; their tree was taken as it was then."""
+    end: "Seen | None" = None
+    """Where the log ends, to go on from the next time; None where something does not hold."""
 
 
 def verify(
@@ -157,12 +66,15 @@ def verify(
     anchors: Iterable[tuple[str, str]] = (),
     keys: Sequence[VerifyKey] = (),
     wants_anchor: bool = False,
+    since: Seen | None = None,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Verification:
     """Checks a whole log, in slices, through read-only connections; a log in use and a sealed copy will do.
 
     `anchors` are texts that hold signed checkpoints, each with the name of where it is from; `keys` whose signatures count.
-    `wants_anchor`: that there is none is a problem. `progress` is told how many events of how many are done.
+    `wants_anchor`: that there is none is a problem. `since`: read only what came behind that; its tree is believed as far as
+    an anchor of at least its size holds, since the one cannot be made to fit the other. `progress` is told how many events of
+    how many are done.
     Raises NoLog when there is no file; whatever else is wrong with it is reported.
     """
     if not path.exists():
@@ -177,26 +89,48 @@ def verify(
         problems = _schema_problems(connection)
         log_id = _log_id(connection, problems)
         known = anchors_in(anchors, origin_of(log_id), keys)
-        anchored = Anchored(known.found)
-        last = 0 if problems else _last(connection)
+        start = since if since is not None and since.log_id == log_id else Seen(log_id)
+        anchored = Anchored(known.found, start.tree)
+        last = 0 if problems or start.tree.size else _last(connection)
         sizes = [one.checkpoint.size for one in known.found]
         whole = verified_by_parts(path, log_id, last, sizes, progress) if last else None
         if whole is not None:
             anchored.know(whole.events, whole.roots)
-            events, head = whole.events, whole.head
+            events, end = whole.events, Seen(log_id, whole.tree, whole.head, whole.at)
         else:
-            chain = Chain(log_id)
+            chain = Chain(log_id, seq=start.tree.size, hash=start.head, at=start.at)
+            _check_start(connection, start, problems)
             _walk(connection, chain, anchored, problems)
             problems += chain.finish()
-            events, head = chain.events, chain.hash
+            events, end = start.tree.size + chain.events, Seen(log_id, anchored.frontier, chain.hash, chain.at)
         problems += _anchor_problems(known, anchored, wants_anchor=wants_anchor)
         problems += _structure_problems(connection)
-        held = anchored.held.checkpoint.size if anchored.held else 0
         return Verification(
-            ok=not problems, events=events, head=head, problems=problems, anchors=len(known.found), anchored=held
+            ok=not problems,
+            events=events,
+            head=end.head,
+            problems=problems,
+            anchors=len(known.found),
+            anchored=anchored.held.checkpoint.size if anchored.held else 0,
+            since=start.tree.size,
+            end=None if problems else end,
         )
     finally:
         connection.close()
+
+
+def _check_start(connection: sqlite3.Connection, start: Seen, problems: list[Problem]) -> None:
+    """That the last event which was seen before is there as it was."""
+    if start.tree.size == 0:
+        return
+    try:
+        found = connection.execute("SELECT hash FROM event WHERE seq = ?", (start.tree.size,)).fetchone()
+    except DATABASE_ERRORS:
+        found = None
+    if found != (start.head,):
+        what = "is not there any more" if found is None else "is another one"
+        message = f"Event {start.tree.size}, at which the log ended when it was verified before, {what}."
+        problems.append(Problem(seq=start.tree.size, code="seen", message=message))
 
 
 def _last(connection: sqlite3.Connection) -> int:
@@ -215,22 +149,10 @@ def _anchor_problems(known: Anchors, anchored: Anchored, *, wants_anchor: bool) 
     return [Problem(seq=None, code=code, message=message) for code, message in [*found, *anchored.problems()]]
 
 
-def tail_problems(connection: sqlite3.Connection, log_id: str) -> list[Problem]:
-    """The problems of the last 100 events; what opening a log can afford."""
-    newest = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
-    before = connection.execute(
-        "SELECT seq, hash, at FROM event WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (newest - TAIL_EVENTS,)
-    ).fetchone()
-    chain = Chain(log_id) if before is None else Chain(log_id, seq=before[0], hash=before[1], at=before[2])
-    for row in schema.rows(connection, _ROWS, {"after": chain.seq or _BEFORE_ALL, "slice": TAIL_EVENTS}):
-        chain.add(row)
-    return chain.problems
-
-
 def _walk(connection: sqlite3.Connection, chain: Chain, anchored: Anchored, problems: list[Problem]) -> None:
-    after = _BEFORE_ALL
+    after = chain.seq or BEFORE_ALL
     try:
-        while rows := schema.rows(connection, _ROWS, {"after": after, "slice": SLICE_EVENTS}):
+        while rows := schema.rows(connection, ROWS, {"after": after, "slice": SLICE_EVENTS}):
             for row in rows:
                 chain.add(row)
             anchored.add([_leaf(row["hash"]) for row in rows])

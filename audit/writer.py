@@ -17,6 +17,7 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from audit import schema
+from audit.chain import tail_problems
 from audit.errors import FAULT_OF_THE_ACT
 from audit.errors import BadEvent
 from audit.errors import Conflict
@@ -36,7 +37,6 @@ from audit.event import hash_of
 from audit.event import numbered_id
 from audit.event import written_at
 from audit.lock import lock_path
-from audit.verify import tail_problems
 from audit.view import View
 
 _EVENT_COLUMNS = tuple(name for name in COLUMNS if name != "data")

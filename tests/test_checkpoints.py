@@ -140,6 +140,32 @@ def test_a_place_that_fails_is_told_and_the_next_checkpoint_covers_it(
     assert len(say("checkpoint")["published"]) == 1
 
 
+def test_the_next_time_only_what_is_new_is_read(say: Say, tmp_path: Path) -> None:
+    configure(tmp_path, '{ file = "elsewhere.jsonl" }')
+    say("key")
+    assert say("verify", "--since-checkpoint")["ok"]  # nothing is known yet, so all is read
+    assert say("verify", "--since-checkpoint")["reason"] == "bad_usage"
+    grow(tmp_path, 5)
+    say("checkpoint")
+    first = say("verify", "--anchors", "elsewhere.jsonl", "--since-checkpoint")
+    assert (first["ok"], first["since"] > 0, first["anchored"] > first["since"]) == (True, True, True)
+    kept = (tmp_path / "var" / "audit.db.verified").read_text()
+    grow(tmp_path, 5)
+    say("checkpoint")
+    second = say("verify", "--anchors", "elsewhere.jsonl", "--since-checkpoint")
+    assert (second["ok"], second["since"]) == (True, first["events"])
+    assert second["anchored"] == say("verify", "--anchors", "elsewhere.jsonl")["anchored"]
+
+    made_up = json.loads(kept)
+    made_up["tree"]["hashes"] = ["00" * 32 for _ in made_up["tree"]["hashes"]]
+    (tmp_path / "var" / "audit.db.verified").write_text(json.dumps(made_up))
+    found = say("verify", "--anchors", "elsewhere.jsonl", "--since-checkpoint")
+    assert [one["code"] for one in found["problems"]] == ["anchor"]
+    (tmp_path / "var" / "audit.db.verified").write_text(json.dumps(json.loads(kept) | {"head": "00" * 32}))
+    found = say("verify", "--anchors", "elsewhere.jsonl", "--since-checkpoint")
+    assert "seen" in {one["code"] for one in found["problems"]}
+
+
 def test_without_a_key_nothing_is_signed_and_it_says_how(say: Say, tmp_path: Path) -> None:
     refused = say("checkpoint")
     assert (refused["ok"], refused["reason"], refused["code"]) == (False, "bad_config", 2)

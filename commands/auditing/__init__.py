@@ -52,6 +52,9 @@ def _verify(parser: argparse.ArgumentParser) -> None:
         help="where signed checkpoints lie; may be given again",
     )
     parser.add_argument("--key", action="append", default=[], help="a public key whose signature counts, or its file")
+    parser.add_argument(
+        "--since-checkpoint", action="store_true", help="read only what came after the last time that all of it held"
+    )
 
 
 def _key(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ from audit import BadKey
 from audit import Reader
 from audit import Verification
 from audit import VerifyKey
+from audit import remember
+from audit import remembered
 from audit import verify
 from commands.auditing.anchor_texts import texts_of
 from commands.auditing.asked import Asked
@@ -28,7 +30,17 @@ def run(asked: Asked) -> Reply:
     places: Sequence[str] = asked.arguments.anchors
     texts = list(texts_of(places))
     keys = _keys(asked) if places else ()
-    found = verify(asked.path, anchors=texts, keys=keys, wants_anchor=bool(places))
+    memory = asked.path.with_name(f"{asked.path.name}.verified")
+    since = remembered(memory) if asked.arguments.since_checkpoint else None
+    if since is not None and not places:
+        raise OpsError(
+            Reason.BAD_USAGE,
+            "What was verified before proves nothing without a checkpoint from elsewhere.",
+            "Add --anchors, or leave --since-checkpoint out.",
+        )
+    found = verify(asked.path, anchors=texts, keys=keys, wants_anchor=bool(places), since=since)
+    if found.end is not None:
+        remember(memory, found.end)
     note(asked, "queried", {"query": "verify", "rows": found.events})
     data: dict[str, Any] = {
         "events": found.events,
@@ -36,7 +48,7 @@ def run(asked: Asked) -> Reply:
         "problems": [asdict(problem) for problem in found.problems],
     }
     if places:
-        data |= {"anchors": found.anchors, "anchored": found.anchored}
+        data |= {"anchors": found.anchors, "anchored": found.anchored, "since": found.since}
     if found.ok:
         facts = _anchored(found) if places else []
         headline = f"The log holds: {plural(found.events, 'event')}, head {found.head[:16]}"
@@ -48,7 +60,13 @@ def run(asked: Asked) -> Reply:
 
 def _anchored(found: Verification) -> list[tuple[str, Line]]:
     behind = found.events - found.anchored
+    before: list[tuple[str, Line]] = []
+    if found.since:
+        before = [
+            ("Read", (f"events {found.since + 1} to {found.events}; those before held when they were read last",))
+        ]
     return [
+        *before,
         ("Anchors", (f"{plural(found.anchors, 'checkpoint')} from elsewhere, all of which hold",)),
         (
             "Proven",
