@@ -27,6 +27,7 @@ bench: .venv/ready
 	-$(BIN)/python -m bench.ack
 	-$(BIN)/python -m bench.bot
 	-$(BIN)/python -m bench.audit_append
+	-$(BIN)/python -m bench.audit --events 1000000
 	-$(BIN)/python -m bench.plan
 	-$(BIN)/python -m bench.push
 	-$(BIN)/python -m bench.readers

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from audit import schema
+from audit.base import Base
+from audit.base import base_of
 from audit.event import FIRST_PREVIOUS
 from audit.event import HASHED
 from audit.event import commitment_of
@@ -40,12 +42,17 @@ class Problem:
 class Chain:
     """Walks events in order and collects what does not hold. Starts at the beginning, or after an event."""
 
-    def __init__(self, log_id: str, *, seq: int = 0, hash: str = FIRST_PREVIOUS, at: str = "") -> None:
+    def __init__(
+        self, log_id: str, *, seq: int = 0, hash: str = FIRST_PREVIOUS, at: str = "", knows_places: bool = False
+    ) -> None:
+        """`knows_places`: behind an event all the same, but `reached` says where the streams were there."""
         self.log_id = log_id
         self.events = 0
         self.seq, self.hash, self.at = seq, hash, at
         self.problems: list[Problem] = []
-        self._from_start = seq == 0
+        self.dropped: set[tuple[int, str]] = set()
+        """Up to which events old ones were dropped, with the roots there, as the events say."""
+        self._from_start = seq == 0 or knows_places
         self._places: dict[str, int] = {}
         self._without_payload: set[int] = set()
         self._erased: set[int] = set()
@@ -66,6 +73,28 @@ class Chain:
             self._problem(seq, "payload_missing", f"Event {seq} has no payload, and no erased event names it.")
         return self.problems
 
+    def carry(self, base: Base, row: dict[str, Any], proof: str, at: str) -> None:
+        """Checks an event from before the base, of which its neighbours may be gone, by its proof. `at`: the time of the one
+        before it that is here."""
+        seq, stream = row["seq"], str(row["stream"])
+        if not base.holds(seq, str(row["hash"]), proof):
+            self._problem(seq, "proof", f"Event {seq} is not proven to be among the {base.seq} before the base.")
+        for code, message in [*self._own_problems(row, at), *self._payload_problems(row)]:
+            self._problem(seq, code, message)
+        if isinstance(row["place"], int):
+            self._places[stream] = max(row["place"], self._places.get(stream, 0))
+
+    def reached(self, stream: str, place: int) -> None:
+        """A stream was at this place, where the walk starts."""
+        self._places[stream] = place
+
+    def unreadable(self, message: str) -> None:
+        self._problem(None, "unreadable", message)
+
+    def erased_elsewhere(self, seq: int) -> None:
+        """An erasure in a later part names this event."""
+        self._erased.add(seq)
+
     def _problem(self, seq: int | None, code: str, message: str) -> None:
         if len(self.problems) < MAX_PROBLEMS:
             self.problems.append(Problem(seq=seq, code=code, message=message))
@@ -78,6 +107,13 @@ class Chain:
             yield "seq", f"Event {seq} follows event {self.seq}."
         if row["previous"] != self.hash:
             yield "previous", f"Event {seq} does not link to the hash of the event before it."
+        yield from self._own_problems(row, self.at)
+        if self._from_start:
+            yield from self._place_problems(row)
+        yield from self._payload_problems(row)
+
+    def _own_problems(self, row: dict[str, Any], at: str) -> Iterator[tuple[str, str]]:
+        seq = row["seq"]
         try:
             if hash_of(self.log_id, row) != row["hash"]:
                 yield "hash", f"Event {seq} is not what was hashed."
@@ -85,13 +121,10 @@ class Chain:
             yield "hash", f"Event {seq} cannot be hashed."
         if not (isinstance(row["at"], str) and is_written_at(row["at"])):
             yield "at", f"Event {seq} has no proper time."
-        elif row["at"] < self.at:
+        elif row["at"] < at:
             yield "at", f"Event {seq} is earlier than the event before it."
         if any(isinstance(value, str) and is_odd_text(value) for value in row.values()):
             yield "text", f"Event {seq} holds NUL or text that is not UTF-8."
-        if self._from_start:
-            yield from self._place_problems(row)
-        yield from self._payload_problems(row)
 
     def _place_problems(self, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         stream, place = str(row["stream"]), row["place"]
@@ -115,6 +148,8 @@ class Chain:
                 yield "text", f"The payload of event {seq} holds NUL."
             if row["kind"] == "erased":
                 self._erased.update(number for number in data["seqs"] if isinstance(number, int))
+            if row["kind"] == "drop_began":
+                self.dropped.add((data["last_seq"], data["root"]))
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             yield "payload", f"The payload of event {seq} cannot be read."
 
@@ -122,9 +157,12 @@ class Chain:
 def tail_problems(connection: sqlite3.Connection, log_id: str) -> list[Problem]:
     """The problems of the last 100 events; what opening a log can afford."""
     newest = connection.execute("SELECT coalesce(max(seq), 0) FROM event").fetchone()[0]
-    before = connection.execute(
+    base = base_of(connection)
+    before: tuple[int, str, str] | None = connection.execute(
         "SELECT seq, hash, at FROM event WHERE seq <= ? ORDER BY seq DESC LIMIT 1", (newest - TAIL_EVENTS,)
     ).fetchone()
+    if base.seq and (before is None or before[0] <= base.seq):
+        before = (base.seq, base.hash, base.at)
     chain = Chain(log_id) if before is None else Chain(log_id, seq=before[0], hash=before[1], at=before[2])
     for row in schema.rows(connection, ROWS, {"after": chain.seq or BEFORE_ALL, "slice": TAIL_EVENTS}):
         chain.add(row)

@@ -3,6 +3,7 @@
 import csv
 import json
 from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from typing import Literal
@@ -10,7 +11,7 @@ from typing import TextIO
 
 from audit.errors import broken_event
 from audit.event import COLUMNS
-from audit.view import Query
+from audit.query import Query
 from audit.view import Reader
 
 # A spreadsheet takes a cell that begins like this for a formula, and runs it.
@@ -25,20 +26,22 @@ def export(path: Path, *, format: Literal["csv", "jsonl"], query: Query, out: Te
     What is appended meanwhile is left out. Raises NoLog and what reading raises.
     """
     rows = Reader(path).rows(query)
-    return _write_csv(rows, out) if format == "csv" else _write_jsonl(rows, out)
+    return write_csv(rows, out) if format == "csv" else _write_jsonl(rows, out)
 
 
-def _write_csv(rows: Iterator[dict[str, Any]], out: TextIO) -> int:
+def write_csv(rows: Iterator[Mapping[str, Any]], out: TextIO) -> int:
+    """The CSV of `export`, of rows of the view `events` from anywhere; how many they are."""
     writer = csv.writer(out)
     writer.writerow(COLUMNS)
     count = 0
     for row in rows:
-        writer.writerow([_harmless(row[name]) for name in COLUMNS])
+        writer.writerow([harmless(row[name]) for name in COLUMNS])
         count += 1
     return count
 
 
-def _harmless(cell: object) -> object:
+def harmless(cell: object) -> object:
+    """A cell that no spreadsheet runs."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA_STARTS) else cell
 
 

@@ -50,11 +50,20 @@ from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
 from audit.kinds_kept import Warned
+from audit.kinds_proof import ArchiveRestored
+from audit.kinds_proof import Archived
+from audit.kinds_proof import BackedUp
 from audit.kinds_proof import CheckpointPublished
 from audit.kinds_proof import CheckpointSigned
 from audit.kinds_proof import CheckpointUnpublished
+from audit.kinds_proof import DropBegan
+from audit.kinds_proof import Dropped
+from audit.kinds_proof import ErasureAsked
+from audit.kinds_proof import Held
 from audit.kinds_proof import KeyMade
 from audit.kinds_proof import KeyRetired
+from audit.kinds_proof import Released
+from audit.kinds_proof import SegmentSealed
 from audit.kinds_run import BackupProven
 from audit.kinds_run import BackupRemoved
 from audit.kinds_run import BackupStarted
@@ -170,4 +179,13 @@ KINDS: Mapping[str, type[Data]] = {
     "checkpoint_unpublished": CheckpointUnpublished,
     "key_made": KeyMade,
     "key_retired": KeyRetired,
+    "segment_sealed": SegmentSealed,
+    "archived": Archived,
+    "archive_restored": ArchiveRestored,
+    "backed_up": BackedUp,
+    "held": Held,
+    "released": Released,
+    "erasure_asked": ErasureAsked,
+    "drop_began": DropBegan,
+    "dropped": Dropped,
 }

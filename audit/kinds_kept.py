@@ -124,18 +124,22 @@ class Erased(Data):
 
 
 class Queried(Data):
-    """Somebody read the log."""
+    """Somebody read the log. `rows`: so many events were shown; None: a page of `audit serve` was, to `reader`."""
 
     query: str
-    rows: int
+    rows: int | None
+    reader: str = ""
 
 
 class Exported(Data):
-    """Somebody took a copy of events out of the log."""
+    """Somebody took a copy of events out of the log. `sha256` is of the list of its files, where it is evidence; empty else.
+    `reader`: who was logged in at `audit serve`, where they took it there."""
 
     format: str
     query: str
     rows: int
+    sha256: str = ""
+    reader: str = ""
 
 
 class StateNoted(Data):
@@ -162,6 +166,7 @@ class Configured(Data):
 
     `rules` are the policies whole, `changed` what differs from the event before (`rule`, `old`, `new`; target by target),
     `by` who is behind it as far as known: `process` started it, `owner` has the file, `commit` was the last to touch it.
+    `secrets`: by what names it has its secrets, never what they hold.
     """
 
     sha256: str
@@ -169,6 +174,7 @@ class Configured(Data):
     rules: dict[str, dict[str, Any]] = Field(default_factory=dict)
     changed: dict[str, list[dict[str, Any]]] = Field(default_factory=dict)
     by: dict[str, Any] = Field(default_factory=dict)
+    secrets: list[str] = Field(default_factory=list)
 
 
 class BotStarted(Data):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from audit import base
 from audit.errors import DATABASE_ERRORS
 from audit.errors import LogDamaged
 from audit.errors import primary_code
@@ -20,6 +21,9 @@ from audit.errors import primary_code
 APPLICATION_ID = 0x43534C47  # "CSLG", so that `file` and people see what it is
 SCHEMA_VERSION = 1
 MIGRATIONS_TABLE = "_sqlite_migrations"  # sqlite-utils' own
+OTHERS_TABLES = frozenset(
+    {MIGRATIONS_TABLE, "_litestream_seq", "_litestream_lock"}
+)  # what a replicator keeps there, too
 PAGE_SIZE = 1024  # every act writes a page of each table and index, and waits for all of it; 4096 is a tenth slower
 
 # page_size and journal_mode are properties of the file, the others of each connection. recursive_triggers makes
@@ -136,26 +140,36 @@ def first_schema(execute: Callable[[str], object]) -> None:
         execute(statement)
 
 
-STEPS = (first_schema,)
-"""How the schema came to be what it is, in order; sqlite-utils keeps count of them in the file."""
+def behind_a_base(execute: Callable[[str], object]) -> None:
+    """Format 2, of a sealed segment and of a log whose old segments were dropped; whole logs stay as they are."""
+    execute("DROP TRIGGER event_links")
+    for statement in (*base.TABLES, base.EVENT_LINKS, *base.TRIGGERS):
+        execute(statement)
 
 
-def build(connection: sqlite3.Connection) -> None:
+STEPS: dict[int, tuple[Callable[[Callable[[str], object]], None], ...]] = {
+    SCHEMA_VERSION: (first_schema,),
+    base.SCHEMA_VERSION: (first_schema, behind_a_base),
+}
+"""How the schema of each version came to be what it is, in order; sqlite-utils keeps count of them in the file."""
+
+
+def build(connection: sqlite3.Connection, version: int = SCHEMA_VERSION) -> None:
     """Makes the tables in an empty database; without the log's id."""
     # Loaded where a log is made only: it takes longer to load than most words take to answer.
     from sqlite_utils import Database
     from sqlite_utils.migrations import Migrations
 
     migrations = Migrations("audit")
-    for step in STEPS:
+    for step in STEPS[version]:
         migrations(name=step.__name__)(lambda db, step=step: step(db.execute))
     migrations.apply(Database(connection, execute_plugins=False))
-    _mark(connection)
+    _mark(connection, version)
 
 
-def _mark(connection: sqlite3.Connection) -> None:
+def _mark(connection: sqlite3.Connection, version: int) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute(f"PRAGMA user_version = {version}")
 
 
 def make_file(path: Path) -> None:
@@ -182,37 +196,36 @@ def make_file(path: Path) -> None:
 def schema_problems(connection: sqlite3.Connection) -> list[str]:
     """What differs between this database's schema and the one that this version makes; empty when nothing does."""
     found = _objects(connection)
-    expected = _expected_objects()
+    version = base.SCHEMA_VERSION if base.has_base(connection) else SCHEMA_VERSION
+    expected = _expected_objects(version)
     problems = [f"{name} is missing" for name in sorted(expected.keys() - found.keys())]
     problems += [f"{name} does not belong here" for name in sorted(found.keys() - expected.keys())]
     problems += [
         f"{name} was changed" for name in sorted(found.keys() & expected.keys()) if found[name] != expected[name]
     ]
-    for pragma, number in (("application_id", APPLICATION_ID), ("user_version", SCHEMA_VERSION)):
+    for pragma, number in (("application_id", APPLICATION_ID), ("user_version", version)):
         if (value := connection.execute(f"PRAGMA {pragma}").fetchone()[0]) != number:
             problems.append(f"{pragma} is {value}, not {number}")
     return problems
 
 
 @cache
-def _expected_objects() -> dict[str, str | None]:
+def _expected_objects(version: int) -> dict[str, str | None]:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     try:
-        for step in STEPS:
+        for step in STEPS[version]:
             step(connection.execute)
-        _mark(connection)
+        _mark(connection, version)
         return _objects(connection)
     finally:
         connection.close()
 
 
 def _objects(connection: sqlite3.Connection) -> dict[str, str | None]:
-    """Every table, index, view and trigger with its SQL; the migrations' own table is sqlite-utils' to shape."""
+    """Every table, index, view and trigger with its SQL; but for tables that are others' to shape."""
     rows = connection.execute("SELECT type, name, tbl_name, sql FROM sqlite_master").fetchall()
     own = {"table", "index"}
-    return {
-        f"{type_} {name}": sql for type_, name, table, sql in rows if not (table == MIGRATIONS_TABLE and type_ in own)
-    }
+    return {f"{type_} {name}": sql for type_, name, table, sql in rows if not (table in OTHERS_TABLES and type_ in own)}
 
 
 def connect_writer(path: Path) -> sqlite3.Connection:

@@ -61,6 +61,9 @@ class Signer:
         before = self._remembered()
         self.check(view, before)
         frontier, head = before.frontier, before.head
+        if frontier.size == 0:
+            base = view.base()
+            frontier, head = base.tree, base.hash
         for hashes in _slices(view, frontier.size):
             frontier = frontier.extended(bytes.fromhex(one) for one in hashes)
             head = hashes[-1]
@@ -75,7 +78,10 @@ class Signer:
         known = before or self._remembered()
         if known.frontier.size == 0:
             return
+        base = view.base()
         found = next(iter(view.hashes(known.frontier.size - 1, 1)), None)
+        if known.frontier.size <= base.seq:  # the event may be gone; the tree behind the base cannot go on from it
+            found = base.hash if (known.frontier, known.head) == (base.tree, base.hash) else ""
         if found != known.head:
             what = "has fewer events" if found is None else f"has another event {known.frontier.size}"
             raise OtherLog(

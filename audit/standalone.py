@@ -172,6 +172,11 @@ def signed_checkpoint(note: str, keys: list[tuple[str, bytes, bytes]]) -> tuple[
                 by.append(name)
     if not by:
         raise Wrong("the checkpoint is not signed by this key")
+    return checkpoint_of(text, by)
+
+
+def checkpoint_of(text: str, by: list[str]) -> tuple[str, int, bytes, list[str]]:
+    """Origin, size and root in the text of a note, and who signed it."""
     lines = text.split("\n")
     return lines[0], int(lines[1]), base64.b64decode(lines[2], validate=True), by
 
@@ -189,10 +194,34 @@ def check_files(folder: Path) -> int:
         if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
             raise Wrong(f"{name} was changed after the evidence was made")
     there = {str(path.relative_to(folder)).replace("\\", "/") for path in folder.rglob("*") if path.is_file()}
-    others = sorted(there - set(manifest["files"]) - {"manifest.json"})
+    others = sorted(there - set(manifest["files"]) - {"manifest.json", "manifest.sig"})
     if others:
         raise Wrong(f"{others[0]} does not belong to the evidence")
     return len(manifest["files"])
+
+
+def check_manifest(folder: Path, log: str, keys: list[tuple[str, bytes, bytes]]) -> None:
+    """The list of files is signed too, so that nobody else wrote the report."""
+    origin, _, sha256, _ = signed_checkpoint((folder / "manifest.sig").read_text(encoding="utf-8"), keys)
+    manifest = (folder / "manifest.json").read_bytes()
+    request = json.loads(manifest.decode("utf-8"))["request"]
+    if origin != f"countersign.evidence/{log}/{request}":
+        raise Wrong("what is signed is the list of another evidence")
+    if sha256 != hashlib.sha256(manifest).digest():
+        raise Wrong("the list of the files was changed after the evidence was made")
+
+
+def check_plan(folder: Path) -> str:
+    """That the plan is the one whose digest people said yes to, as the events of the request have it."""
+    digest = hashlib.sha256((folder / "plan.json").read_bytes()).hexdigest()
+    request = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))["request"]
+    with (folder / "events.jsonl").open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            event = json.loads(line)
+            is_about = event["request"] == request and event["kind"] in ("requested", "approved")
+            if is_about and event["data"] is not None and json.loads(event["data"])["digest"] != digest:
+                raise Wrong(f"event {event['seq']}: it is about another plan than the one in plan.json")
+    return digest
 
 
 def check_events(folder: Path, log: str, size: int, root: bytes) -> tuple[int, int]:
@@ -229,11 +258,17 @@ def main() -> int:
     folder = given.folder
     try:
         files = check_files(folder)
-        text = given.key or (folder / "key.txt").read_text(encoding="utf-8")
-        keys = [key_of(line) for line in text.split("\n") if line.strip()]
         note = (folder / "checkpoint.txt").read_text(encoding="utf-8")
-        origin, size, root, by = signed_checkpoint(note, keys)
+        is_signed = bool(given.key) or (folder / "key.txt").exists()
+        if is_signed:
+            text = given.key or (folder / "key.txt").read_text(encoding="utf-8")
+            keys = [key_of(line) for line in text.split("\n") if line.strip()]
+            origin, size, root, by = signed_checkpoint(note, keys)
+            check_manifest(folder, origin.rpartition("/")[2], keys)
+        else:
+            origin, size, root, by = checkpoint_of(note.rstrip("\n") + "\n", [])
         count, erased = check_events(folder, origin.rpartition("/")[2], size, root)
+        digest = check_plan(folder)
     except Wrong as error:
         print(f"It does NOT hold: {error}.")
         return 1
@@ -241,8 +276,14 @@ def main() -> int:
         print(f"It cannot be told: the evidence cannot be read ({type(error).__name__}: {error}).")
         return 2
     told = f", the text of {erased} erased since" if erased else ""
+    if not is_signed:
+        print(
+            f"It cannot be told: {files} files and {count} events{told} fit together, and nobody has signed any of them."
+        )
+        return 2
     print(f"It holds: {files} files unchanged, {count} events as they were recorded{told}.")
     print(f"Each is in the log {origin} of {size} events, signed by {', '.join(by)}.")
+    print(f"The plan is {digest}.")
     if not given.key:
         print("The key came with the evidence. To know who signed, give the key that you have from elsewhere: --key")
     return 0

@@ -8,6 +8,8 @@ import sqlite3
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
@@ -16,6 +18,8 @@ from audit import schema
 from audit.anchored import Anchored
 from audit.anchors import Anchors
 from audit.anchors import anchors_in
+from audit.base import Base
+from audit.base import base_of
 from audit.chain import BEFORE_ALL
 from audit.chain import ROWS
 from audit.chain import Chain
@@ -23,6 +27,7 @@ from audit.chain import Problem
 from audit.checkpoint import VerifyKey
 from audit.checkpoint import origin_of
 from audit.errors import DATABASE_ERRORS
+from audit.errors import AuditError
 from audit.errors import no_log
 from audit.event import FIRST_PREVIOUS
 from audit.ranges import verified_by_parts
@@ -56,6 +61,8 @@ class Verification:
     """Up to this event the log is proven to be what was signed; 0: none."""
     since: int = 0
     """So many events at the beginning were not read, since they had been before; their tree was taken as it was then."""
+    base: int = 0
+    """The events up to this one are not here, but for those that were carried over; 0: the log is whole."""
     end: "Seen | None" = None
     """Where the log ends, to go on from the next time; None where something does not hold."""
 
@@ -67,14 +74,16 @@ def verify(
     keys: Sequence[VerifyKey] = (),
     wants_anchor: bool = False,
     since: Seen | None = None,
+    is_part: bool = False,
     progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Verification:
     """Checks a whole log, in slices, through read-only connections; a log in use and a sealed copy will do.
 
     `anchors` are texts that hold signed checkpoints, each with the name of where it is from; `keys` whose signatures count.
     `wants_anchor`: that there is none is a problem. `since`: read only what came behind that; its tree is believed as far as
-    an anchor of at least its size holds, since the one cannot be made to fit the other. `progress` is told how many events of
-    how many are done.
+    an anchor of at least its size holds, since the one cannot be made to fit the other. `is_part`: a sealed segment, whose
+    erasures may be named by events behind it, and where nothing says that what came before it was dropped. `progress` is
+    told how many events of how many are done.
     Raises NoLog when there is no file; whatever else is wrong with it is reported.
     """
     if not path.exists():
@@ -84,27 +93,38 @@ def verify(
     except DATABASE_ERRORS as error:
         problem = Problem(seq=None, code="unreadable", message=f"{path} cannot be read as a log: {error}.")
         return Verification(ok=False, events=0, head=FIRST_PREVIOUS, problems=[problem])
+    beside = ThreadPoolExecutor(1, "structure")
+    structure = beside.submit(_structure_of, path)  # SQLite looks by itself, while the events are read here
     try:
         connection.text_factory = _text
         problems = _schema_problems(connection)
         log_id = _log_id(connection, problems)
         known = anchors_in(anchors, origin_of(log_id), keys)
+        base = _base(connection, problems)
         start = since if since is not None and since.log_id == log_id else Seen(log_id)
+        if start.tree.size <= base.seq:
+            start = Seen(log_id, base.tree, base.hash, base.at)
         anchored = Anchored(known.found, start.tree)
-        last = 0 if problems or start.tree.size else _last(connection)
+        last = 0 if problems or start.tree.size or base.seq else _last(connection)
         sizes = [one.checkpoint.size for one in known.found]
         whole = verified_by_parts(path, log_id, last, sizes, progress) if last else None
         if whole is not None:
             anchored.know(whole.events, whole.roots)
             events, end = whole.events, Seen(log_id, whole.tree, whole.head, whole.at)
         else:
-            chain = Chain(log_id, seq=start.tree.size, hash=start.head, at=start.at)
-            _check_start(connection, start, problems)
+            begins_there = start.tree.size == base.seq
+            chain = Chain(log_id, seq=start.tree.size, hash=start.head, at=start.at, knows_places=begins_there)
+            _carry(connection, chain, base, is_part=is_part) if begins_there else _check_start(
+                connection, start, problems
+            )
             _walk(connection, chain, anchored, problems)
             problems += chain.finish()
+            if begins_there and base.seq and not is_part and (base.seq, base.tree.root().hex()) not in chain.dropped:
+                message = f"The events up to {base.seq} are not here, and no event says that they were dropped."
+                problems.append(Problem(seq=None, code="base", message=message))
             events, end = start.tree.size + chain.events, Seen(log_id, anchored.frontier, chain.hash, chain.at)
         problems += _anchor_problems(known, anchored, wants_anchor=wants_anchor)
-        problems += _structure_problems(connection)
+        problems += structure.result()
         return Verification(
             ok=not problems,
             events=events,
@@ -112,11 +132,22 @@ def verify(
             problems=problems,
             anchors=len(known.found),
             anchored=anchored.held.checkpoint.size if anchored.held else 0,
-            since=start.tree.size,
+            since=start.tree.size if start.tree.size > base.seq else 0,
+            base=base.seq,
             end=None if problems else end,
         )
     finally:
         connection.close()
+        beside.shutdown(cancel_futures=True)
+
+
+def _structure_of(path: Path) -> list[Problem]:
+    """What is wrong with the file's structure, through a connection of its own."""
+    try:
+        with closing(schema.connect_reader(path)) as connection:
+            return _structure_problems(connection)
+    except DATABASE_ERRORS as error:
+        return [Problem(seq=None, code="structure", message=f"The file's structure: {error}.")]
 
 
 def _check_start(connection: sqlite3.Connection, start: Seen, problems: list[Problem]) -> None:
@@ -131,6 +162,36 @@ def _check_start(connection: sqlite3.Connection, start: Seen, problems: list[Pro
         what = "is not there any more" if found is None else "is another one"
         message = f"Event {start.tree.size}, at which the log ended when it was verified before, {what}."
         problems.append(Problem(seq=start.tree.size, code="seen", message=message))
+
+
+def _base(connection: sqlite3.Connection, problems: list[Problem]) -> Base:
+    """Behind which event the log begins; a base that cannot be read is a problem, and counts as none."""
+    try:
+        return base_of(connection)
+    except (AuditError, *DATABASE_ERRORS) as error:
+        problems.append(Problem(seq=None, code="base", message=f"What the log begins behind cannot be read: {error}"))
+        return Base()
+
+
+def _carry(connection: sqlite3.Connection, chain: Chain, base: Base, *, is_part: bool) -> None:
+    """What is here from before the base: where the streams were, and events that were carried over, each by its proof."""
+    try:
+        for (seq,) in connection.execute("SELECT seq FROM gone").fetchall() if is_part else ():
+            chain.erased_elsewhere(seq)
+        if base.seq == 0:
+            return
+        for stream, place in connection.execute("SELECT stream, place FROM reached").fetchall():
+            chain.reached(stream, place)
+        proofs = dict(connection.execute("SELECT seq, path FROM proof").fetchall())
+        after, at = BEFORE_ALL, ""
+        while rows := schema.rows(connection, ROWS, {"after": after, "slice": SLICE_EVENTS}):
+            for row in rows:
+                if row["seq"] > base.seq:
+                    return
+                chain.carry(base, row, str(proofs.get(row["seq"], "")), at)
+                after, at = row["seq"], str(row["at"])
+    except DATABASE_ERRORS as error:
+        chain.unreadable(f"Events before {base.seq} cannot be read: {error}.")
 
 
 def _last(connection: sqlite3.Connection) -> int:

@@ -1,17 +1,23 @@
 """Reading the log: by stream, by act, by question. The same reads serve a decision inside its transaction and
 everybody else through `Reader`."""
 
+import json
 import sqlite3
 from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import rfc8785
 
 from audit import schema
+from audit.base import HAS_BASE
+from audit.base import ROWS as BASE_ROWS
+from audit.base import Base
+from audit.base import base_in
 from audit.errors import DATABASE_ERRORS
 from audit.errors import broken_event
 from audit.errors import no_log
@@ -19,6 +25,7 @@ from audit.errors import translated
 from audit.event import Event
 from audit.event import event_of
 from audit.event import written_at
+from audit.query import Query
 
 # A request is open until one of these is in its stream. Not `interrupted`: there, a person still has to decide,
 # which `recorded` says they did.
@@ -34,35 +41,13 @@ WITH RECURSIVE halving (low, high) AS (
     UNION ALL
     SELECT CASE WHEN event.at < :at THEN (low + high) / 2 + 1 ELSE low END,
            CASE WHEN event.at < :at THEN high ELSE (low + high) / 2 END
-    FROM halving LEFT JOIN event ON event.seq = (low + high) / 2
+    -- the next one that is there: of those before a base only some are
+    FROM halving LEFT JOIN event
+        ON event.seq = (SELECT seq FROM event WHERE seq >= (low + high) / 2 ORDER BY seq LIMIT 1)
     WHERE low < high
 )
 SELECT low FROM halving WHERE low = high
 """
-
-
-@dataclass(frozen=True, kw_only=True)
-class Query:
-    """Which events somebody asks for; everything given must hold.
-
-    `since` (inclusive) and `until` (exclusive) are aware datetimes. `text` is looked for in the data as it is
-    stored, masked, whatever its letters' case (A to Z). `after_seq` and `before_seq` (both exclusive) page on
-    from the last event seen. `limit` None means every event that matches.
-    """
-
-    actor: str | None = None
-    project: str | None = None
-    environment: str | None = None
-    request: str | None = None
-    stream: str | None = None
-    kinds: tuple[str, ...] = ()
-    since: datetime | None = None
-    until: datetime | None = None
-    text: str | None = None
-    after_seq: int | None = None
-    before_seq: int | None = None
-    limit: int | None = None
-    newest_first: bool = False
 
 
 class View:
@@ -90,7 +75,29 @@ class View:
 
     def last_place(self, stream: str) -> int:
         """The place of the newest event of a stream; 0 when it has none."""
-        return int(self._value("SELECT coalesce(max(place), 0) FROM event WHERE stream = :stream", stream=stream))
+        found = int(self._value("SELECT coalesce(max(place), 0) FROM event WHERE stream = :stream", stream=stream))
+        if not self._has_base():
+            return found
+        before = self._value("SELECT coalesce(max(place), 0) FROM reached WHERE stream = :stream", stream=stream)
+        return max(found, int(before))
+
+    def base(self) -> Base:
+        """Behind which event this log begins: all zeros for a whole one. Those before it are here only in part."""
+        if not self._has_base():
+            return Base()
+        return base_in([tuple(row.values()) for row in self._rows(BASE_ROWS)])
+
+    def proofs(self) -> dict[int, str]:
+        """The proofs of the events that are here from before the base: what leads to its root, as JSON, by number."""
+        found = self._rows("SELECT seq, path FROM proof") if self._has_base() else []
+        return {row["seq"]: row["path"] for row in found}
+
+    @cached_property
+    def _begins_behind(self) -> bool:
+        return bool(self._value(HAS_BASE))
+
+    def _has_base(self) -> bool:
+        return self._begins_behind
 
     def log_id(self) -> str:
         """The log's own id; no two logs have the same."""
@@ -101,11 +108,21 @@ class View:
         return int(self._value("SELECT coalesce(max(seq), 0) FROM event"))
 
     def hashes(self, after: int, limit: int) -> list[str]:
-        """The hashes of at most `limit` events behind number `after`, in order: the tree's leaves."""
+        """The hashes of at most `limit` events behind number `after`, in order: the tree's leaves. From the base on all are
+        there."""
         found = self._rows(
             "SELECT hash FROM event WHERE seq > :after ORDER BY seq LIMIT :limit", after=after, limit=limit
         )
         return [row["hash"] for row in found]
+
+    def salted(self, seqs: Sequence[int]) -> list[dict[str, Any]]:
+        """These events as rows, in order: the columns of the view `events`, `data` as the stored text, and `salt`, so that
+        somebody else can check commitments. Both are None where they were erased."""
+        return self._rows(
+            "SELECT events.*, payload.salt FROM events LEFT JOIN payload ON payload.seq = events.seq"
+            " WHERE events.seq IN (SELECT value FROM json_each(:seqs)) ORDER BY events.seq",
+            seqs=rfc8785.dumps(list(seqs)).decode(),
+        )
 
     def next_number(self, prefix: str) -> str:
         """The first request number that nobody has: `next_number("R-")` is "R-8" after "R-7". It is taken only by
@@ -147,46 +164,65 @@ class View:
     def rows(self, query: Query) -> Iterator[dict[str, Any]]:
         """The same as rows of the view `events`, `data` as the stored text, slice by slice: nothing stays open
         between two slices, and what is appended after the first is left out."""
-        clauses, parameters = self._conditions(query)
-        head = int(self._value("SELECT coalesce(max(seq), 0) FROM event"))
+        left = query.limit
+        for found, _ in self.slices(query):
+            yield from found[:left]
+            left = None if left is None else left - len(found)
+            if left is not None and left <= 0:
+                return
+
+    def slices(self, query: Query) -> Iterator[tuple[list[dict[str, Any]], int | None]]:
+        """What matches, in pieces, each with the number of the last event that was looked at for it; None at the end."""
+        clauses, parameters = _lifted(query)
+        low, high = self.span(query)
+        order = "DESC" if query.newest_first else "ASC"
+        where = " AND ".join(["seq > :low", "seq < :high", *clauses])
+        sql = f"SELECT * FROM events WHERE {where} ORDER BY seq {order} LIMIT :slice"  # noqa: S608 (constants only)
+        size = SLICE_EVENTS if query.limit is None or query.conditions else min(query.limit, SLICE_EVENTS)
+
+        while True:
+            rows = self._rows(sql, **parameters, low=low, high=high, slice=size)
+            last = rows[-1]["seq"] if rows and len(rows) == size else None
+            yield [row for row in rows if self.fits(query, row)], last
+            if last is None:
+                return
+            low, high = (low, last) if query.newest_first else (last, high)
+
+    def span(self, query: Query) -> tuple[int, int]:
+        """Between which numbers (both exclusive) a query looks: its own, its time's, and what there is now."""
+        head = self.size()
         low = max(query.after_seq or 0, 0)
         high = head + 1 if query.before_seq is None else min(query.before_seq, head + 1)
         if query.since is not None:
             low = max(low, self._first_seq_at(query.since) - 1)
         if query.until is not None:
             high = min(high, self._first_seq_at(query.until))
-        order = "DESC" if query.newest_first else "ASC"
-        where = " AND ".join(["seq > :low", "seq < :high", *clauses])
-        sql = f"SELECT * FROM events WHERE {where} ORDER BY seq {order} LIMIT :slice"  # noqa: S608 (constants only)
+        return low, high
 
-        left = query.limit
-        while left is None or left > 0:
-            size = SLICE_EVENTS if left is None else min(left, SLICE_EVENTS)
-            found = self._rows(sql, **parameters, low=low, high=high, slice=size)
-            yield from found
-            if len(found) < size:
-                return
-            left = None if left is None else left - size
-            low, high = (low, found[-1]["seq"]) if query.newest_first else (found[-1]["seq"], high)
+    def fits(self, query: Query, row: dict[str, Any]) -> bool:
+        """Whether a row is one that is asked for. Raises LogDamaged where its data cannot be read."""
+        try:
+            return query.fits(row)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise broken_event(row.get("seq")) from error
 
-    def _conditions(self, query: Query) -> tuple[list[str], dict[str, Any]]:
-        parameters: dict[str, Any] = {
-            name: value
-            for name in ("actor", "project", "environment", "request", "stream")
-            if (value := getattr(query, name)) is not None
-        }
-        clauses = [f"{name} = :{name}" for name in parameters]
-        if len(query.kinds) == 1:
-            clauses.append("kind = :kind")
-            parameters["kind"] = query.kinds[0]
-        elif query.kinds:
-            # the + keeps SQLite from collecting all events of these kinds, only to sort them for every slice
-            clauses.append("+kind IN (SELECT value FROM json_each(:kinds))")
-            parameters["kinds"] = rfc8785.dumps(list(query.kinds)).decode()
-        if query.text is not None:
-            clauses.append("instr(lower(data), lower(:text)) > 0")
-            parameters["text"] = rfc8785.dumps(query.text).decode()[1:-1]
-        return clauses, parameters
+    def rows_at(self, seqs: Sequence[int]) -> list[dict[str, Any]]:
+        """The rows of these numbers, in this order; those that are not there are left out."""
+        found = self._rows(
+            "SELECT * FROM events WHERE seq IN (SELECT value FROM json_each(:seqs))", seqs=json.dumps(list(seqs))
+        )
+        by_number = {row["seq"]: row for row in found}
+        return [by_number[seq] for seq in seqs if seq in by_number]
+
+    def texts(self, after: int, limit: int) -> list[dict[str, Any]]:
+        """What a search index needs of at most `limit` events behind number `after`, in order."""
+        return self._rows(
+            "SELECT event.seq, kind, actor, project, environment, request, stream, hash, payload.data AS data"
+            " FROM event LEFT JOIN payload ON payload.seq = event.seq"
+            " WHERE event.seq > :after ORDER BY event.seq LIMIT :limit",
+            after=after,
+            limit=limit,
+        )
 
     def _first_seq_at(self, at: datetime) -> int:
         """The number of the first event at or after a moment; one more than the last event's when all are before."""
@@ -201,11 +237,49 @@ class View:
         except (ValueError, TypeError) as error:
             raise broken_event(row.get("seq")) from error
 
+    def select(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of a question that this package asks in SQL of its own."""
+        return self._connection.execute(sql, parameters).fetchall()
+
     def _value(self, sql: str, **parameters: Any) -> Any:
         return next(iter(self._rows(sql, **parameters)[0].values()))
 
     def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         return schema.rows(self._connection, sql, parameters)
+
+
+def _lifted(query: Query) -> tuple[list[str], dict[str, Any]]:
+    """What of a query SQL can see to, in the log's own indexes where there is one value: it keeps rows from being looked
+    at. Whoever gets the rows judges them all the same."""
+    own = query.own_fields()
+    clauses, parameters = [f"{name} = :{name}" for name in own], dict(own)
+    if query.kinds:
+        _lift(clauses, parameters, "kind", query.kinds)
+    for one in query.conditions:
+        is_whole = one.field != "actor" or all(":" in value for value in one.values)
+        if one.field in _COLUMNS and is_whole and not one.is_not:
+            _lift(clauses, parameters, one.field, one.values)
+    if query.text is not None:
+        clauses.append("instr(lower(data), lower(:text)) > 0")
+        parameters["text"] = rfc8785.dumps(query.text).decode()[1:-1]
+    return clauses, parameters
+
+
+def _lift(clauses: list[str], parameters: dict[str, Any], column: str, values: Sequence[str]) -> None:
+    name = f"value{len(clauses)}"
+    if len(values) == 1:
+        # what is not a request's stream is long, and its index is not in the log's order
+        is_long = column == "stream" and not values[0].startswith("request:")
+        clauses.append(f"{'+' if is_long else ''}{column} = :{name}")
+        parameters[name] = values[0]
+    else:
+        # the + keeps SQLite from collecting all events of these values, only to sort them for every slice
+        clauses.append(f"+{column} IN (SELECT value FROM json_each(:{name}))")  # noqa: S608 (columns are ours)
+        parameters[name] = rfc8785.dumps(list(values)).decode()
+
+
+_COLUMNS = frozenset({"actor", "project", "kind", "request", "stream"})
+"""The fields of conditions that are columns."""
 
 
 class Reader(View):
@@ -222,6 +296,10 @@ class Reader(View):
         self._leaves_no_trace = leaves_no_trace
         if not path.exists():
             raise no_log(path)
+
+    @property
+    def path(self) -> Path:
+        return self._path
 
     @contextmanager
     def together(self) -> Iterator[View]:
@@ -244,6 +322,14 @@ class Reader(View):
                 connection.close()
         except DATABASE_ERRORS as error:
             raise translated(error, self._path) from error
+
+    def _has_base(self) -> bool:
+        return bool(self._value(HAS_BASE))  # each time: another log may have been put here
+
+    def select(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        """The rows of a question that this package asks in SQL of its own."""
+        with self._connected() as connection:
+            return connection.execute(sql, parameters).fetchall()
 
     def _rows(self, sql: str, **parameters: Any) -> list[dict[str, Any]]:
         with self._connected() as connection:

@@ -9,7 +9,6 @@ typed, clicks, changes from outside; spread evenly over three years. The same co
 import hashlib
 import json
 import os
-import sqlite3
 import sys
 from collections.abc import Iterator
 from contextlib import closing
@@ -61,7 +60,8 @@ def build(path: Path, count: int) -> None:
 
 def _batches(log_id: str, count: int) -> Iterator[list[tuple[tuple[Any, ...], tuple[int, str, str]]]]:
     batch: list[tuple[tuple[Any, ...], tuple[int, str, str]]] = []
-    previous, places = FIRST_PREVIOUS, {}
+    previous = FIRST_PREVIOUS
+    places: dict[str, int] = {}
     step = YEARS / max(count, 1)
     for seq, (kind, actor, target, request, stream, data) in enumerate(_events(count), 1):
         text = json.dumps(data, sort_keys=True, separators=(",", ":"))
@@ -120,7 +120,7 @@ def _of_request(number: int) -> Iterator[_Made]:
         "files": [{"name": f"change_{table}", "sha256": digest, "version": name}],
         "format": 1,
     }
-    asked = {
+    asked: dict[str, Any] = {
         "kind": "push",
         "digest": digest,
         "commit": digest[:40],
@@ -137,7 +137,7 @@ def _of_request(number: int) -> Iterator[_Made]:
     }
     yield "requested", asker, target, request, stream, asked | {"unknown_authors": []}
     if number % 11 == 0:
-        told = {
+        told: dict[str, Any] = {
             "facts": {},
             "message": f"You requested {request}.",
             "reason": "own_request",

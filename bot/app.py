@@ -33,12 +33,14 @@ from bot.figures import Figures
 from bot.floods import Floods
 from bot.home import Home
 from bot.http_mode import events_route
+from bot.indexer import Indexer
 from bot.intake import Intake
 from bot.lull import Lull
 from bot.notary import notary_of
 from bot.people import SlackPeople
 from bot.probes import add_probes
 from bot.probes import serve
+from bot.sealer import SealerThread
 from bot.slack_api import SlackApi
 from bot.slack_api import error_word
 from bot.slack_api import make_client
@@ -189,6 +191,9 @@ class _Bot:
             if notary is not None:
                 notary.start()
                 stack.push_async_callback(asyncio.to_thread, notary.stop, DRAIN_SECONDS)
+            for keeper in (SealerThread(ops), Indexer(ops)):
+                keeper.start()
+                stack.push_async_callback(asyncio.to_thread, keeper.stop, DRAIN_SECONDS)
             left = await asyncio.to_thread(desk.what_was_left)
 
             home.start()

@@ -28,7 +28,9 @@ from bot.intake import act_of
 from bot.letters import clean
 from bot.letters import escape
 from bot.modals import REASON
+from bot.private_buttons import LOOKS
 from bot.private_buttons import USED
+from bot.private_buttons import line_behind
 from bot.private_buttons import may_use
 from bot.private_buttons import use
 from bot.private_buttons import with_words
@@ -221,6 +223,8 @@ class Desk:
             # It carries no authority, so it does not matter where it was pressed: everybody gets their own Home only.
             self._refresh_home(act.actor)
             return Reply(Page("Home is shown anew."), SILENT)
+        if act.verb in LOOKS:
+            return self._look(act)
         found = VALUE.fullmatch(act.value)
         if found is None or found["verb"] != act.verb:
             raise _forged()
@@ -237,6 +241,14 @@ class Desk:
         if found["word"]:
             use(self._store, act, found["word"])  # what was refused, such as a wrong code, may be sent again
         return reply
+
+    def _look(self, act: Act) -> Reply:
+        """The page beside the one that the button was below, for the person whom that was shown to."""
+        line = line_behind(self._store, act)
+        if line is None:
+            raise OpsError(Reason.FORGED_VALUE, USED, "Type `history` again.", exit_code=3)
+        check_member(self._ops, act.actor)
+        return run_line(self._ops, line, act.actor, Front.SLACK, act.id)
 
     def _decide(self, act: Act, request: Request, found: re.Match[str], progress: Progress | None) -> Reply:
         """Do what the button or the form stands for."""
@@ -318,7 +330,8 @@ class Desk:
         try:
             direct = self._api.call("conversations.open", users=act.actor.user)["channel"]["id"]
             comment = f"You asked for this with {COMMAND} {act.verb or act.text[:SAID_LETTERS]}"
-            self._api.upload(direct, None, reply.file.name, clean(reply.file.text), escape(clean(comment)))
+            held = clean(reply.file.text) if isinstance(reply.file.text, str) else reply.file.text
+            self._api.upload(direct, None, reply.file.name, held, escape(clean(comment)))
         except SlackUnavailableError as error:
             logger.warning("file_not_delivered act=%s error=%s", act.id, error)
             where: Line = (f"Slack did not take the file with all of it ({error.error}); the terminal has it.",)

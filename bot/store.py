@@ -138,6 +138,14 @@ class Store:
             ).fetchone()
         return found is not None
 
+    def value_of(self, word: str, person: str) -> str | None:
+        """What a word that was given to this person stands for; it stays."""
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT value FROM private_button WHERE word = ? AND person = ?", (word, person)
+            ).fetchone()
+        return str(row[0]) if row else None
+
     def take(self, word: str, value: str, person: str) -> bool:
         """Use a one-time word up. False when it is unknown, used, for another value or for another person."""
         with self._connection() as connection:

@@ -101,7 +101,7 @@ def _fits(typed: Typed, word: str, arguments: Sequence[str], parser_of: ParserOf
         case "ENVIRONMENT" | "ENVIRONMENT|all":
             return targets(path, typed.current)
         case "R-NUMBER":
-            return requests(path, any_will_do=word == "show")
+            return requests(path, any_will_do=word in {"show", "evidence"})
         case _:
             return []
 

@@ -33,8 +33,12 @@ TEXT_KEPT = 2000
 """So many characters of a typed line are kept; nobody types more on purpose."""
 
 
-HEAVY = frozenset({"adopt", "backup", "diff", "drift", "plan", "push", "record", "restore", "resume", "rollback"})
-"""The words that may have a throw-away server at work for minutes. Whoever decides or looks never waits behind them."""
+HEAVY = frozenset(
+    {"adopt", "backup", "diff", "drift", "evidence", "plan", "push", "record", "restore", "resume", "rollback"}
+)
+"""The words that may have a throw-away server at work for minutes, or read all of the log.
+
+Whoever decides or looks never waits behind them."""
 
 
 def is_heavy(text: str) -> bool:

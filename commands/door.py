@@ -2,8 +2,9 @@
 
 The system proves who is at the other end (SO_PEERCRED), so a line that comes through the door is said by
 `os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words", "behind"}` in,
-then any number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. The act's
-id is made here: a guest who could choose it could say something under the id of what was said before.
+then any number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. A guest who
+reads the file by themselves says `{"note": {"kind", "data"}}`, and shows nothing before `{"noted": true}`. The act's id is
+made here: a guest who could choose it could say something under the id of what was said before.
 """
 
 import contextlib
@@ -20,6 +21,8 @@ from collections.abc import Iterator
 from collections.abc import Sequence
 from typing import Any
 
+from audit import AuditError
+from audit import Draft
 from commands.behind import LENGTH
 from commands.behind import MOST
 from commands.dispatch import is_heavy
@@ -35,6 +38,7 @@ from commands.words import Front
 from commands.words import forgive
 from ops.layer import Ops
 from ops.layer import terminal_actor
+from ops.masking import mask_intake
 from ops.progress import progress_json
 
 logger = logging.getLogger("countersign.door")
@@ -42,6 +46,9 @@ logger = logging.getLogger("countersign.door")
 GUESTS = 48
 GUESTS_OF_ONE = 16
 """So many at once, and of one user: nobody's silent guests keep the others out."""
+
+READ_KINDS = frozenset({"queried", "exported", "backed_up"})
+"""What a guest who may read the file does by themselves, and only has written down here."""
 
 HEAVY_GUESTS = 24
 HEAVY_GUESTS_OF_ONE = 8
@@ -109,7 +116,11 @@ class Door:
             try:
                 connection.settimeout(HELLO_SECONDS)
                 _send(connection, {"hello": self.ops.log.log_id, "format": FORMAT})
-                words, behind = _asked(_read_line(connection))
+                said = _read_line(connection)
+                if (noted := _note_of(said, uid)) is not None:
+                    _send(connection, {"noted": self._note(noted)})
+                    return
+                words, behind = _asked(said)
                 line = line_of(words)
                 with self._place_for(uid, line) as has_place:
                     reply = say(
@@ -126,6 +137,15 @@ class Door:
                 _send(connection, reply_json(reply))
             except (OSError, ValueError) as error:
                 logger.info("door_guest_left error=%s", type(error).__name__)
+
+    def _note(self, noted: Draft) -> bool:
+        """Write down that this user reads the log, and say whether that is done: who is not told so shows nothing."""
+        try:
+            self.ops.log.append([noted], id=f"door:{uuid.uuid4()}")
+        except AuditError as error:
+            logger.warning("reading_not_recorded actor=%s error=%s", noted.actor, error.message)
+            return False
+        return True
 
     @contextlib.contextmanager
     def _place_for(self, uid: int, line: str) -> Iterator[bool]:
@@ -150,6 +170,22 @@ def _uid_of(connection: socket.socket) -> int:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     _, uid, _ = struct.unpack("3i", credentials)
     return int(uid)
+
+
+def _note_of(line: bytes, uid: int) -> Draft | None:
+    """What a guest reads of the log by themselves and has written down; None: they say a word. Raises ValueError for a kind
+    that is nobody's to say; the log refuses data that does not fit."""
+    try:
+        found = json.loads(line)
+    except RecursionError:
+        raise ValueError from None
+    if not isinstance(found, dict) or "note" not in found:
+        return None
+    match found["note"]:
+        case {"kind": str(kind), "data": dict(data)} if kind in READ_KINDS:
+            masked = {name: mask_intake(value) if isinstance(value, str) else value for name, value in data.items()}
+            return Draft(kind=kind, actor=terminal_actor(uid).id, stream="all", data=masked)
+    raise ValueError
 
 
 def _asked(line: bytes) -> tuple[list[str], list[str]]:

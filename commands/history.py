@@ -2,13 +2,22 @@
 
 Changes that were noticed and not made by us stand among the requests, at the moment at which they were noticed.
 
-Everybody who may speak to the bot may look. It reads the log only and never asks a target.
+With conditions it lists events instead, all that hold: actor, env, project, kind, outcome (succeeded, failed, refused,
+rejected), request, digest, stream, event, since, until, during (2026-11-22, 2026-11, 2026-Q4, 2026; or since:7d) and text.
+Several values go with commas, `-` in front turns a condition round, a word alone is looked for in what events say: whole
+words, or how they begin, in any case of letters. In Slack there are buttons for newer and older events and for a file of all.
+
+Everybody who may speak to the bot may look; the file is for auditors and approvers. It reads the log only and never asks a
+target. Who asked for events, and how many were shown, is in the log.
 
 Examples:
-    history                      the newest requests of every environment
-    history prod --limit 50      the last 50 of one
+    history                                 the newest requests of every environment
+    history prod --limit 50                 the last 50 of one
+    history kind:approved env:prod          the newest approvals for prod
+    history actor:@ana since:7d "orders"    what Ana did this week that has to do with orders
+    history outcome:failed during:2026-Q4   the failed runs of a quarter
 
-See also: show, status
+See also: show, status, evidence
 """
 
 from collections.abc import Mapping
@@ -18,6 +27,7 @@ from datetime import datetime
 from audit import Event
 from audit import Query
 from audit import View
+from commands.event_history import event_history
 from commands.kind_parts import subject_of
 from commands.kind_parts import subject_on_target
 from commands.outside_page import outside_json
@@ -41,22 +51,24 @@ from commands.words import Option
 from commands.words import Said
 from ops.afterwards import Afterwards
 from ops.afterwards import afterwards_among
-from ops.errors import OpsError
-from ops.errors import Reason
 from ops.layer import Ops
+from ops.log_questions import is_question
 from ops.requests import Request
 from ops.requests import find_request
 from ops.targets import Target
 from ops.targets import find_target
 
-USAGE = "history [ENVIRONMENT] [--limit NUMBER]"
-SUMMARY = "list requests: who asked, who approved, what became of them"
+USAGE = "history [ENVIRONMENT] [CONDITION…] [--limit NUMBER] [--before EVENT] [--after EVENT] [--csv]"
+SUMMARY = "list requests: who asked, who approved, what became of them; or any events"
 GROUP = Group.LOOK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS = {
     "limit": Option(
         "[1-9][0-9]{0,2}", needed=True, takes="a number from 1 to 999", help="so many of the newest; 10 if not said"
     ),
+    "before": Option("[1-9][0-9]{0,17}", needed=True, takes="an event's number", help="only events before this one"),
+    "after": Option("[1-9][0-9]{0,17}", needed=True, takes="an event's number", help="the next events after this one"),
+    "csv": Option(help="send all events as a file (Slack only; the terminal has `audit export`)"),
 }
 
 LIMIT = 10
@@ -64,8 +76,8 @@ MOST = 999
 
 
 def run(ops: Ops, said: Said) -> Reply:
-    if len(said.arguments) > 1:
-        raise OpsError(Reason.BAD_USAGE, "`history` takes one environment or none.", f"Type `{USAGE}`.")
+    if is_question(said.arguments) or {"before", "after", "csv"} & said.options.keys():
+        return event_history(ops, said)
     target = find_target(ops.settings, said.arguments[0]) if said.arguments else None
     limit = int(said.options.get("limit", LIMIT))
     view = ops.view

@@ -3,6 +3,7 @@
 Light on purpose: a word that another process answers loads neither the log nor the ops layer.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -10,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
+from collections.abc import Mapping
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -62,8 +64,12 @@ def short_path(path: Path) -> Iterator[str]:
 
 
 def reply_json(reply: Reply) -> dict[str, Any]:
-    """A reply as it goes through the door and to whoever prints it."""
+    """A reply as it goes through the door and to whoever prints it. A `file` that is no text goes with it, in base64."""
+    held = {}
+    if reply.file is not None and isinstance(reply.file.text, bytes):
+        held = {"file": {"name": reply.file.name, "base64": base64.b64encode(reply.file.text).decode()}}
     return {
+        **held,
         "reply": reply.to_json(),
         "page": page_json(reply.page),
         "exit_code": reply.exit_code,
@@ -100,6 +106,24 @@ def knock(
         except (OSError, ValueError, KeyError) as error:
             raise _fell_shut() from error
     raise _fell_shut()
+
+
+def leave_note(log: Path, kind: str, data: Mapping[str, Any], seconds: float = HELLO_SECONDS) -> bool:
+    """Have the process that holds the log write down that this user reads it; False: nobody answers, or none wrote it down.
+
+    Raises OpsError(OTHER_VERSION).
+    """
+    line = json.dumps({"note": {"kind": kind, "data": dict(data)}}).encode() + b"\n"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, connection.makefile("rb") as answers:
+        if not _is_welcome(connection, answers, socket_path(log), seconds):
+            return False
+        try:
+            connection.sendall(line)
+            connection.settimeout(2 * seconds)
+            told = json.loads(answers.readline(LINE_BYTES))
+        except (OSError, ValueError):
+            return False
+    return isinstance(told, dict) and told.get("noted") is True
 
 
 def _is_welcome(connection: socket.socket, answers: Any, path: Path, seconds: float) -> bool:

@@ -21,7 +21,7 @@ from commands.page import Listing
 from commands.page import Page
 from commands.page import Table
 
-FORMAT = 3
+FORMAT = 4
 """Of the page and of what goes through the door around it; it changes with the fields of commands/page.py."""
 
 

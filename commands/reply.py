@@ -22,10 +22,10 @@ from ops.errors import Reason
 
 @dataclass(frozen=True)
 class PrivateFile:
-    """A text that is too long for a message, for the one who asked."""
+    """What is too long for a message, or no text, for the one who asked."""
 
     name: str
-    text: str
+    text: str | bytes
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,8 @@ class Reply:
     """`data` is the one JSON object of the contract (without `ok`); `request` names the card that shows the rest.
 
     `pictured` is a request whose timeline a front that has pictures shows as well; `data["timeline"]` is what it tells.
-    `file` is what Slack gives to the person directly; at the terminal the page has all of it.
+    `file` is what Slack gives to the person directly; at the terminal the page has all of it, but what is no text is
+    written to a file there.
     """
 
     page: Page

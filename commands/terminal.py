@@ -1,5 +1,6 @@
 """A word at the terminal that no other process answers: carried out in this process, which then holds the log."""
 
+import base64
 import os
 import time
 import uuid
@@ -28,6 +29,7 @@ from commands.reply import error_reply
 from commands.words import Front
 from commands.words import parse
 from commands.words import split_line
+from ops.configuring import configured_anew
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -72,6 +74,7 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
             message = f"No door can be made beside the log {settings.log_path}: {error.strerror}. Nothing was done."
             raise OpsError(Reason.LOG_UNAVAILABLE, message, "Look at the folder, its owner and permissions.") from error
         try:
+            _note_configuration(ops)
             if words[0].lower().lstrip("/") != "stop":  # which must be in the log before anything goes on
                 _take_up_orphans(ops, progress)
             actor = terminal_actor(os.getuid())
@@ -81,6 +84,12 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
             return _without_a_bot(reply) if words[0].lower() == "push" else reply
         finally:
             door.close()
+
+
+def _note_configuration(ops: Ops) -> None:
+    """Write down which rules hold in this process, where they are others than those that were written down last."""
+    if (draft := configured_anew(ops.settings, ops.view, ops.login)) is not None:
+        ops.log.append([draft])
 
 
 def _take_up_orphans(ops: Ops, progress: Progress) -> None:
@@ -122,6 +131,32 @@ def draw(words: Sequence[str], answer: dict[str, Any], progress: Progress) -> No
         page = read_page(answer["page"])
         answer["page"] = page_json(replace(page, facts=[*page.facts, ("Picture", (Code(str(file)),))]))
         answer["reply"]["picture"] = str(file)
+
+
+def save(words: Sequence[str], answer: dict[str, Any]) -> None:
+    """Write the file that came with an answer: it is this user's, so this process writes it, whoever answered.
+
+    Raises OpsError. The answer says then where it is. A file that is there is left as it is.
+    """
+    from commands.page_json import page_json
+    from commands.page_json import read_page
+
+    said = parse(split_line(line_of(words)), Front.TERMINAL)
+    file = answer.pop("file")
+    path = Path(said.options.get("out") or Path(file["name"]).name).expanduser()
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            out.write(base64.b64decode(file["base64"]))
+    except FileExistsError as error:
+        message = f"There is already something at {path}, and it is left as it is."
+        raise OpsError(Reason.BAD_USAGE, message, "Name another file with --out.") from error
+    except OSError as error:
+        raise OpsError(
+            Reason.BAD_USAGE, f"{path} cannot be written: {error.strerror}.", "Name another file with --out."
+        ) from error
+    page = read_page(answer["page"])
+    answer["page"] = page_json(replace(page, facts=[("File", (Code(str(path)),)), *page.facts]))
+    answer["reply"]["file"] = str(path)
 
 
 def follow(settings: Settings, words: Sequence[str], answer: dict[str, Any], progress: Progress) -> dict[str, Any]:

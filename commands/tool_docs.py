@@ -83,7 +83,10 @@ See also: help
 
 `create` makes a new, empty log; only it, init and demo ever make one. `verify` recomputes every hash and says what does
 not fit; it ends with 1 when something does not. `query` lists the newest events that match. `export` writes all events
-that match to standard output, oldest first.
+that match to standard output, oldest first. Both take conditions as `help history` tells them, and options beside them.
+
+`population` lists every production change of a period, by requests and from outside, with what proves that none is missing;
+a sample of it is those changes whose SHA-256 of `SEED:LOG ID:EVENT` comes first, so anybody can draw it again.
 
 Whoever may read the log's file may read it here; that somebody did is written down where this user may write the log.
 
@@ -91,6 +94,8 @@ Examples:
     audit verify                                         is the log what it was
     audit query --kind approved --target prod            who approved what on prod
     audit query --request R-7 --limit 200                everything about one request
+    audit query outcome:failed since:7d "orders"         in the words of `history`
+    audit population --from 2026-Q3 --to 2026-Q3         a quarter, for an auditor
     audit export --format csv --since 2026-11-01         for a spreadsheet
 
 See also: show, history

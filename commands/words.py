@@ -62,7 +62,7 @@ TOOLS = {
     "demo": Tool("demo [--play] [--port PORT]", "put a Slack, a Postgres and an example project on your desk"),
     "bot": Tool("bot [--http] [--host HOST] [--port PORT]", "serve Slack: in Socket Mode, or over HTTP"),
     "completion": Tool("completion bash|zsh|fish", "print what makes the shell complete words and names"),
-    "audit": Tool("audit create|verify|query|export [OPTIONS]", "make, check, search and export the log", Group.LOG),
+    "audit": Tool("audit ACTION [OPTIONS]", "make, check, sign, search, seal and export the log", Group.LOG),
 }
 
 

@@ -45,6 +45,10 @@ class Audit(Table):
     checkpoint_every: Duration = timedelta(hours=1)
     anchors: tuple[AnchorPlace, ...] = ()
     auditors: tuple[PeopleEntry, ...] = ()
+    readers: Mapping[str, SecretReference] = Field(default_factory=dict)
+    segments: Path = Path("var/audit.segments")
+    keep_months: int | None = Field(default=None, ge=1, le=1200)
+    erase_needs_two: bool = False
 
     @model_validator(mode="after")
     def _anchors_are_signed(self) -> Self:

@@ -3,8 +3,11 @@
 import hashlib
 import os
 import pwd
+import re
+from collections.abc import Iterator
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC
 from datetime import datetime
 from pathlib import Path
@@ -25,6 +28,7 @@ from ops.targets import all_targets
 
 GIT_SECONDS = 2.0
 
+_SECRET = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*|file:.+")
 _NAMED = "configured"
 
 
@@ -38,9 +42,32 @@ def configured(settings: Settings, view: View, process: Actor) -> Draft:
         "policies": {name: policy_sha256(policy) for name, policy in rules.items()},
         "rules": rules,
         "changed": _changed(before, rules) if before is not None else {},
+        "secrets": secrets_named(settings),
         "by": {"process": process.id, **_file(settings.file), "commit": _commit(settings.file)},
     }
     return Draft(kind="configured", actor="system:bot", stream="bot", data=data)
+
+
+def configured_anew(settings: Settings, view: View, process: Actor) -> Draft | None:
+    """The same, for a process that acts without the bot: None where this configuration was written down last."""
+    last = view.last(kind="configured")
+    if last is not None and (last.data or {}).get("sha256") == settings.sha256:
+        return None
+    return replace(configured(settings, view, process), actor=process.id)
+
+
+def secrets_named(settings: Settings) -> list[str]:
+    """By what names the configuration has its secrets (`$NAME`, `file:PATH`), sorted; never what they hold."""
+    return sorted({one for one in _texts(settings.model_dump(mode="json")) if _SECRET.fullmatch(one)})
+
+
+def _texts(found: Any) -> Iterator[str]:
+    if isinstance(found, str):
+        yield found
+    elif isinstance(found, Mapping):
+        yield from (text for value in found.values() for text in _texts(value))
+    elif isinstance(found, list):
+        yield from (text for value in found for text in _texts(value))
 
 
 def _changed(

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     NOT_A_MEMBER = "not_a_member"
     NOT_A_REQUESTER = "not_a_requester"
     NOT_AN_APPROVER = "not_an_approver"
+    NOT_AN_AUDITOR = "not_an_auditor"
     SELF_APPROVAL = "self_approval"
     AUTHOR_APPROVAL = "author_approval"
     UNKNOWN_AUTHOR = "unknown_author"

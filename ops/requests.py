@@ -28,6 +28,7 @@ from ops.rules import says_nothing
 from ops.rules import uncovered_classes
 from ops.run_steps import Step
 from ops.run_steps import steps_after
+from ops.said import ERASED_REQUEST
 from ops.said import Approval
 from ops.said import Override
 from ops.said import Settlement
@@ -35,7 +36,7 @@ from ops.said import StopAsked
 from ops.said import Voided
 from ops.said import approval_of
 from ops.said import voided_of
-from ops.status import ENDINGS
+from ops.status import ENDED
 from ops.status import FINAL
 from ops.status import TRANSITIONS
 from ops.status import Status
@@ -255,7 +256,7 @@ def fold(events: Sequence[Event]) -> Request:
 
 
 def _from_requested(event: Event) -> Request:
-    data = event.data or {}
+    data = {**ERASED_REQUEST, "expires_at": event.at.isoformat()} if event.data is None else event.data
     return Request(
         id=event.request or "",
         kind=data["kind"],
@@ -281,7 +282,10 @@ def _from_requested(event: Event) -> Request:
 def _apply(request: Request, event: Event) -> Request:
     data = event.data or {}
     to = TRANSITIONS.get((request.status, event.kind), request.status)
-    request = replace(request, status=to, place=event.place, steps=steps_after(request.steps, event))
+    request = replace(request, status=to, place=event.place)
+    if event.data is None and event.kind not in ENDED:
+        return request  # what was erased of a request that is over tells only that it was
+    request = replace(request, steps=steps_after(request.steps, event))
     match event.kind:
         case "pinned":
             return _pin(request, data)
@@ -299,7 +303,7 @@ def _apply(request: Request, event: Event) -> Request:
             return replace(request, watch=data)
         case "watch_worsened" | "watched":
             return replace(request, watch={**(request.watch or {}), **data})
-        case kind if kind in ENDINGS or kind in {"rejected", "cancelled", "expired", "superseded"}:
+        case kind if kind in ENDED:
             ending = {**request.ending, **data}
             return replace(request, ended_at=event.at, ended_by=Actor(event.actor), ending=ending)
         case _:

@@ -109,3 +109,20 @@ def voided_of(event: Event) -> Voided:
     data = event.data or {}
     at = datetime.fromisoformat(data["approved_at"])
     return Voided(Actor(data["approver"]), at, data["person"], data["from_request"], data["because"], data["differs"])
+
+
+ERASED_REQUEST: Mapping[str, Any] = {
+    "kind": "push",
+    "digest": "",
+    "commit": "",
+    "plan": {
+        "files": [],
+        "history": [],
+        "diff": "",
+        "policy": {"approvals": 0, "backup": "none", "unknown_authors": "show"},
+    },
+    "hazards": [],
+    "authors": [],
+    "unknown_authors": [],
+}
+"""What is known of a request whose text was erased; only requests that are over are."""

@@ -41,6 +41,8 @@ FINAL = frozenset(Status) - {Status.WAITING, Status.RUNNING}
 
 ENDINGS = frozenset(to.value for (start, _), to in TRANSITIONS.items() if start is Status.RUNNING and to in FINAL)
 """The kinds of event that end a run."""
+ENDED = ENDINGS | {"rejected", "cancelled", "expired", "superseded"}
+"""The kinds of event that end a request, whether or not it ran."""
 
 
 def diagram() -> str:

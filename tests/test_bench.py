@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bench import ack
+from bench import audit
 from bench import audit_append
 from bench import bot
 from bench import readers
@@ -36,6 +37,11 @@ from bench.measuring import shown
             audit_append.main,
             ["appends, one writer: ratio ", "appends, 64 writers at once: ratio ", "of one: 0 events"],
             id="appends",
+        ),
+        pytest.param(
+            audit.main,
+            ["verifying", "a quarter's population", "ratio "],
+            id="the log of decades",
         ),
         pytest.param(
             bot.main,

@@ -14,6 +14,7 @@ from processes import read_until
 
 import countersign
 from audit import KINDS
+from commands.auditing import ACTIONS
 from commands.completion import LOG
 from commands.completion import REQUESTS_SHOWN
 from commands.completion import completions
@@ -99,7 +100,7 @@ LINES = [
     ("stop ", ["R-2"]),
     ("show ", ["R-2", "R-1"]),
     ("nonsense ", []),
-    ("audit ", ["create", "verify", "query", "export"]),
+    ("audit ", [*ACTIONS]),
     ("audit query --ki", ["--kind"]),
     ("audit query --kind approv", ["approval_carried", "approved"]),
     ("audit query --target p", ["prod"]),

@@ -257,6 +257,7 @@ def test_doctor_lists_every_token_that_is_missing(shop: Stage) -> None:
 
 def test_events_are_listed_in_columns(shop: Stage) -> None:
     shop.cli("status")
+    shop.cli("status")
 
     lines = shop.cli("audit", "query", "--kind", "commanded", "--limit", "1").out.splitlines()
 

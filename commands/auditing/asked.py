@@ -1,7 +1,9 @@
 """What every action of `countersign audit` gets, and how it says in the log that somebody looked."""
 
 import argparse
+import time
 from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 from typing import TextIO
@@ -9,8 +11,16 @@ from typing import TextIO
 from audit import AuditError
 from audit import Draft
 from audit import Log
+from audit import LogBusy
+from commands.knock import HELLO_SECONDS as WAIT_SECONDS
+from commands.knock import leave_note
+from ops.errors import OpsError
+from ops.errors import Reason
 from ops.layer import terminal_actor
+from ops.masking import mask_intake
 from ops.settings import Settings
+
+PAUSE_SECONDS = 0.05
 
 
 @dataclass(frozen=True)
@@ -21,6 +31,8 @@ class Asked:
     arguments: argparse.Namespace
     uid: int
     out: TextIO
+    unrecorded: list[str] = field(default_factory=list)
+    """Why it could not be written down that the log was read, where it was read all the same."""
 
     @property
     def path(self) -> Path:
@@ -28,9 +40,26 @@ class Asked:
 
 
 def note(asked: Asked, kind: str, data: dict[str, Any]) -> None:
-    """Write down that somebody read the log. While another process has it, reading leaves no trace but its output."""
-    try:
-        with Log.open(asked.path, lock_wait_seconds=0.0) as log:
-            log.append([Draft(kind=kind, actor=terminal_actor(asked.uid).id, stream="all", data=data)])
-    except AuditError:
-        return  # a damaged log must still be readable, and `verify` says what is wrong with it
+    """Write down that somebody reads the log: here, or through the door of the process that has it.
+
+    Raises OpsError(LOG_BUSY) where neither works: then nothing is to be shown. A log that nobody can write any more (damaged,
+    a copy, a sealed one) must still be readable, above all by `verify`: that it is not written down is told in the answer.
+    """
+    data = {name: mask_intake(value) if isinstance(value, str) else value for name, value in data.items()}
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            with Log.open(asked.path, lock_wait_seconds=0.0) as log:
+                log.append([Draft(kind=kind, actor=terminal_actor(asked.uid).id, stream="all", data=data)])
+            return
+        except AuditError as error:
+            why = error
+        if leave_note(asked.path, kind, data):
+            return
+        if not isinstance(why, LogBusy):
+            asked.unrecorded.append(why.message)
+            return
+        if time.monotonic() >= deadline:
+            message = "The log is busy, so it cannot be written down that you read it; nothing was shown."
+            raise OpsError(Reason.LOG_BUSY, message, "Try again in a moment.", exit_code=5)
+        time.sleep(PAUSE_SECONDS)

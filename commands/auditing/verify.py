@@ -49,13 +49,21 @@ def run(asked: Asked) -> Reply:
     }
     if places:
         data |= {"anchors": found.anchors, "anchored": found.anchored, "since": found.since}
+    if found.base:
+        data["base"] = found.base
     if found.ok:
-        facts = _anchored(found) if places else []
+        facts = [*_begins(found), *(_anchored(found) if places else [])]
         headline = f"The log holds: {plural(found.events, 'event')}, head {found.head[:16]}"
         return Reply(Page(headline, facts=facts, next=() if places else _advice()), data)
     lines = [(f"{'event ' + str(one.seq) if one.seq else 'the file'}: {one.message}",) for one in found.problems]
     page = Page(f"The log does not hold: {plural(len(lines), 'problem')}", body=[Listing("Problems", lines)])
     return Reply(page, data, ok=False, exit_code=1)
+
+
+def _begins(found: Verification) -> list[tuple[str, Line]]:
+    """What is not here of a log whose old months were dropped."""
+    told = f"behind event {found.base}: those before it were dropped, but for some that are needed and proven one by one"
+    return [("Begins", (told,))] if found.base else []
 
 
 def _anchored(found: Verification) -> list[tuple[str, Line]]:

@@ -1,0 +1,51 @@
+"""A copy of a log that is in use, by SQLite's own means: of one moment, and whole."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from audit import schema
+from audit.errors import DATABASE_ERRORS
+from audit.errors import LogDamaged
+from audit.errors import LogUnavailable
+from audit.errors import no_log
+from audit.errors import translated
+from audit.errors import unusable
+from audit.parts import LIVE
+from audit.parts import clear
+from audit.parts import make_private
+from audit.parts import sync
+from audit.verify import Seen
+from audit.verify import verify
+
+
+def back_up(path: Path, target: Path) -> Seen:
+    """Copies a log, open or not, verifies the copy, and puts it in the place of what is there; returns where it ends.
+
+    Writers go on meanwhile; what they add is not in it. The WAL cannot begin anew until the copy is made. Raises NoLog,
+    LogDamaged when the copy does not verify, LogUnavailable.
+    """
+    if not path.exists():
+        raise no_log(path)
+    if target.exists() and target.samefile(path):
+        raise LogUnavailable(f"{target} is the log itself.", "Name another file, best on another disk.")
+    unfinished = target.with_name(f"{target.name}.new")
+    try:
+        clear(unfinished)
+        make_private(unfinished)
+        with closing(schema.connect_reader(path)) as reader, closing(sqlite3.connect(unfinished)) as copy:
+            reader.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE").fetchall()  # one file, which a read-only place can hold
+        found = verify(unfinished)
+        if found.end is None:
+            message = f"The copy does not verify: {found.problems[0].message}"
+            raise LogDamaged(message, f"What was at {target} is as it was. Look with `countersign audit verify`.")
+        unfinished.chmod(LIVE)
+        sync(unfinished)
+        unfinished.rename(target)
+        sync(target.parent)
+    except OSError as error:
+        raise unusable(target, error) from error
+    except DATABASE_ERRORS as error:
+        raise translated(error, target) from error
+    return found.end

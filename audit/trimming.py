@@ -1,0 +1,61 @@
+"""Taking old events out of a log: a file without them is made beside it, and takes its place when it is whole."""
+
+import json
+import os
+from collections.abc import Callable
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+from audit import schema
+from audit.base import Base
+from audit.erasing import BESIDE
+from audit.errors import DATABASE_ERRORS
+from audit.errors import no_log
+from audit.errors import translated
+from audit.errors import unusable
+from audit.lock import take_lock
+from audit.log import WAIT_SECONDS
+from audit.parts import LIVE
+from audit.parts import Part
+from audit.parts import unwatched
+from audit.parts import write_part
+from audit.proofs import Roots
+from audit.proofs import inclusion_paths
+from audit.view import Reader
+from audit.view import View
+
+
+def trim(
+    path: Path, base: Base, needed: Callable[[View], Collection[int]], *, crashpoint: Callable[[str], None] = unwatched
+) -> int:
+    """Takes the events up to `base` out of a log, but for those that `needed` says of it, which stay with their proofs;
+    returns how many those are. The log must say that they are dropped, and be closed: nobody may have it open to read either.
+
+    The log is as it was, or without them, whatever ends this. Raises NoLog, LogBusy, LogDamaged (also when somebody reads it)
+    and LogUnavailable.
+    """
+    try:
+        path = path.resolve(strict=True)
+    except OSError as error:
+        raise no_log(path) from error
+    try:
+        lock = take_lock(path, WAIT_SECONDS)
+    except OSError as error:
+        raise unusable(path, error) from error
+    try:
+        with closing(schema.connect_writer(path)) as writer:
+            writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        view = Reader(path, leaves_no_trace=True)
+        paths = inclusion_paths(Roots(view, base.seq), needed(view))
+        carried = {seq: json.dumps([one.hex() for one in hashes]) for seq, hashes in paths.items()}
+        write_part(path, path, Part(base, view.size(), carried), mode=LIVE, crashpoint=crashpoint)
+        for ending in BESIDE:
+            path.with_name(path.name + ending).unlink(missing_ok=True)
+        return len(carried)
+    except OSError as error:
+        raise unusable(path, error) from error
+    except DATABASE_ERRORS as error:
+        raise translated(error, path) from error
+    finally:
+        os.close(lock)

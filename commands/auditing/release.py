@@ -1,0 +1,17 @@
+"""`audit release`: a hold ends."""
+
+from audit import Log
+from commands.auditing.asked import Asked
+from commands.page import Page
+from commands.reply import Reply
+from ops.holds import release
+from ops.layer import Ops
+from ops.layer import terminal_actor
+
+
+def run(asked: Asked) -> Reply:
+    with Log.open(asked.path) as log:
+        what = release(
+            Ops(asked.settings, log), asked.arguments.what, asked.arguments.because, terminal_actor(asked.uid)
+        )
+    return Reply(Page(f"{what} is held no more"), {"released": what})
