@@ -22,6 +22,7 @@ from audit.kinds_asked import Reminded
 from audit.kinds_asked import Requested
 from audit.kinds_asked import Shown
 from audit.kinds_asked import Superseded
+from audit.kinds_ci import CiAdmitted
 from audit.kinds_factor import CodeFailed
 from audit.kinds_factor import CodeUsed
 from audit.kinds_factor import DebtOwed
@@ -82,10 +83,24 @@ from audit.kinds_run import WatchBegan
 from audit.kinds_run import Watched
 from audit.kinds_run import WatchSampled
 from audit.kinds_run import WatchWorsened
+from audit.kinds_supabase import AdvisorsNoted
+from audit.kinds_supabase import FunctionDeployed
+from audit.kinds_supabase import FunctionDeployFailed
+from audit.kinds_supabase import FunctionDeploySent
+from audit.kinds_supabase import FunctionKept
+from audit.kinds_supabase import HealthChanged
+from audit.kinds_supabase import ManagedRestore
+from audit.kinds_supabase import RestorePointMade
+from audit.kinds_supabase import RestorePointSent
+from audit.kinds_supabase import SecretDone
+from audit.kinds_supabase import SecretSent
+from audit.kinds_supabase import ValueAsked
+from audit.kinds_supabase import ValueGiven
 
 KINDS: Mapping[str, type[Data]] = {
     "commanded": Commanded,
     "clicked": Clicked,
+    "ci_admitted": CiAdmitted,
     "answered": Answered,
     "refused": Refused,
     "rehearsal_started": RehearsalStarted,
@@ -123,6 +138,11 @@ KINDS: Mapping[str, type[Data]] = {
     "backup_proven": BackupProven,
     "backup_removed": BackupRemoved,
     "backup_started": BackupStarted,
+    "restore_point_sent": RestorePointSent,
+    "restore_point_made": RestorePointMade,
+    "managed_restore_sent": ManagedRestore,
+    "managed_restore_begun": ManagedRestore,
+    "managed_restored": ManagedRestore,
     "succeeded": Succeeded,
     "failed": Failed,
     "partially_applied": PartiallyApplied,
@@ -132,6 +152,10 @@ KINDS: Mapping[str, type[Data]] = {
     "watch_sampled": WatchSampled,
     "watch_worsened": WatchWorsened,
     "watched": Watched,
+    "function_kept": FunctionKept,
+    "function_deploy_sent": FunctionDeploySent,
+    "function_deploy_failed": FunctionDeployFailed,
+    "function_deployed": FunctionDeployed,
     "locked": Locked,
     "unlocked": Unlocked,
     "claimed": Claimed,
@@ -157,7 +181,15 @@ KINDS: Mapping[str, type[Data]] = {
     "exported": Exported,
     "state_noted": StateNoted,
     "changed_outside": ChangedOutside,
+    "health_changed": HealthChanged,
+    "advisors_noted": AdvisorsNoted,
     "configured": Configured,
     "bot_started": BotStarted,
     "bot_stopped": BotStopped,
+    "value_asked": ValueAsked,
+    "value_given": ValueGiven,
+    "secret_set_sent": SecretSent,
+    "secret_set": SecretDone,
+    "secret_unset_sent": SecretSent,
+    "secret_unset": SecretDone,
 }

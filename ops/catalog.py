@@ -68,7 +68,7 @@ def catalog_hash(connection: "Connection", *, schemas_left_out: Sequence[str] = 
     """
     with connection.transaction(force_rollback=True):
         connection.execute(_WORDING)
-        row = connection.execute(HASH, {"managed": _patterns(schemas_left_out)}).fetchone()
+        row = connection.execute(HASH, {"managed": patterns(schemas_left_out)}).fetchone()
     if row is None:
         raise RuntimeError("an aggregate without GROUP BY has one row")
     return str(row[0])
@@ -78,7 +78,7 @@ def catalog_lines(connection: "Connection") -> frozenset[tuple[str, str, str]]:
     """What `catalog_hash` hashes: kind, name and definition of every object, to see where two schemas differ."""
     with connection.transaction(force_rollback=True):
         connection.execute(_WORDING)
-        rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
+        rows = connection.execute(LINES, {"managed": patterns(MANAGED_SCHEMAS)}).fetchall()
     return frozenset((kind, name, line) for kind, name, line in rows if kind != "newest")
 
 
@@ -111,7 +111,7 @@ class KnownCatalog:
         self._newest = 0
         with connection.transaction(force_rollback=True):
             connection.execute(_WORDING)
-            rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
+            rows = connection.execute(LINES, {"managed": patterns(MANAGED_SCHEMAS)}).fetchall()
         self._take(rows)
 
     @property
@@ -178,8 +178,8 @@ class KnownCatalog:
 def prepare_to_look_again(connection: "Connection") -> None:
     """Have the server know what every further file is asked about, `KnownCatalog.questions` and `REMAINS`, for as long
     as this session lasts: it reads and plans each once."""
-    patterns = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
-    question = TOUCHED.replace("MANAGED", f"ARRAY[{patterns}]")
+    managed = ", ".join(f"'{pattern}'" for pattern in patterns(MANAGED_SCHEMAS))
+    question = TOUCHED.replace("MANAGED", f"ARRAY[{managed}]")
     connection.execute(f"PREPARE countersign_touched(oid[], oid, oid) AS {question}".encode())
     connection.execute(f"PREPARE countersign_wording AS {_WORDING_PLANNED_ONCE}".encode())
     connection.execute(f"PREPARE countersign_remains AS {remains_of_a_session()}".encode())
@@ -195,7 +195,7 @@ def remains_of_a_session() -> str:
     Event triggers whose functions are the project's own run after any change of the schema, and a session's temporary
     schema is found before all others. Those of the platform only give rights and tell its caches.
     """
-    managed = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
+    managed = ", ".join(f"'{pattern}'" for pattern in patterns(MANAGED_SCHEMAS))
     return f"""
         SELECT count(*) + (pg_catalog.pg_my_temp_schema() <> 0)::int
         FROM pg_catalog.pg_event_trigger JOIN pg_catalog.pg_proc AS p ON p.oid = evtfoid
@@ -204,7 +204,8 @@ def remains_of_a_session() -> str:
         """  # noqa: S608 (names of ours)
 
 
-def _patterns(schemas: Sequence[str]) -> list[str]:
+def patterns(schemas: Sequence[str]) -> list[str]:
+    """The same schemas as patterns for LIKE."""
     return [schema.replace("\\", "\\\\").replace("_", "\\_").replace("*", "%") for schema in schemas]
 
 

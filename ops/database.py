@@ -28,6 +28,25 @@ def connect(database_url: str, *, purpose: str, connect_timeout_seconds: int = 1
     OpsError: BAD_CONFIG for a URL that is not one, TARGET_REFUSED for one that we will not use (plain text over a
     network, a pooler in transaction mode), TARGET_UNAVAILABLE when no session comes about. None holds the password.
     """
+    try:
+        return _connect(database_url, purpose, connect_timeout_seconds)
+    except OpsError as error:
+        other_url = _with_new_login(database_url, error)
+        if other_url is None:
+            raise
+    return _connect(other_url, purpose, connect_timeout_seconds)
+
+
+def _with_new_login(database_url: str, error: OpsError) -> str | None:
+    """Where a temporary login is refused: the same place with a new one."""
+    if "://cli_login_" not in database_url or "authentication failed" not in error.message:
+        return None
+    from ops.supabase.login import login_in_place_of  # few targets have such logins, and their API is more to load
+
+    return login_in_place_of(database_url)
+
+
+def _connect(database_url: str, purpose: str, connect_timeout_seconds: int) -> Connection:
     parameters = connection_parameters(database_url)
     parameters["application_name"] = _application_name(purpose)
     parameters["connect_timeout"] = str(connect_timeout_seconds)

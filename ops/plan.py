@@ -43,6 +43,7 @@ from ops.targets import Target
 
 if TYPE_CHECKING:
     from ops.quiet import Quiet
+    from ops.supabase.function_changes import FunctionChange
     from ops.target_reading import State
 
 # Grammar, rules and database driver are loaded where they are needed, the last while git works: most plans are of files
@@ -79,6 +80,8 @@ class Plan:
     """Who asks for it as a hotfix and why (see `ops.hotfixing.hotfix_of`), which passes windows; empty: it is none."""
     emergency: str = ""
     """Why it is asked for as an emergency, which an overrider may let run without approvals; empty: it is not."""
+    functions: "tuple[FunctionChange, ...]" = ()
+    """The functions of the commit and of the target, also those that stay as they are; none where they are not managed."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -102,7 +105,18 @@ class Plan:
             "expected": self.expected,
             **({"emergency": {"because": self.emergency}} if self.emergency else {}),
             **({"hotfix": dict(self.hotfix)} if self.hotfix else {}),
+            **({"functions": [one.to_json() for one in self.deployed]} if self.deployed else {}),
         }
+
+    @property
+    def deployed(self) -> "tuple[FunctionChange, ...]":
+        """The functions that something is done about."""
+        return tuple(one for one in self.functions if one.acts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do: no migration is pending, and every function is as it should be."""
+        return not self.pending and not self.deployed
 
     @property
     def expected(self) -> list[dict[str, str]] | None:
@@ -118,13 +132,13 @@ class Plan:
 
     def blocks(self) -> OpsError | None:
         """Why a push of this plan is refused, or None. A plan is shown all the same."""
-        if not self.pending:
+        if self.is_empty:
             return self.cannot_run()
         return (
             self.cannot_run()
             or forbidden(self.hazards, self.policy, self.target.name, self.filename_of)
             or unruled(self.hazards, self.policy, self.target.name)
-            or not_rehearsed(self.rehearsal, self.policy, self.target.name)
+            or (not_rehearsed(self.rehearsal, self.policy, self.target.name) if self.pending else None)
         )
 
     def cannot_run(self) -> OpsError | None:
@@ -242,7 +256,14 @@ def make_plan(
         problems = (*state.hidden_indexes(comparison.pending), *comparison.problems)
     comparison = replace(comparison, problems=problems)
     plan = _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
-    return replace(plan, history=state.rows)
+    plan = replace(plan, history=state.rows)
+    if target.project_settings.types is not None and plan.pending:
+        plan = replace(plan, hazards=(*plan.hazards, *_stale_types(target, repository, plan)))
+    if target.settings.project_ref is None or target.settings.functions == "off":
+        return plan
+    from ops.supabase.function_plan import with_functions  # what speaks to Supabase, where there is a project there
+
+    return with_functions(plan, repository, progress)
 
 
 def _read_target(target: Target) -> "State":
@@ -355,35 +376,19 @@ def _folder(files: tuple[tuple[str, bytes], ...], unread: tuple[tuple[str, str],
     return read_folder(dict(files), dict(unread))
 
 
+def _stale_types(target: Target, repository: Repository, plan: Plan) -> tuple[Hazard, ...]:
+    """What the commit's TypeScript types do not know of the pending files."""
+    from ops.hazards.types_stale import stale_types  # with the grammar, for projects that say where their types are
+
+    path = target.project_settings.types or ""
+    with repository.files_at(plan.commit.sha) as files:
+        found = files.read(path)
+    schemas = target.settings.exposed_schemas or ("public",)
+    return stale_types(plan.pending, None if found is None else found.decode(errors="replace"), path, schemas)
+
+
 @lru_cache(maxsize=16)
 def _hazards(pending: tuple[Migration, ...], project_ref: str) -> tuple[Hazard, ...]:
     from ops.hazards import find_hazards
 
     return find_hazards(pending, project_ref=project_ref)
-
-
-_PARTS = {
-    "commit": "the commit",
-    "files": "the files",
-    "policy": "the policy",
-    "expected": "what the rehearsal showed",
-    "target": "the target",
-    "kind": "the kind",
-    "format": "the plan's format",
-}
-_FINGERPRINT_PARTS = {
-    "history_sha256": "the target's migration history",
-    "schema_sha256": "the target's schema",
-}
-
-
-def changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Which parts of a canonical plan differ, in words for people: "the target's schema", "the policy"…"""
-    parts = [words for key, words in _PARTS.items() if before.get(key) != after.get(key)]
-    old, new = before.get("fingerprint", {}), after.get("fingerprint", {})
-    parts += [
-        _FINGERPRINT_PARTS.get(key, f"the target's identity ({key})")
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    return parts

@@ -14,7 +14,9 @@ from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
 from ops.history import HistoryProblem
 from ops.history import HistoryRow
+from ops.history import has_history
 from ops.history import read_history
+from ops.history import read_versions
 from ops.history import with_statements
 from ops.migration import Migration
 from ops.targets import Target
@@ -58,6 +60,17 @@ def read_target(target: Target) -> State:
         connection.close()
         raise target_failed(target.name, error) from error
     return State(target.name, connection, rows, fingerprint)
+
+
+def applied_versions(target: Target, *, seconds: int = 1) -> frozenset[str]:
+    """The versions in the target's history, where it answers within so many seconds. Reads only. Raises OpsError."""
+    connection = connect(target.database_url(), purpose=f"look at {target.name}", connect_timeout_seconds=seconds)
+    with closing(connection):
+        try:
+            connection.execute(f"SET statement_timeout = '{seconds}s'")
+            return frozenset(read_versions(connection)) if has_history(connection) else frozenset()
+        except psycopg.Error as error:
+            raise target_failed(target.name, error) from error
 
 
 ASKED_SECONDS = 3

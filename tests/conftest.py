@@ -14,7 +14,9 @@ from sandbox.postgres import LocalPostgres
 from sandbox.stage import Ran
 from sandbox.stage import Stage
 
-pytest_plugins = ["fast_folder", "postgres_fixtures", "rehearsal_support", "run_support", "undo_support"]
+pytest_plugins = [
+    *("fast_folder", "postgres_fixtures", "rehearsal_support", "run_support", "supabase_support", "undo_support"),
+]
 
 
 LONG_FIRST = tuple(
