@@ -108,6 +108,7 @@ class KnownCatalog:
         """Reads everything once, as this session sees it."""
         self._parts: dict[str, dict[tuple[str, str], list[bytes]]] = {}
         self._hashes: dict[str, str] = {}
+        """What is hashed of each part, in the order of the parts."""
         self._newest = 0
         with connection.transaction(force_rollback=True):
             connection.execute(_WORDING)
@@ -117,9 +118,7 @@ class KnownCatalog:
     @property
     def sha256(self) -> str:
         """What `catalog_hash` says of the same schema."""
-        return hashlib.sha256(
-            "\n".join(part + self._hashes[part] for part in sorted(self._hashes)).encode()
-        ).hexdigest()
+        return hashlib.sha256("\n".join(self._hashes.values()).encode()).hexdigest()
 
     def sha256_after(self, connection: "Connection", relations: Sequence[Name]) -> tuple[str, str]:
         """The hash, and the number of the transaction, once a file has touched these relations and made more.
@@ -169,9 +168,12 @@ class KnownCatalog:
             changed.add(part)
         for (name, kind), texts in found.items():
             self._parts[hashlib.sha256(name.encode()).hexdigest()[:2]][name, kind] = texts
+        known = len(self._hashes)
         for part in changed:
             ordered = sorted(text for texts in self._parts[part].values() for text in texts)
-            self._hashes[part] = hashlib.sha256(b"\n".join(ordered)).hexdigest()
+            self._hashes[part] = part + hashlib.sha256(b"\n".join(ordered)).hexdigest()
+        if len(self._hashes) > known:
+            self._hashes = dict(sorted(self._hashes.items()))
         return transaction
 
 

@@ -202,7 +202,7 @@ def migrate(
     )
     request = find_request(recorder.ops.view, recorder.request.id)
     left = [migration for migration in ready.pending if migration.version not in request.applied]
-    versions = frozenset(ready.versions)
+    versions = ready.versions
     about = {"files": len(ready.pending), "left": len(left)}
     with recorder.step("migrate", about) as result, closing(Sessions()) as sessions, _Ahead(target, request) as ahead:
         check_first = None
@@ -240,7 +240,7 @@ def migrate(
                 patience=patience,
                 journal=LogJournal(recorder, migration),
                 stop=recorder.stop,
-                expect_history=tuple(sorted(versions)),
+                expect_history=versions,
             )
             versions = versions_after(versions, migration)
             as_rehearsed.behind(migration, applied.catalog_sha256)

@@ -137,6 +137,13 @@ class Recorder:
         """Have this event appended with the next one, in one transaction: where the target itself tells it meanwhile."""
         self._later.append(self.ops.draft(kind, RUNNER, self.request, data))
 
+    def catch_up(self) -> None:
+        """Append what was kept for later, unless the log cannot just now: then whoever needs it next is told."""
+        if self._later:
+            with suppress(AuditError):
+                self.ops.log.append(self._later)
+                self._later.clear()
+
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
         """Append one event that nothing rests on, from any thread; a log that cannot take it goes without it."""
         with suppress(AuditError):

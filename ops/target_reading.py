@@ -18,6 +18,7 @@ from ops.history import has_history
 from ops.history import read_history
 from ops.history import read_versions
 from ops.history import with_statements
+from ops.known_history import read_known_history
 from ops.migration import Migration
 from ops.targets import Target
 
@@ -54,12 +55,14 @@ def read_target(target: Target) -> State:
     """The target as it is now. Reads only. Raises OpsError when it cannot be read."""
     connection = connect(target.database_url(), purpose=f"plan {target.name}")
     try:
-        rows = read_history(connection)
-        fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
+        history = read_known_history(connection)
+        fingerprint = read_fingerprint(
+            connection, project_ref=target.settings.project_ref, history=history.rows, hashed=history.sha256
+        )
     except psycopg.Error as error:
         connection.close()
         raise target_failed(target.name, error) from error
-    return State(target.name, connection, rows, fingerprint)
+    return State(target.name, connection, history.rows, fingerprint)
 
 
 def applied_versions(target: Target, *, seconds: int = 1) -> frozenset[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ready_clusters import begin_with_copies
 from warm_terminal import WarmTerminal
 
 from sandbox.example import build_repository
@@ -57,6 +58,11 @@ def _warm_terminals() -> Iterator[None]:
         patch.setattr(Stage, "launch_bot", launch_bot)
         yield
     warm.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ready_clusters() -> None:
+    begin_with_copies()
 
 
 @pytest.fixture(scope="session", autouse=True)
