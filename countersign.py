@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("countersign")
 
 _HELP = {"-h", "--help"}
-_LOOKING = {"plan", "diff", "drift", "status", "show", "history", "help", "lint", "doctor"}
+_LOOKING = {"plan", "diff", "list", "new", "drift", "status", "show", "history", "help", "lint", "doctor"}
 """Words that ask for nothing."""
 
 
@@ -117,6 +117,8 @@ def _answer(given: list[str]) -> dict[str, Any]:
         return reply_json(_manual(rest[1].lower()))
     if word in TOOLS:
         return _run_tool(word, options, rest[1:])
+    if any(said.partition("=")[0] == "--remote" for said in rest):
+        return _ask_there(rest, is_quiet=options.json)
     try:
         settings = load_settings(config_path(options.config))
     except OpsError:
@@ -124,7 +126,17 @@ def _answer(given: list[str]) -> dict[str, Any]:
             return reply_json(_manual(rest[1].lower()))
         parse([word], Front.TERMINAL)  # where there is no such word, that is the nearer mistake
         raise
-    return _run_word(settings, rest or ["help"], is_quiet=options.json)
+    answer = _run_word(settings, rest or ["help"], is_quiet=options.json)
+    if answer["reply"].get("status") == "shown" and not options.json:
+        from commands.reset_asks import typed_name
+
+        line = typed_name(rest, answer, _colour(given))
+        return _run_word(settings, line, is_quiet=False) if line else answer
+    if answer["reply"].get("value") != "needed":
+        return answer
+    from commands.terminal_value import enter_value
+
+    return enter_value(settings, rest, answer, is_quiet=options.json)
 
 
 def _split_options(given: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -200,6 +212,10 @@ def _run_tool(word: str, options: argparse.Namespace, rest: list[str]) -> dict[s
                 progress("reading the files")
                 reply, text = run_lint(arguments)
             return {**reply_json(reply), "text": text}
+        case "new":
+            from commands.new import run_new
+
+            return reply_json(run_new(arguments, lambda: _listed(path, is_quiet=options.json), Path.cwd()))
         case "audit":
             return _audit(path, arguments, options.json)
         case "init":
@@ -246,8 +262,8 @@ def _bot(path: Path, arguments: argparse.Namespace) -> Reply:
     from commands.terminal import log_reply
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
-    for chatty in ("slack_bolt", "fontTools", "fpdf"):
-        logging.getLogger(chatty).setLevel(logging.WARNING)
+    for library in ("slack_bolt", "httpx", "fontTools", "fpdf"):
+        logging.getLogger(library).setLevel(logging.WARNING)
     settings = load_settings(path)
     check_log(settings.log_path)
     try:
@@ -285,6 +301,14 @@ def _run_word(settings: "Settings", words: list[str], *, is_quiet: bool) -> dict
             from commands.terminal import save
 
             save(words, answer)
+        if answer["ok"] and words[0].lower() == "types":
+            from commands.types_local import finish
+
+            return finish(words, answer, Path.cwd())
+        if answer["ok"] and words[0].lower() == "list":
+            from commands.list_local import lay_beside
+
+            lay_beside(answer, Path.cwd())
         if "markdown" in answer["reply"]:
             answer["text"] = answer["reply"]["markdown"]
         if not any(word.startswith("--wait") for word in words):
@@ -292,6 +316,22 @@ def _run_word(settings: "Settings", words: list[str], *, is_quiet: bool) -> dict
         from commands.terminal import follow
 
         return follow(settings, words, answer, progress)
+
+
+def _ask_there(words: list[str], *, is_quiet: bool) -> dict[str, Any]:
+    """`--remote URL`: a bot elsewhere answers, and neither configuration nor log is here."""
+    from commands.remote import say_there
+
+    with ProgressLine(is_quiet=is_quiet) as progress:
+        return say_there(words, progress)
+
+
+def _listed(path: Path, *, is_quiet: bool) -> dict[str, Any]:
+    """What `list` answers. Raises OpsError where nobody can be asked, or it is refused."""
+    told: dict[str, Any] = _run_word(load_settings(path), ["list"], is_quiet=is_quiet)["reply"]
+    if not told["ok"]:
+        raise OpsError(Reason(told["reason"]), told["message"])
+    return told
 
 
 def _loaded() -> None:

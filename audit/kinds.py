@@ -22,6 +22,7 @@ from audit.kinds_asked import Reminded
 from audit.kinds_asked import Requested
 from audit.kinds_asked import Shown
 from audit.kinds_asked import Superseded
+from audit.kinds_ci import CiAdmitted
 from audit.kinds_factor import CodeFailed
 from audit.kinds_factor import CodeUsed
 from audit.kinds_factor import DebtOwed
@@ -50,8 +51,8 @@ from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
 from audit.kinds_kept import Warned
-from audit.kinds_proof import ArchiveRestored
 from audit.kinds_proof import Archived
+from audit.kinds_proof import ArchiveRestored
 from audit.kinds_proof import BackedUp
 from audit.kinds_proof import CheckpointPublished
 from audit.kinds_proof import CheckpointSigned
@@ -96,10 +97,24 @@ from audit.kinds_run import WatchBegan
 from audit.kinds_run import Watched
 from audit.kinds_run import WatchSampled
 from audit.kinds_run import WatchWorsened
+from audit.kinds_supabase import AdvisorsNoted
+from audit.kinds_supabase import FunctionDeployed
+from audit.kinds_supabase import FunctionDeployFailed
+from audit.kinds_supabase import FunctionDeploySent
+from audit.kinds_supabase import FunctionKept
+from audit.kinds_supabase import HealthChanged
+from audit.kinds_supabase import ManagedRestore
+from audit.kinds_supabase import RestorePointMade
+from audit.kinds_supabase import RestorePointSent
+from audit.kinds_supabase import SecretDone
+from audit.kinds_supabase import SecretSent
+from audit.kinds_supabase import ValueAsked
+from audit.kinds_supabase import ValueGiven
 
 KINDS: Mapping[str, type[Data]] = {
     "commanded": Commanded,
     "clicked": Clicked,
+    "ci_admitted": CiAdmitted,
     "answered": Answered,
     "refused": Refused,
     "rehearsal_started": RehearsalStarted,
@@ -137,6 +152,11 @@ KINDS: Mapping[str, type[Data]] = {
     "backup_proven": BackupProven,
     "backup_removed": BackupRemoved,
     "backup_started": BackupStarted,
+    "restore_point_sent": RestorePointSent,
+    "restore_point_made": RestorePointMade,
+    "managed_restore_sent": ManagedRestore,
+    "managed_restore_begun": ManagedRestore,
+    "managed_restored": ManagedRestore,
     "succeeded": Succeeded,
     "failed": Failed,
     "partially_applied": PartiallyApplied,
@@ -146,6 +166,10 @@ KINDS: Mapping[str, type[Data]] = {
     "watch_sampled": WatchSampled,
     "watch_worsened": WatchWorsened,
     "watched": Watched,
+    "function_kept": FunctionKept,
+    "function_deploy_sent": FunctionDeploySent,
+    "function_deploy_failed": FunctionDeployFailed,
+    "function_deployed": FunctionDeployed,
     "locked": Locked,
     "unlocked": Unlocked,
     "claimed": Claimed,
@@ -171,6 +195,8 @@ KINDS: Mapping[str, type[Data]] = {
     "exported": Exported,
     "state_noted": StateNoted,
     "changed_outside": ChangedOutside,
+    "health_changed": HealthChanged,
+    "advisors_noted": AdvisorsNoted,
     "configured": Configured,
     "bot_started": BotStarted,
     "bot_stopped": BotStopped,
@@ -188,4 +214,10 @@ KINDS: Mapping[str, type[Data]] = {
     "erasure_asked": ErasureAsked,
     "drop_began": DropBegan,
     "dropped": Dropped,
+    "value_asked": ValueAsked,
+    "value_given": ValueGiven,
+    "secret_set_sent": SecretSent,
+    "secret_set": SecretDone,
+    "secret_unset_sent": SecretSent,
+    "secret_unset": SecretDone,
 }

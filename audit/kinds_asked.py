@@ -18,7 +18,7 @@ class Commanded(Data):
     word: str
     arguments: list[str]
     text: str
-    front: Literal["slack", "terminal"]
+    front: Literal["slack", "terminal", "ci"]
     channel: str | None = None
     thread: str | None = None
     behind: list[str] = Field(default_factory=list)

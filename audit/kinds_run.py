@@ -228,7 +228,7 @@ class PartiallyApplied(Data):
     """The run ended in the middle: what of it is on the target and what is not. `stopped_by` as in `failed`.
 
     `statements`: what became of each of the file `within` which it ended, as far as they were kept. `catalog_sha256`: the
-    hash of the schema then, where the target said it.
+    hash of the schema then, where the target said it. `functions`: names by what became of them: done, left, unknown.
     """
 
     reason: str
@@ -241,6 +241,7 @@ class PartiallyApplied(Data):
     stopped_by: str | None = None
     statements: list[dict[str, Any]] = Field(default_factory=list)
     questions: list[dict[str, str]] = Field(default_factory=list)
+    functions: dict[str, list[str]] = Field(default_factory=dict)
 
 
 class Interrupted(Data):

@@ -35,6 +35,7 @@ from bot.home import Home
 from bot.http_mode import events_route
 from bot.indexer import Indexer
 from bot.intake import Intake
+from bot.listener import Listener
 from bot.lull import Lull
 from bot.notary import notary_of
 from bot.people import SlackPeople
@@ -46,7 +47,9 @@ from bot.slack_api import error_word
 from bot.slack_api import make_client
 from bot.sockets import REFUSALS
 from bot.sockets import Sockets
+from bot.statuses import Statuses
 from bot.store import Store
+from bot.value_page import ValuePages
 from bot.watcher import Watcher
 from commands.door import Door
 from commands.reply import Reply
@@ -202,6 +205,7 @@ class _Bot:
             stack.push_async_callback(asyncio.to_thread, announcer.stop, DRAIN_SECONDS)
             direct.start()
             stack.push_async_callback(asyncio.to_thread, direct.stop, DRAIN_SECONDS)
+            self._start_statuses(ops, store, stack)
             stack.push_async_callback(asyncio.to_thread, self._finish_work)
             foreman.start()
             stack.push_async_callback(asyncio.to_thread, foreman.stop, DRAIN_SECONDS)
@@ -212,6 +216,7 @@ class _Bot:
             stack.callback(lull.release)
             stack.push_async_callback(asyncio.to_thread, floods.close)
             figures = Figures(ops, foreman, http=self.mode.http, sockets=lambda: self.sockets)
+            await self._open_listener(ops, stack)
             await self._listen(app, intake, stack, figures)
 
             for act in left:
@@ -289,6 +294,26 @@ class _Bot:
             self.sockets = Sockets(app, intake.on_command, self.tokens.app, app.client)
             stack.push_async_callback(self.sockets.close)
             await self.sockets.connect()
+
+    async def _open_listener(self, ops: Ops, stack: contextlib.AsyncExitStack) -> None:
+        """Open the way in for CI and for one-time pages, where one is configured."""
+        if self.settings.listener is None:
+            return
+        listener = Listener(self.settings.listener)
+        listener.add_routes(ValuePages(ops).routes())
+        if self.settings.ci is not None:
+            from bot.ci_door import CiDoor  # here, for it brings what checks signatures, and few have CI ask
+
+            listener.add_routes(CiDoor(ops, self.settings.ci, listener.url, self.heavy).routes())
+        await listener.start()
+        stack.push_async_callback(listener.close)
+
+    def _start_statuses(self, ops: Ops, store: Store, stack: contextlib.AsyncExitStack) -> None:
+        """Tell GitHub how requests stand, where that is configured."""
+        if self.settings.github is not None:
+            statuses = Statuses(ops, self.settings.github, store)
+            statuses.start()
+            stack.push_async_callback(asyncio.to_thread, statuses.stop, DRAIN_SECONDS)
 
     def _finish_work(self) -> None:
         """Finish what was taken in, unless that is a run that goes on: it was given its time already."""

@@ -8,6 +8,7 @@ from commands.backup_parts import note_parts
 from commands.carried_parts import carried_line
 from commands.emergency_parts import overridden_page
 from commands.emergency_parts import reviewed_page
+from commands.function_parts import work_text
 from commands.kind_parts import subject_on_target
 from commands.page import Code
 from commands.page import Line
@@ -15,7 +16,6 @@ from commands.page import Page
 from commands.page import Paragraph
 from commands.page import When
 from commands.page import Who
-from commands.page_words import migrations
 from commands.page_words import sentence_line
 from commands.request_page import state_words
 from commands.request_parts import TAKEN_BACK
@@ -23,6 +23,7 @@ from commands.request_parts import proof_line
 from commands.watch_parts import worsened_note
 from ops.requests import PUSH
 from ops.requests import Request
+from ops.supabase.function_log import planned_functions
 
 
 def note_of(event: Event, request: Request) -> Page | None:
@@ -69,7 +70,9 @@ def _ended(event: Event, request: Request) -> Page | None:
             count = len(data["applied"])
             words = f"{subject_on_target(request)}: done."
             if request.kind == PUSH:
-                words = f"{migrations(count)} {'is' if count == 1 else 'are'} on {request.target}."
+                functions = len(planned_functions(request.plan))
+                verb = "is" if count + functions == 1 else "are"
+                words = f"{work_text(count, functions)} {verb} on {request.target}."
             return _short(f"{request.id} is done", (words,))
         case "superseded" if data["by"] and data["changed"] == ["the plan"]:
             return _short(

@@ -13,10 +13,12 @@ from audit import Event
 from audit import Query
 from bot.channels import channel_of
 from bot.channels import post
+from bot.health_looks import HealthLooks
 from bot.slack_api import SlackApi
 from bot.slack_api import SlackUnavailableError
 from bot.store import Store
 from bot.watching import Watches
+from commands.health_page import health_changed_page
 from commands.outside_page import outside_page
 from ops.backups import tidy_up
 from ops.errors import OpsError
@@ -38,6 +40,9 @@ FIRST_LOOK_SECONDS = 3.0
 TICK_SECONDS = 15.0
 AFTER_RUN_SECONDS = 2.0
 """So soon after a run its schema is remembered, to name what changes next."""
+
+TOLD = {"changed_outside": outside_page, "health_changed": health_changed_page}
+"""The kinds of events that the channel is told of, each with its page."""
 
 ENDED = frozenset({"succeeded", "partially_applied", "failed", "adopted", "recorded"})
 
@@ -66,6 +71,7 @@ class Watcher:
             if target.settings.watch_for is not None
         }
         self._watches = Watches(ops)
+        self._health = HealthLooks(ops)
         self._tidy_due = time.monotonic() + FIRST_LOOK_SECONDS
         self._again: dict[str, float] = {}
         self._woken = threading.Event()
@@ -75,11 +81,13 @@ class Watcher:
 
     def start(self) -> None:
         self._thread.start()
+        self._health.start()
 
     def stop(self, seconds: float) -> None:
         """End after what is being done now."""
         self._unsubscribe()
         self._over.set()
+        self._health.stop()
         self._woken.set()
         self._thread.join(seconds)
         self._watches.stop(seconds)
@@ -89,7 +97,7 @@ class Watcher:
             name = f"{event.project}/{event.environment}"
             if event.kind in ENDED and event.stream.startswith("target:") and name in self._due:
                 self._due[name] = time.monotonic() + AFTER_RUN_SECONDS
-        if self._watches.note(events) or any(event.kind in {"changed_outside", *ENDED} for event in events):
+        if self._watches.note(events) or any(event.kind in {*TOLD, *ENDED} for event in events):
             self._woken.set()
 
     def _work(self) -> None:
@@ -141,7 +149,7 @@ class Watcher:
     def _tell(self) -> None:
         """Post every change that was not told yet. One that cannot be told keeps no other back, and is tried again."""
         since = self._ops.now() - (TELL_AGAIN_FOR if self._store.is_new else TELL_FOR)
-        for event in self._ops.view.find(Query(kinds=("changed_outside",), since=since)):
+        for event in self._ops.view.find(Query(kinds=tuple(TOLD), since=since)):
             if self._store.was_told(event.id) or time.monotonic() < self._again.get(event.id, 0.0):
                 continue
             try:
@@ -152,5 +160,5 @@ class Watcher:
 
     def _post(self, event: Event) -> None:
         channel = channel_of(self._api, self._ops.settings, event.project)
-        post(self._api, channel, outside_page(event))
+        post(self._api, channel, TOLD[event.kind](event))
         self._store.tell(event.id)

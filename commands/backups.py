@@ -4,6 +4,9 @@ With `--check` each is read again, whole, and compared with what the log says of
 one as in a plain one. That takes as long as reading them does. A backup that is not as it was taken ends it with exit
 code 1.
 
+Where the environment is a Supabase project with a token, what Supabase itself keeps is listed beside: its backups, and the
+time that it can go back to any moment of.
+
 Everybody who may speak to the bot may look. Those that were removed as `keep` says are left out; `show R-7` and the log still
 tell of them.
 
@@ -67,6 +70,10 @@ def run(ops: Ops, said: Said) -> Reply:
         "removed": len(found) - len(kept),
     }
     page = _page(target, kept, states, len(found) - len(kept))
+    if target is not None:
+        from commands.managed_parts import beside_ours  # here because a list of ours asks nobody else
+
+        page, data["managed"] = beside_ours(page, target)
     bad = sum(word not in {"there", "as it was taken"} for word, _ in states)
     if "check" not in said.options or not bad:
         return Reply(page, data)

@@ -13,6 +13,7 @@ from commands.page import Page
 from commands.page_words import hint_line
 from commands.reply import Reply
 from commands.reply import error_reply
+from commands.secret_line import without_value
 from commands.words import Front
 from commands.words import Said
 from commands.words import all_words
@@ -34,11 +35,13 @@ TEXT_KEPT = 2000
 
 
 HEAVY = frozenset(
-    {"adopt", "backup", "diff", "drift", "evidence", "plan", "push", "record", "restore", "resume", "rollback"}
+    {
+        *("adopt", "backup", "diff", "drift", "evidence", "health", "plan"),
+        *("push", "record", "restore", "resume", "rollback"),
+    }
 )
-"""The words that may have a throw-away server at work for minutes, or read all of the log.
-
-Whoever decides or looks never waits behind them."""
+"""The words that may have a throw-away server at work for minutes, ask a dozen doors, or read all of the log. Whoever decides
+or looks never waits behind them."""
 
 
 def is_heavy(text: str) -> bool:
@@ -77,7 +80,7 @@ def commanded(
     behind: Sequence[str] = (),
 ) -> Draft:
     """The event of a typed line: the word if it is one, its arguments, and the text, all masked before anything is stored."""
-    kept = text[:TEXT_KEPT].replace("\x00", "")
+    kept = without_value(text[:TEXT_KEPT].replace("\x00", ""))
     try:
         words = split_line(kept)
         word = words[0].lower().lstrip("/") if words else "help"
@@ -146,6 +149,9 @@ def run_line(
     """What the word of a line answers; that there is nothing to do is an answer too. Raises OpsError, AuditError and what
     nobody foresaw; writes no answer down."""
     parsed = parse(split_line(text), front)
+    if "remote" in parsed.options:  # the terminal never says it to us: it asks there instead
+        message = "--remote asks a bot elsewhere, and this one is asked already."
+        raise OpsError(Reason.NOT_AT_THIS_FRONT, message, "Leave --remote out.")
     said = Said(parsed.word, parsed.arguments, parsed.options, actor, front, act, progress)
     try:
         return all_words()[parsed.word].run(ops, said)

@@ -33,11 +33,15 @@ from ops.isolation import reached_isolation
 from ops.job_files import read_job_files
 from ops.layer import project_repository
 from ops.layer import utc_now
+from ops.masking import printable
 from ops.prior.kept import held
 from ops.prior.kept import strange_in
 from ops.settings import Settings
 from ops.settings import load_settings
 from ops.settings import resolve_secret
+from ops.supabase.client import ManagementApi
+from ops.supabase.client import need_api
+from ops.supabase.client import unmanaged_because
 from ops.targets import Target
 from ops.targets import all_targets
 from ops.tools import find_scratch_tools
@@ -81,6 +85,7 @@ def run_doctor(path: Path, slack_checks: SlackChecks, progress: Callable[[str], 
             slack_checks,
             _windows,
             _targets,
+            _projects,
             _tools,
             _overriders,
             _second_factor,
@@ -156,6 +161,37 @@ def _targets(settings: Settings) -> Iterator[Check]:
                     resolve_secret(reference, folder=settings.folder)
                 except OpsError as error:
                     yield Check("problem", f"{target.name} health, header {name}", error.message)
+
+
+def _projects(settings: Settings) -> Iterator[Check]:
+    """What the Management API says of each project: whether the token is good, and reads what a run will ask for."""
+    for target in all_targets(settings):
+        what = f"{target.name} project"
+        if target.settings.project_ref is None:
+            continue
+        because = unmanaged_because(target)
+        if because:
+            own = target.project_settings.access_token is not None
+            said = f"functions, secrets and managed backups are not looked after: {because}"
+            yield Check("problem" if own else "warning", what, said)
+            continue
+        with need_api(target, timeout_seconds=10, patience_seconds=0) as api:
+            yield from _permissions(what, api)
+
+
+def _permissions(what: str, api: ManagementApi) -> Iterator[Check]:
+    """Each thing that is read is asked for once; writing cannot be tried without doing it, and is not."""
+    try:
+        project = api.project()
+    except OpsError as error:
+        yield Check("problem", what, f"{error.message} {error.hint}")
+        return
+    yield Check("ok", what, f"{printable(project.name)} in {printable(project.region)}, {printable(project.status)}")
+    for name, ask in (("functions", api.functions), ("secrets", api.secrets), ("backups", api.backups)):
+        try:
+            ask()
+        except OpsError as error:
+            yield Check("problem", f"{what}, {name}", f"{error.message} {error.hint}")
 
 
 def _windows(settings: Settings) -> Iterator[Check]:

@@ -1,12 +1,14 @@
 """The door: a unix socket beside the log, through which other processes of this host speak to the one that may write.
 
 The system proves who is at the other end (SO_PEERCRED), so a line that comes through the door is said by
-`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words", "behind"}` in,
+`os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words", "behind"}` in (with
+`value` the value of a secret, which is kept for this act alone),
 then any number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. A guest who
 reads the file by themselves says `{"note": {"kind", "data"}}`, and shows nothing before `{"noted": true}`. The act's id is
 made here: a guest who could choose it could say something under the id of what was said before.
 """
 
+import base64
 import contextlib
 import json
 import logging
@@ -36,10 +38,13 @@ from commands.page_json import FORMAT
 from commands.reply import Reply
 from commands.words import Front
 from commands.words import forgive
+from ops.errors import OpsError
 from ops.layer import Ops
 from ops.layer import terminal_actor
 from ops.masking import mask_intake
 from ops.progress import progress_json
+from ops.values import Value
+from ops.values import checked_value
 
 logger = logging.getLogger("countersign.door")
 
@@ -116,19 +121,19 @@ class Door:
             try:
                 connection.settimeout(HELLO_SECONDS)
                 _send(connection, {"hello": self.ops.log.log_id, "format": FORMAT})
-                said = _read_line(connection)
-                if (noted := _note_of(said, uid)) is not None:
+                asked = _read_line(connection)
+                if (noted := _note_of(asked, uid)) is not None:
                     _send(connection, {"noted": self._note(noted)})
                     return
-                words, behind = _asked(said)
-                line = line_of(words)
-                with self._place_for(uid, line) as has_place:
+                words, behind = _asked(asked)
+                line, act = line_of(words), f"door:{uuid.uuid4()}"
+                with self._place_for(uid, line) as has_place, self.ops.values.hold(act, _value_in(asked)):
                     reply = say(
                         self.ops,
                         line,
                         actor=terminal_actor(uid),
                         front=Front.TERMINAL,
-                        act=f"door:{uuid.uuid4()}",
+                        act=act,
                         progress=lambda words: _tell(connection, progress_json(words)),
                         is_crowded=not has_place,
                         behind=behind,
@@ -204,6 +209,19 @@ def _asked(line: bytes) -> tuple[list[str], list[str]]:
         raise ValueError
     "".join([*words, *behind]).encode()  # half a character (a lone surrogate) can be neither stored nor shown
     return words, behind
+
+
+def _value_in(line: bytes) -> Value | None:
+    """The value of a secret that a guest said beside the words. Raises ValueError for what cannot be one."""
+    said = json.loads(line).get("value")
+    if said is None:
+        return None
+    if not isinstance(said, str):
+        raise ValueError
+    try:
+        return checked_value(base64.b64decode(said, validate=True).decode())
+    except OpsError:
+        raise ValueError from None
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:

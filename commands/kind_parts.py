@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from commands.adoption_parts import is_adoption
+from commands.function_parts import work_text
 from commands.page import Line
 from commands.page import Listing
 from commands.page import Part
@@ -16,12 +17,13 @@ from commands.plan_page import hazards_part
 from ops.approving import PREFIX_LENGTH
 from ops.requests import PUSH
 from ops.requests import Request
+from ops.supabase.function_log import planned_functions
 
 SENTENCES_SHOWN = 8
 QUESTION_LETTERS = 90
 """Of a sentence in the question before a yes, which has room for 300 letters in all."""
 
-_HEADINGS = (("What it does", "does"), ("What is lost", "loses"), ("What proves it", "proven"))
+HEADINGS = (("What it does", "does"), ("What is lost", "loses"), ("What proves it", "proven"))
 _RUNS: Mapping[str, tuple[str, str]] = {
     "push": ("migration", "applied"),
     "resume": ("migration", "applied"),
@@ -47,6 +49,8 @@ def title_of(request: Request) -> str:
 
 def files_text(request: Request, count: int | None = None) -> str:
     """So many of what the request runs, all if not said: `3 migrations`, `1 script`, `2 history rows`."""
+    if count is None and (request.kind == PUSH or planned_functions(request.plan)):
+        return work_text(len(request.files), len(planned_functions(request.plan)))
     number = len(request.files) if count is None else count
     return migrations(number) if request.kind == PUSH else plural(number, noun_of(request))
 
@@ -58,7 +62,7 @@ def noun_of(request: Request) -> str:
 
 def done_text(request: Request) -> str:
     """How far it is or came: `1 of 3 migrations applied`, `1 of 1 script run`."""
-    return f"{len(request.applied)} of {files_text(request)} {done_word(request)}"
+    return f"{len(request.applied)} of {files_text(request, len(request.files))} {done_word(request)}"
 
 
 def done_word(request: Request) -> str:
@@ -71,7 +75,7 @@ def subject_of(request: Request) -> str:
     if is_adoption(request):
         return "adopt what is there"
     if not is_stated(request):
-        return migrations(len(request.files))
+        return files_text(request)
     title = str(request.plan["title"])
     return next((title.removesuffix(one) for one in _PREPOSITIONS if title.endswith(one)), title)
 
@@ -85,12 +89,12 @@ def subject_on_target(request: Request) -> str:
 
 def does_part(request: Request) -> list[Part]:
     """What it does, as it was asked for; nothing for a push, whose files say it."""
-    return _stated(request, SENTENCES_SHOWN, _HEADINGS[:1]) if is_stated(request) else []
+    return _stated(request, SENTENCES_SHOWN, HEADINGS[:1]) if is_stated(request) else []
 
 
 def stated_parts(request: Request, most: int | None = SENTENCES_SHOWN) -> list[Part]:
     """The sentences of the plan under their headings; `most` None: all of them."""
-    return _stated(request, most, _HEADINGS)
+    return _stated(request, most, HEADINGS)
 
 
 def _stated(request: Request, most: int | None, headings: Sequence[tuple[str, str]]) -> list[Part]:
@@ -107,7 +111,7 @@ def _stated(request: Request, most: int | None, headings: Sequence[tuple[str, st
 
 def stated_hazards(request: Request, most: int | None, everything: Line) -> list[Part]:
     """The hazards of its scripts, each in the script where it stands; `most` and `everything` as in `hazards_part`."""
-    if not request.files:
+    if not request.files and not request.hazards:
         return []
     names = {str(one["version"]): str(one["filename"]) for one in request.files}
     return hazards_part(request.hazards, most, everything, scripts=names)

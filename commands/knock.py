@@ -24,6 +24,7 @@ from commands.reply import Reply
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.progress import read_progress
+from ops.values import Value
 
 LINE_BYTES = 64 * 1024
 HELLO_SECONDS = 1.5
@@ -79,16 +80,24 @@ def reply_json(reply: Reply) -> dict[str, Any]:
 
 
 def knock(
-    log: Path, words: Sequence[str], progress: Callable[[str], None], seconds: float = HELLO_SECONDS
+    log: Path,
+    words: Sequence[str],
+    progress: Callable[[str], None],
+    seconds: float = HELLO_SECONDS,
+    *,
+    value: Value | None = None,
 ) -> dict[str, Any] | None:
     """What the process that holds the log answers to a line (as `reply_json` makes it), or None when nobody says hello
-    within `seconds`: then nothing was said.
+    within `seconds`: then nothing was said. `value` goes along beside the words, for this act alone.
 
     Raises OpsError(OUTCOME_UNKNOWN) when the door fell shut before the answer, OpsError(BAD_USAGE) for a line that
     is too long to be said, OpsError(OTHER_VERSION) when the other process speaks otherwise: then nothing was said.
     """
     behind = logins_behind(os.environ)
-    line = json.dumps({"words": list(words), **({"behind": behind} if behind else {})}).encode() + b"\n"
+    line = (
+        json.dumps({"words": list(words), **({"behind": behind} if behind else {}), **_said_with(value)}).encode()
+        + b"\n"
+    )
     if len(line) > LINE_BYTES:
         raise OpsError(Reason.BAD_USAGE, f"That line is {len(line)} bytes long; {LINE_BYTES} is the most.", "Say less.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection, connection.makefile("rb") as answers:
@@ -124,6 +133,11 @@ def leave_note(log: Path, kind: str, data: Mapping[str, Any], seconds: float = H
         except (OSError, ValueError):
             return False
     return isinstance(told, dict) and told.get("noted") is True
+
+
+def _said_with(value: Value | None) -> dict[str, str]:
+    """In letters that need no escapes, so that the longest value fits into a line."""
+    return {} if value is None else {"value": base64.b64encode(value.text.encode()).decode()}
 
 
 def _is_welcome(connection: socket.socket, answers: Any, path: Path, seconds: float) -> bool:

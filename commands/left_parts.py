@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from commands.adoption_parts import is_adoption
+from commands.function_parts import functions_done_text
+from commands.function_parts import functions_left
 from commands.kind_parts import files_text
 from commands.page import Code
 from commands.page import Line
@@ -15,13 +17,14 @@ from ops.errors import Reason
 from ops.requests import Request
 from ops.scripts import removed_by
 from ops.status import Status
+from ops.supabase.function_log import planned_functions
 
 VERSIONS_NAMED = 5
 
 
 def on_target(request: Request, status: Status) -> tuple[str, Line]:
     """The fact about the target of a run that is over."""
-    count, all_of_it = len(request.applied), files_text(request)
+    count = len(request.applied)
     name = f"On {request.target} now"
     if is_adoption(request):
         return name, ("what was there before: an adoption changes nothing",)
@@ -35,7 +38,7 @@ def on_target(request: Request, status: Status) -> tuple[str, Line]:
         case Status.PARTIALLY_APPLIED:
             within = request.ending.get("within")
             part: Line = (", and part of ", Code(filename_of(request, within))) if within else ()
-            return name, (f"{count} of {all_of_it}", *part)
+            return name, (f"{count} of {files_text(request, len(request.files))}", *part, functions_done_text(request))
         case _ if request.settlement is not None:
             return name, (
                 f"{_settled_words(len(request.settlement.versions), len(request.files))}, by its own history",
@@ -46,7 +49,8 @@ def on_target(request: Request, status: Status) -> tuple[str, Line]:
 
 def is_all_applied(request: Request, status: Status) -> bool:
     """Whether a run that did not succeed has everything on the target: a check failed afterwards."""
-    return status is Status.PARTIALLY_APPLIED and not request.ending.get("not_applied")
+    is_half = request.ending.get("not_applied") or functions_left(request)
+    return status is Status.PARTIALLY_APPLIED and not is_half
 
 
 def nothing_words(request: Request) -> str:
@@ -65,7 +69,8 @@ def _failed_words(request: Request) -> str:
 
 
 def _pushed(request: Request) -> str:
-    return f"all of this plan, {files_text(request)}" if request.files else "all of this plan"
+    is_named = request.files or planned_functions(request.plan)
+    return f"all of this plan, {files_text(request)}" if is_named else "all of this plan"
 
 
 def _undone(request: Request) -> str:
@@ -103,6 +108,11 @@ def _ended(request: Request) -> str:
     return f"of the session with pid {_facts(request)['pid']}: {said or 'it is ended'}"
 
 
+def _secret(request: Request) -> str:
+    said = next((str(step.detail.get("said", "")) for step in request.steps if step.name == "secrets"), "")
+    return f"what was there before, but {said or 'the secret as it was asked for'}"
+
+
 _DONE: Mapping[str, Callable[[Request], str]] = {
     "push": _pushed,
     "resume": lambda one: f"all of {one.of}, with what was left of it",
@@ -112,6 +122,10 @@ _DONE: Mapping[str, Callable[[Request], str]] = {
     "repair": _repaired,
     "record": _recorded,
     "terminate": _ended,
+    "secrets": _secret,
+    "functions": lambda one: f"the function {_facts(one)['function']}, deployed; the database as before",
+    "restore_managed": lambda one: f"what was there at {_facts(one)['moment'][:19]} UTC",
+    "reset": lambda _: "nothing of the project, ready to be pushed to",
 }
 
 
@@ -138,7 +152,7 @@ def _settled_words(count: int, of_all: int) -> str:
 def _doubtful_words(request: Request, count: int) -> str:
     """What is certain, and how much nobody knows."""
     unknown = len(request.ending.get("unknown") or ())
-    certain = f"{count} of {files_text(request)}"
+    certain = f"{count} of {files_text(request, len(request.files))}"
     if request.ending.get("reason") == Reason.RUNNER_DIED:
         return certain  # why its runner dies is what nobody knows
     if not unknown:

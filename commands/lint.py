@@ -25,6 +25,7 @@ from ops.git import FILE_LIMIT_BYTES
 from ops.hazards import Hazard
 from ops.hazards import Level
 from ops.hazards import find_hazards
+from ops.hazards.finding import in_order
 from ops.masking import printable
 from ops.migrations import Migration
 from ops.migrations import Refusal
@@ -63,6 +64,8 @@ class Linted:
 def run_lint(arguments: argparse.Namespace) -> tuple[Reply, str]:
     """The answer, and the text for people. Raises OpsError(BAD_USAGE) for a file that is not there or not readable."""
     linted = lint([Path(one) for one in arguments.files], arguments.project_ref or "")
+    if arguments.types:
+        linted = _with_types(linted, Path(arguments.types))
     worst, fail_on = linted.worst(), Level(arguments.fail_on)
     fails = worst is not None and worst >= fail_on
     summary = _summary(linted, fail_on, fails)
@@ -108,6 +111,15 @@ def lint(paths: Sequence[Path], project_ref: str = "") -> Linted:
         {**skipped, **links},
         find_hazards(migrations, project_ref=project_ref),
     )
+
+
+def _with_types(linted: Linted, file: Path) -> Linted:
+    """The same, with what the committed types do not know of these files."""
+    from ops.hazards.types_stale import stale_types
+
+    content = _read(file, is_named=True) or b""
+    stale = stale_types(linted.migrations, content.decode(errors="replace"), _shown(file))
+    return replace(linted, hazards=in_order([*linted.hazards, *stale]))
 
 
 def _draft(name: str, content: bytes, why_skipped: str) -> Migration:

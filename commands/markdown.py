@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from commands.function_parts import work_text
 from commands.page import plain_line
-from commands.page_words import migrations
 from commands.page_words import plural
 from commands.plan_page import LEVELS
 from commands.plan_page import hazards_text
@@ -22,6 +22,7 @@ from commands.rehearsal_parts import done_lines
 from ops.hazards import Hazard
 from ops.rehearsal.report import Outcome
 from ops.rehearsal.report import from_json
+from ops.supabase.function_changes import ACTS
 
 DONE = Room(each=12, slowest=5, unseen=None)
 """Of what the statements did; the report as JSON has all of it."""
@@ -96,6 +97,11 @@ def plan_markdown(told: Mapping[str, Any], hazards: Sequence[Hazard]) -> str:
             for number, one in enumerate(pending, 1)
         )
         parts.append(_table(("", "Migration", "SHA-256 begins"), rows, _FILES_SHARE))
+    deployed = [one for one in told["functions"] if one["change"] in ACTS]
+    if deployed:
+        names = ([code(str(one["slug"])), one["change"], code(one["sha256"][:_HASH_LETTERS])] for one in deployed)
+        parts.append(_table(("Function", "", "SHA-256 begins"), names, _FILES_SHARE))
+    if pending or deployed:
         parts.append(_hazards(hazards, {one["version"]: _filename(one) for one in pending}))
         parts += _rehearsal(told["rehearsal"])
     end = f"Commit {code(str(told['commit'])[:12])}, plan {code(str(told['digest']))}: what people approve."
@@ -106,11 +112,13 @@ def _plan_headline(told: Mapping[str, Any]) -> str:
     target = words(str(told["target"]))
     if told["blocked"]:
         return f"Plan for {target}: a push would be refused"
-    if not told["pending"]:
+    deployed = [one for one in told["functions"] if one["change"] in ACTS]
+    work = work_text(len(told["pending"]), len(deployed))
+    if not told["pending"] and not deployed:
         return f"{target}: nothing to do"
     if told["rehearsal"] and told["rehearsal"]["outcome"] == Outcome.FAILED:
-        return f"Plan for {target}: fails on a copy, {migrations(len(told['pending']))} pending"
-    return f"Plan for {target}: {migrations(len(told['pending']))} pending"
+        return f"Plan for {target}: fails on a copy, {work} pending"
+    return f"Plan for {target}: {work} pending"
 
 
 def _filename(one: Mapping[str, Any]) -> str:

@@ -58,7 +58,9 @@ def _next_after(request: Request, status: Status) -> Line:
     match status:
         case Status.PARTIALLY_APPLIED if is_all_applied(request, status):
             return ("look at the application, and mend it with a new migration; ", again, " runs it.")
-        case Status.PARTIALLY_APPLIED if request.ending.get("within") or was_stopped(request):
+        case Status.PARTIALLY_APPLIED if (
+            request.ending.get("within") or request.ending.get("functions") or was_stopped(request)
+        ):
             return (*_freed(request), *ways_on(request))
         case Status.PARTIALLY_APPLIED if request.kind == PUSH:
             mends: Line = (Who(request.by.id), " mends what failed in a new commit; then ", again, " runs what is left")

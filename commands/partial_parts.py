@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
+from commands.function_parts import functions_left
+from commands.function_parts import outcomes_parts
 from commands.page import Code
 from commands.page import Command
 from commands.page import Line
@@ -99,7 +101,8 @@ def whereabouts(request: Request, status: Status) -> list[Part]:
             "applied": [one for one in versions if one in there],
             "not_applied": [one for one in versions if one not in there],
         }
-    return [_named(title, request, known[key]) for title, key in _WHERE if known.get(key)]
+    named: list[Part] = [_named(title, request, known[key]) for title, key in _WHERE if known.get(key)]
+    return [*named, *outcomes_parts(request)]
 
 
 def _named(title: str, request: Request, versions: Sequence[str]) -> Listing:
@@ -122,7 +125,7 @@ def has_broken(request: Request) -> bool:
 
 def may_resume(request: Request) -> bool:
     """Whether what is left of it can be asked for."""
-    return request.kind in CAN_BE_RESUMED and bool(versions_left(request))
+    return request.kind in CAN_BE_RESUMED and bool(versions_left(request) or functions_left(request))
 
 
 def may_roll_back(request: Request) -> bool:

@@ -22,6 +22,7 @@ from commands.markdown import plan_markdown
 from commands.plan_page import plan_page
 from commands.reply import Reply
 from commands.words import COMMIT
+from commands.words import REMOTE
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
@@ -33,12 +34,13 @@ from ops.plan import Plan
 from ops.requesting import plan_target
 from ops.targets import find_target
 
-USAGE = "plan ENVIRONMENT [--commit SHA] [--with-data] [--markdown]"
+USAGE = "plan ENVIRONMENT [--commit SHA] [--with-data] [--markdown] [--remote URL]"
 SUMMARY = "show what a push would run, with its hazards"
 GROUP = Group.ASK
-FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
+FRONTS = frozenset({Front.SLACK, Front.TERMINAL, Front.CI})
 OPTIONS = {
     "commit": COMMIT,
+    "remote": REMOTE,
     "with-data": Option(help="rehearse on a copy with the target's rows, dumped for it; takes as long as a backup"),
     "markdown": Option(help="print it for a comment on a pull request (terminal only)"),
 }
@@ -46,7 +48,7 @@ OPTIONS = {
 
 def run(ops: Ops, said: Said) -> Reply:
     target = find_target(ops.settings, said.one("environment"))
-    if "markdown" in said.options and said.front is not Front.TERMINAL:
+    if "markdown" in said.options and said.front is Front.SLACK:
         message = "--markdown prints text for a pull request, so it is for the terminal."
         raise OpsError(Reason.NOT_AT_THIS_FRONT, message, "Here the plan is shown as it is; leave --markdown out.")
     plan = plan_target(
@@ -78,4 +80,5 @@ def plan_json(plan: Plan) -> dict[str, object]:
         "history": [{"code": one.code, "message": one.message, "repair": one.repair} for one in plan.problems],
         "blocked": blocked.message if blocked else None,
         "skipped": dict(plan.skipped),
+        "functions": [one.to_json() for one in plan.functions],
     }

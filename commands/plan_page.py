@@ -9,6 +9,8 @@ from typing import Any
 
 from commands.changes_parts import CHANGES_SHOWN
 from commands.changes_parts import changes_parts
+from commands.function_parts import functions_part
+from commands.function_parts import work_text
 from commands.page import Code
 from commands.page import Command
 from commands.page import Line
@@ -80,11 +82,12 @@ def plan_page(plan: Plan) -> Page:
     body: list[Part] = [
         *_blocked_part(None if reason is Reason.REHEARSAL_FAILED else blocked),
         *(rehearsal if failed else []),
-        *(hazards_part(hazards, HAZARDS_SHOWN, everything) if plan.pending else []),
+        *([] if plan.is_empty else hazards_part(hazards, HAZARDS_SHOWN, everything)),
         *([] if failed else rehearsal),
         *_changes_part(plan),
         *_problems_part(plan),
         *files_part([{"filename": one.filename} for one in plan.pending], FILES_SHOWN, everything),
+        *functions_part([one.to_json() for one in plan.functions], FILES_SHOWN, everything),
         *_notes_part(plan),
         *_sql_part(plan),
     ]
@@ -110,10 +113,10 @@ def _changes_part(plan: Plan) -> list[Part]:
 def _headline(plan: Plan, blocked: OpsError | None) -> str:
     if blocked is not None:
         return f"Plan for {plan.target.name}: a push would be refused"
-    if not plan.pending:
+    if plan.is_empty:
         return f"{plan.target.name}: nothing to do"
     fails = "fails on a copy, " if _fails(plan) else ""
-    return f"Plan for {plan.target.name}: {fails}{migrations(len(plan.pending))} pending"
+    return f"Plan for {plan.target.name}: {fails}{work_text(len(plan.pending), len(plan.deployed))} pending"
 
 
 def _fails(plan: Plan) -> bool:
@@ -123,7 +126,7 @@ def _fails(plan: Plan) -> bool:
 def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
     if blocked is not None:
         return "bad"
-    if not plan.pending:
+    if plan.is_empty:
         return "good"
     if _fails(plan):
         return "bad"
@@ -133,8 +136,8 @@ def _tone(plan: Plan, blocked: OpsError | None) -> Tone:
 def _facts(plan: Plan, blocked: OpsError | None) -> list[tuple[str, Line]]:
     facts: list[tuple[str, Line]] = []
     if blocked is not None:
-        facts.append(("Pending", (migrations(len(plan.pending)),)))
-    if plan.pending:
+        facts.append(("Pending", (work_text(len(plan.pending), len(plan.deployed)),)))
+    if not plan.is_empty:
         rules = class_rules(plan.policy, [hazard.to_json() for hazard in plan.hazards])
         facts.append(("Needs", _needs(plan)))
         facts += class_needs(rules)
@@ -180,7 +183,7 @@ def _next(plan: Plan, blocked: OpsError | None) -> Line:
     environment = plan.target.environment
     if blocked is not None:
         return ("mend that, then look again with ", Command(f"plan {environment}"), ".")
-    if not plan.pending:
+    if plan.is_empty:
         return ()
     if _fails(plan):
         asks = (Command(f"push {environment}"), " asks for it all the same, and it will probably fail.")
@@ -246,8 +249,12 @@ def hazards_part(
     for one in shown:
         # The message last, since it names what others named, and that may run from right to left.
         version = str(one["version"])
-        place = f"at {version}:{one['line']}" if scripts is None else f"in {scripts[version]}, line {one['line']}"
-        lines.append((f"{one['rule']} {place}: {one['message']}",))
+        place = (
+            f" at {version}:{one['line']}"
+            if scripts is None
+            else f" in {scripts.get(version, version)}, line {one['line']}"
+        )
+        lines.append((f"{one['rule']}{place if version else ''}: {one['message']}",))
         marks.append(str(one["level"]))
         way = SAFE_WAYS.get(str(one["rule"]), "") if one["level"] in DANGERS and scripts is None else ""
         if way and way not in ways and (most is None or len(ways) < WAYS_SHOWN):

@@ -27,6 +27,7 @@ Examples:
     push prod                       ask for it where people decide
     push prod --wait 30m            ask, and wait half an hour for the end
     push prod --commit 4e1b2c9      ask for a commit of the branch that is not its newest
+    push prod --wait --remote https://countersign.acme.example      from a CI job: ask the bot there
     push prod --hotfix orders fail      do not wait for the window; the approvals are as ever
     push prod --emergency "INC-42 orders cannot be paid"    in Slack: break glass
 
@@ -38,16 +39,17 @@ from dataclasses import replace
 from datetime import datetime
 from importlib import import_module
 
+from commands.kind_parts import subject_of
 from commands.next_parts import card_line
 from commands.page import Button
 from commands.page import Command
 from commands.page import Page
-from commands.page_words import migrations
 from commands.plan import plan_json
 from commands.reply import Reply
 from commands.request_page import request_page
 from commands.show import request_json
 from commands.words import COMMIT
+from commands.words import REMOTE
 from commands.words import Front
 from commands.words import Group
 from commands.words import Option
@@ -67,12 +69,13 @@ from ops.status import Status
 from ops.targets import find_target
 from ops.waiting import EXIT_CODES
 
-USAGE = "push ENVIRONMENT [--commit SHA] [--with-data] [--wait [DURATION]] [--hotfix WHY…] [--emergency WHY…]"
+USAGE = "push ENVIRONMENT [--commit SHA] [--with-data] [--wait [DURATION]] [--remote URL] [--hotfix WHY…] [--emergency WHY…]"
 SUMMARY = "ask to run what is pending; with approvals = 0 it runs at once"
 GROUP = Group.ASK
-FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
+FRONTS = frozenset({Front.SLACK, Front.TERMINAL, Front.CI})
 OPTIONS = {
     "commit": COMMIT,
+    "remote": REMOTE,
     "with-data": Option(help="rehearse on a copy with the target's rows, dumped for it; takes as long as a backup"),
     "emergency": Option(
         "[^-].{0,499}",
@@ -134,6 +137,7 @@ def _because(said: Said, option: str) -> str:
 def _nothing_to_do(plan: Plan) -> Reply:
     there = {0: "it has no migrations", 1: "its one migration is applied"}
     words = there.get(plan.applied, f"all {plan.applied} migrations are applied")
+    words += ", and all functions are as they should be" if plan.functions else ""
     page = Page(f"{plan.target.name}: nothing to do, {words}", tone="good")
     return Reply(page, {**plan_json(plan), "request": None, "status": "nothing_to_do", "steps": []})
 
@@ -158,7 +162,7 @@ def _emergency(ops: Ops, said: Said) -> Reply:
         return reply
     value = f"override {request.id} {request.digest[:PREFIX_LENGTH]}"
     page = Page(
-        f"{request.id} is asked for as an emergency: {migrations(len(request.files))} on {request.target}",
+        f"{request.id} is asked for as an emergency: {subject_of(request)} on {request.target}",
         facts=[("Reason", (request.emergency,))],
         next=(
             "read its card, then press the button: it asks for a one-time code, and the run starts without anybody "
@@ -184,7 +188,7 @@ def overridden_reply(request: Request) -> Reply:
 def _see_the_card(request: Request, waits: Verdict, *, is_new: bool) -> Page:
     """In Slack the request has a card; the asker needs to know only that, and what comes next."""
     words = "is asked for" if is_new else "stands already, for exactly this plan"
-    headline = f"{request.id} {words}: {migrations(len(request.files))} on {request.target}"
+    headline = f"{request.id} {words}: {subject_of(request)} on {request.target}"
     return Page(headline, next=card_line(request, waits))
 
 

@@ -16,8 +16,11 @@ from commands.changes_parts import CHANGES_SHOWN
 from commands.emergency_parts import owed_facts
 from commands.emergency_parts import owed_next
 from commands.factor_parts import too_few_facts
+from commands.function_parts import functions_done_text
+from commands.function_parts import functions_part
 from commands.kind_parts import does_part
 from commands.kind_parts import done_word
+from commands.kind_parts import files_text
 from commands.kind_parts import is_stated
 from commands.kind_parts import noun_of
 from commands.kind_parts import stated_hazards
@@ -36,7 +39,6 @@ from commands.page import Part
 from commands.page import Span
 from commands.page import Tone
 from commands.page_words import joined
-from commands.page_words import migrations
 from commands.partial_parts import has_broken
 from commands.partial_parts import may_resume
 from commands.partial_parts import may_roll_back
@@ -81,6 +83,7 @@ from ops.gates import Verdict
 from ops.locking import Lock
 from ops.requests import Request
 from ops.status import Status
+from ops.supabase.function_log import planned_functions
 
 CONFIRM_LETTERS = 250
 LEAST_HAZARD_LETTERS = 20
@@ -187,6 +190,7 @@ def _body(request: Request, status: Status, since: Afterwards) -> list[Part]:
             FILES_SHOWN,
             ("all are in the thread's file",) if in_thread else everything,
         ),
+        *functions_part(planned_functions(request.plan), FILES_SHOWN, everything),
         *steps,
     ]
 
@@ -199,7 +203,8 @@ def whole_body(request: Request, status: Status, since: Afterwards = NOTHING_SIN
         return [*went, *adoption_parts(request, None)]
     if is_stated(request):
         sentences = stated_parts(request, None)
-        return [*went, *sentences, *stated_hazards(request, None, ()), *_scripts_part(request)]
+        functions = functions_part(planned_functions(request.plan), None, ())
+        return [*went, *sentences, *stated_hazards(request, None, ()), *_scripts_part(request), *functions]
     return [
         *went,
         *carried_parts(request, None),
@@ -207,6 +212,7 @@ def whole_body(request: Request, status: Status, since: Afterwards = NOTHING_SIN
         *rehearsed_parts(request, WHOLE),
         *changed_parts(request, None, (Code(f"countersign show {request.id} --json"), " lists all")),
         *files_part(request.files, None, ()),
+        *functions_part(planned_functions(request.plan), None, ()),
     ]
 
 
@@ -246,7 +252,7 @@ def _headline(
     words = state_words(request, status, since)
     if not request.waits_for_people and (lock or waits.closed):
         held = waits_words(request, waits, now) if waits.closed else "waits for a lock to end"
-        words = f"{_agreed(request)}, {held}"
+        words = f"{_agreed(request)}, {held}" if request.needed else held
     words += ", failed on a copy" if status is Status.WAITING and has_failed(request) else ""
     return f"{request.id} · {title_of(request)}{request.target}: {words}"
 
@@ -286,7 +292,9 @@ def _partly_words(request: Request) -> str:
     """Whether a person ended it or an error did, and how much of it is on the target."""
     ended = "stopped" if was_stopped(request) else "failed half-way"
     part = " and part of one more" if request.ending.get("within") else ""
-    return f"{ended}, {len(request.applied)} of {len(request.files)} {done_word(request)}{part}"
+    if not request.files:
+        return f"{ended}{functions_done_text(request)}"
+    return f"{ended}, {len(request.applied)} of {len(request.files)} {done_word(request)}{part}{functions_done_text(request)}"
 
 
 def _running_words(request: Request) -> str:
@@ -343,7 +351,7 @@ def question_of(request: Request) -> str:
         return adoption_question(request)
     if is_stated(request):
         return stated_question(request)
-    plan = f"Run {migrations(len(request.files))} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
+    plan = f"Run {files_text(request)} on {request.target}? Plan {request.digest[:PREFIX_LENGTH]}."
     plan += " It failed on a copy." if has_failed(request) else ""
     if not request.hazards:
         return f"{plan} No hazards."

@@ -189,6 +189,8 @@ def _backup_line(last: LastBackup | None, request: Request) -> Line:
     coming = (
         "; none will be taken, as the policy says" if level == "none" else f"; a new one is taken and {level} first"
     )
+    if request.plan["policy"].get("restore_point"):
+        coming += "; a restore point of Supabase is made right before"
     if last is None:
         return (f"none known{coming}",)
     return (When(last.at), f", {last.proof['level']}", coming)

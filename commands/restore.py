@@ -7,6 +7,10 @@ To `scratch`, everything is restored on a throw-away server of the bot's host, i
 was counted when it was taken, and all of it is removed again. No target is touched. A sealed backup takes the secret key:
 `identity` in [backup] names it.
 
+With an environment in place of a backup, Supabase puts its whole database back: `--to` a moment within the time that it
+keeps, `--managed` one of the backups, or `--point` a restore point that `backups prod` lists. That is a request, too; the
+card says first which runs it takes back. It needs the project's `project_ref` and a token.
+
 To an environment it is a request, with the approvals that a push there takes, and it must be the one that the backup is of.
 The backup must have been proven restored or identical. The project's own tables go back to it, with their definitions.
 The card says first how many rows were written since, which are lost. Look at `rollback R-7` before, which offers what costs
@@ -18,9 +22,13 @@ Examples:
     restore R-7 --to scratch             try the backup that R-7 took
     restore 3f2a9c1e44d0 --to scratch    try one that `backups` lists
     restore R-7 --to prod                ask to put prod back to it
+    restore prod --to 2026-11-23T10:00Z  ask to have Supabase put all of prod back to that moment
+    restore prod --managed 12            the same, to a backup that Supabase keeps
 
 See also: backups, backup, rollback
 """
+
+import re
 
 from commands.asked import asked_reply
 from commands.backup_parts import backup_json
@@ -51,16 +59,22 @@ from ops.layer import Ops
 from ops.proposing import propose
 from ops.targets import find_target
 
-USAGE = "restore REQUEST|BACKUP --to scratch|ENVIRONMENT"
+USAGE = "restore REQUEST|BACKUP|ENVIRONMENT [--to scratch|ENVIRONMENT|MOMENT] [--managed NUMBER] [--point NAME]"
 SUMMARY = "try a backup on a throw-away server, or ask to put a target back to it"
 GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS = {
     "to": Option(
-        "[a-z0-9][a-z0-9_/-]{0,80}",
+        "[a-z0-9][A-Za-z0-9_/:.+-]{0,80}",
         needed=True,
-        takes="scratch, or an environment",
-        help="scratch: try it; an environment: ask to put it back to this backup",
+        takes="scratch, an environment, or a moment such as 2026-11-23T10:00Z",
+        help="scratch: try it; an environment: ask to put it back to this backup; a moment: have Supabase go back to it",
+    ),
+    "managed": Option(
+        "[0-9]{1,15}", needed=True, takes="a number", help="a backup that Supabase keeps of the environment"
+    ),
+    "point": Option(
+        "[A-Za-z0-9][A-Za-z0-9_.-]{0,19}", needed=True, takes="a name", help="a restore point that Supabase keeps"
     ),
 }
 
@@ -69,6 +83,8 @@ TABLES_SHOWN = 40
 
 
 def run(ops: Ops, said: Said) -> Reply:
+    if _is_managed(said):
+        return _managed(ops, said)
     backup = find_backup(ops.view, said.one("request or backup"))
     where = said.options.get("to")
     if not where:
@@ -90,6 +106,24 @@ def run(ops: Ops, said: Said) -> Reply:
 
     proposal = restore_proposal(ops, target, backup, said.actor, said.progress)
     return asked_reply(ops, said, propose(ops, proposal, said.actor, said.act))
+
+
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.*")
+
+
+def _is_managed(said: Said) -> bool:
+    """Whether it is about what Supabase keeps."""
+    return {"managed", "point"} & set(said.options) != set() or bool(_MOMENT.fullmatch(said.options.get("to", "")))
+
+
+def _managed(ops: Ops, said: Said) -> Reply:
+    from ops.kinds.restore_managed import back_to  # here because a trial of ours asks Supabase nothing
+    from ops.kinds.restore_managed import request_managed_restore
+
+    target = find_target(ops.settings, said.one("environment"))
+    back = back_to(*(said.options.get(name, "") for name in ("to", "managed", "point")))
+    said.progress("asking Supabase")
+    return asked_reply(ops, said, request_managed_restore(ops, target, back, said.actor, said.act))
 
 
 def _tried(trial: Trial) -> Reply:

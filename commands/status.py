@@ -1,12 +1,17 @@
-"""`status [prod]`: for each target what waits or runs there, and the last backup. Reads the log only, so it is quick.
+"""`status [prod]`: how each target stands: what waits or runs there, the commit that was deployed last, what of its branch is
+not there, changes from outside, functions that are behind, missing secrets, health, advisors, and the last backup.
 
-Everybody who may speak to the bot may look. No target is asked, so it answers while a database is down, too.
+What the log knows is told as of then. The rest is asked for at this moment, all at once and for a second and a half at the
+most; what did not answer by then is told as not known, so it answers while a database is down, too.
+
+Everybody who may speak to the bot may look. Functions, secrets and the project's parts are looked at where `project_ref` and
+an access token are set.
 
 Examples:
     status           every environment
     status prod      one of them
 
-See also: show, history
+See also: show, history, health, tables
 """
 
 from collections.abc import Mapping
@@ -32,6 +37,9 @@ from commands.reply import Reply
 from commands.request_page import half_line
 from commands.request_page import state_words
 from commands.request_parts import lock_line
+from commands.standing_parts import is_unwell
+from commands.standing_parts import standing_json
+from commands.standing_parts import standing_lines
 from commands.when_parts import when_json
 from commands.when_parts import when_lines
 from commands.words import Front
@@ -39,6 +47,7 @@ from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.afterwards import half_way
+from ops.at_a_glance import glance
 from ops.backups import last_backup
 from ops.debts import open_debts
 from ops.errors import OpsError
@@ -52,12 +61,13 @@ from ops.request_queue import in_line
 from ops.requests import Request
 from ops.requests import open_requests
 from ops.status import Status
+from ops.supabase.client import unmanaged_because
 from ops.targets import Target
 from ops.targets import all_targets
 from ops.targets import find_target
 
 USAGE = "status [ENVIRONMENT]"
-SUMMARY = "what waits, what runs, and the last backup of each target"
+SUMMARY = "what waits and runs, commit, pending, drift, health, last backup"
 GROUP = Group.LOOK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS: dict[str, Option] = {}
@@ -71,6 +81,7 @@ def run(ops: Ops, said: Said) -> Reply:
         raise OpsError(Reason.BAD_USAGE, "`status` takes one environment or none.", f"Type `{USAGE}`.")
     targets = [find_target(ops.settings, said.arguments[0])] if said.arguments else all_targets(ops.settings)
     view = ops.view
+    seen = glance(ops, targets)
     waiting = [one for one in open_requests(view) if one.status_at(ops.now()).value != "expired"]
     parts: list[Listing] = []
     left: list[Request] = []
@@ -93,19 +104,31 @@ def run(ops: Ops, said: Said) -> Reply:
         lines += [_request_line(one, ops.now(), ahead_of(one, mine)) for one in in_line(mine)] or (
             [] if lock or when else [("free", ("nothing waits and nothing runs",))]
         )
+        lines += standing_lines(ops, target, seen[target.name])
         lines.append(("backup", _backup_line(backup)))
         title = f"{target.name} ({target.settings.branch}, {_approvals(target)})"
         parts.append(Listing(title, [line for _, line in lines], [mark for mark, _ in lines]))
         told = _json(ops, target, mine, backup[0].isoformat() if backup else None, lock)
         told |= when_json(target.settings, freezes, ops.now())
+        told |= standing_json(ops, target, seen[target.name])
         data.append({**told, "half_way": [one.id for one in half], "reviews": debts_json(owed)})
     mine = [one for one in waiting if one.target in {target.name for target in targets}]
     headline = f"{plural(len(mine), 'request')} open" if mine else "Nothing waits, nothing runs"
     headline += f"; {', '.join(locked)} {'is' if len(locked) == 1 else 'are'} locked" if locked else ""
     names = list(dict.fromkeys(one.target for one in left))
     headline += f"; {', '.join(names)} {'is' if len(names) == 1 else 'are'} left half-way" if names else ""
-    tone: Tone = "warning" if left or any(one.status is Status.INTERRUPTED for one in mine) else "plain"
-    return Reply(Page(headline, body=parts, next=_next([*mine, *left], targets), tone=tone), {"targets": data})
+    unwell = is_unwell(seen)
+    headline += f"; {', '.join(unwell)} {'is' if len(unwell) == 1 else 'are'} not well" if unwell else ""
+    tone: Tone = "warning" if left or unwell or any(one.status is Status.INTERRUPTED for one in mine) else "plain"
+    page = Page(headline, body=parts, next=_next([*mine, *left], targets), small=_left_out(targets), tone=tone)
+    return Reply(page, {"targets": data})
+
+
+def _left_out(targets: Sequence[Target]) -> Line:
+    """Which projects were not looked at although one is named, and what to set."""
+    named = [target for target in targets if target.settings.project_ref and unmanaged_because(target)]
+    said = (f"the project of {target.name} is not looked at: {unmanaged_because(target)}" for target in named)
+    return ("; ".join(said),) if named else ()
 
 
 def _approvals(target: Target) -> str:

@@ -39,25 +39,28 @@ from ops.requests import open_requests
 from ops.setting_values import parse_duration
 from ops.settings import Settings
 from ops.status import Status
+from ops.values import Value
 
 Progress = Callable[[str], None]
 
 PAUSE_SECONDS = 0.05
 
 
-def say_or_knock(settings: Settings, words: Sequence[str], progress: Progress, deadline: float) -> dict[str, Any]:
-    """The answer to a line, from this process, or from another that takes the log meanwhile.
+def say_or_knock(
+    settings: Settings, words: Sequence[str], progress: Progress, deadline: float, *, value: Value | None = None
+) -> dict[str, Any]:
+    """The answer to a line, from this process, or from another that takes the log meanwhile. `value` as in `knock`.
 
     Raises OpsError(LOG_BUSY) when neither comes about before `deadline` (of `time.monotonic`): nothing was done.
     """
     while True:
         try:
-            return reply_json(_say(settings, words, progress))
+            return reply_json(_say(settings, words, progress, value))
         except LogBusy:
             pass
         except AuditError as error:
             return reply_json(log_reply(error))
-        heard = knock(settings.log_path, words, progress, deadline - time.monotonic())
+        heard = knock(settings.log_path, words, progress, deadline - time.monotonic(), value=value)
         if heard is not None:
             return heard
         if time.monotonic() >= deadline:
@@ -65,7 +68,7 @@ def say_or_knock(settings: Settings, words: Sequence[str], progress: Progress, d
         time.sleep(PAUSE_SECONDS)
 
 
-def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
+def _say(settings: Settings, words: Sequence[str], progress: Progress, value: Value | None) -> Reply:
     with Log.open(settings.log_path, lock_wait_seconds=0.0) as log:
         ops = Ops(settings, log)
         try:
@@ -80,7 +83,8 @@ def _say(settings: Settings, words: Sequence[str], progress: Progress) -> Reply:
             actor = terminal_actor(os.getuid())
             act = str(uuid.uuid4())
             line, behind = line_of(words), logins_behind(os.environ)
-            reply = say(ops, line, actor=actor, front=Front.TERMINAL, act=act, progress=progress, behind=behind)
+            with ops.values.hold(act, value):
+                reply = say(ops, line, actor=actor, front=Front.TERMINAL, act=act, progress=progress, behind=behind)
             return _without_a_bot(reply) if words[0].lower() == "push" else reply
         finally:
             door.close()

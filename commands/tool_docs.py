@@ -13,10 +13,25 @@ file cannot be read.
 Examples:
     lint supabase/migrations/20261123101500_add_status.sql      one file
     lint supabase/migrations --fail-on danger                   all of a new project; dangers fail, too
+    lint . --types src/database.types.ts                        and whether the committed types know them
     lint . --json                                               for programs
     lint . --markdown                                           for a comment on a pull request
 
 See also: plan, push
+""",
+    "new": """`new NAME`: an empty migration in `supabase/migrations`, with a version that nobody else has.
+
+The version is the time in UTC to the second, as the Supabase CLI writes it. Where that is taken, here, on a branch that
+your working tree knows, or in an environment that the configuration names, the file gets the next second; so two that are
+made in the same second never collide, and the new file always runs last. Where an environment cannot be asked, it says so
+and makes the file all the same.
+
+Examples:
+    new add_status                          make supabase/migrations/20261123101500_add_status.sql
+    new add status to orders                the same with several words
+    new seed --from-stdin                   with what standard input gives
+
+See also: lint, list, push
 """,
     "init": """`init`: a first configuration and an empty log.
 

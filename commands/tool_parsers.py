@@ -52,6 +52,11 @@ def parser_of(tool: str) -> Parser:
             parser.add_argument("--port", type=_port, default=8800, help="where the page will be; 8800 if not said")
         case "lint":
             _add_lint(parser)
+        case "new":
+            parser.add_argument("name", nargs="+", help="what the migration does, such as add_status")
+            parser.add_argument(
+                "--from-stdin", action="store_true", help="write what standard input gives into the file"
+            )
         case "completion":
             parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell that will read it")
     return parser
@@ -63,6 +68,7 @@ def _add_lint(parser: argparse.ArgumentParser) -> None:
         "--fail-on", choices=LEVELS, default=LEVELS[0], help="end with 1 from here up; forbidden if not said"
     )
     parser.add_argument("--project-ref", type=_project_ref, help="the Supabase project that the files are for")
+    parser.add_argument("--types", help="the file of TypeScript types that is committed beside them")
     parser.add_argument("--markdown", action="store_true", help="print it for a comment on a pull request")
 
 

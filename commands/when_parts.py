@@ -36,7 +36,7 @@ LOOK_AGAIN = timedelta(minutes=15)
 DAYS_BY_NAME = timedelta(days=6)
 """A moment less far away is named by its day of the week alone."""
 
-_NAMES = {"freeze": "Frozen", "window": "Window"}
+_NAMES = {"freeze": "Frozen", "window": "Window", "value": "Value"}
 
 
 def waits_facts(request: Request, waits: Verdict) -> Facts:
@@ -89,6 +89,8 @@ def waits_words(request: Request, waits: Verdict, now: datetime) -> str:
         return "waits for a lock to end"
     if any(gate.name == "freeze" for gate in waits.closed):
         return "waits for a freeze to end"
+    if any(gate.name == "value" for gate in waits.closed):
+        return "waits for its value"
     return f"waits for the window{f': {moment_words(waits.opens_at, now)}' if waits.opens_at else ''}"
 
 
@@ -104,7 +106,7 @@ def waits_next(request: Request, waits: Verdict) -> Line:
     if starts and not too_late(request, waits):
         line.append(" Everything is checked again then.")
     for gate in waits.closed:
-        line += [" ", *hint_line(gate.next)] if gate.facts.get("held_by") else []
+        line += [" ", *hint_line(gate.next)] if gate.facts.get("held_by") or gate.name == "value" else []
     return (*line, *_passing(request, waits))
 
 

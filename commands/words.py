@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 class Front(StrEnum):
     SLACK = "slack"
     TERMINAL = "terminal"
+    CI = "ci"
 
 
 class Group(StrEnum):
@@ -57,6 +58,7 @@ class Tool:
 
 TOOLS = {
     "lint": Tool("lint FILES… [OPTIONS]", "show what is dangerous in migration files; needs no database", Group.ASK),
+    "new": Tool("new NAME… [--from-stdin]", "make a migration file whose version nobody else has", Group.ASK),
     "init": Tool("init [OPTIONS]", "write a first configuration and make an empty log"),
     "doctor": Tool("doctor", "say what is wrong with configuration, log, tokens, databases, tools"),
     "demo": Tool("demo [--play] [--port PORT]", "put a Slack, a Postgres and an example project on your desk"),
@@ -112,6 +114,14 @@ COMMIT = Option(
     help="a commit of the branch; its newest if not said",
 )
 """The option of every word that makes a plan."""
+
+REMOTE = Option(
+    "https?://[!-~]{1,300}",
+    needed=True,
+    takes="the address of the bot's listener, https://…",
+    help="ask the bot there, from a CI job that has neither its configuration nor its log",
+)
+"""The option of the words that CI may say."""
 
 
 class Word(Protocol):
@@ -206,6 +216,8 @@ def _value(node: ast.expr) -> Any:
             return frozenset(map(_value, found))
         case ast.Name(id="COMMIT"):
             return COMMIT
+        case ast.Name(id="REMOTE"):
+            return REMOTE
         case ast.Call(func=ast.Name(id="Option"), args=given, keywords=named):
             return Option(*map(_value, given), **{str(one.arg): _value(one.value) for one in named})
         case ast.Dict(keys=keys, values=values):

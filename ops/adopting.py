@@ -26,7 +26,7 @@ from ops.locking import check_unlocked
 from ops.people import Actor
 from ops.people import names_of
 from ops.placing import place_request
-from ops.plan import changed_parts
+from ops.plan_parts import changed_parts
 from ops.policy import is_named
 from ops.policy import refused
 from ops.repository import Repository

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+import select
 from collections.abc import Callable
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from psycopg import generators
 
 from ops.apply_history import KnownHistory
 from ops.apply_journal import Finished
@@ -29,7 +29,9 @@ from ops.catalog import KnownCatalog
 from ops.database import NOTICES_A_DEAD_CLIENT
 from ops.database import Connection
 from ops.database import is_lost
+from ops.database import refused
 from ops.database import restore_role
+from ops.database import sent
 from ops.database import use_migration_role
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -39,6 +41,9 @@ from ops.migrations import Migration
 
 # Our own transactions wait for the log only; a process that froze must not keep locks for ever.
 _IDLE_IN_TRANSACTION = "60s"
+
+_A_MOMENT_SECONDS = 0.05
+"""What takes longer is waited for by people; what takes less is told with the next entry of the journal."""
 
 # Texts after which a limit may be switched off: every file that pg_dump made begins with SET lock_timeout = 0.
 _MAY_DROP_LIMITS = re.compile(r"_timeout|\breset\b|\bdiscard\b", re.IGNORECASE)
@@ -75,16 +80,26 @@ class Session:
             self._keep_role()
         return cursor
 
-    def run_together(self, text: str, meanwhile: Callable[[], None]) -> Answers:
-        """Send several statements of a plain file as one message, watched; `meanwhile` is called while they run.
+    def run_together(self, text: str, meanwhile: Callable[[], None], later: Callable[[], None]) -> Answers:
+        """Send several statements of a plain file as one message, watched; `meanwhile` is called while they run, and
+        `later` besides when they take their time.
 
         An error of the server's is among the answers. Raises psycopg.Error when the connection ends.
         """
-        with self.watch.over(builds=_MAY_BUILD.search(text) is not None), self.connection.lock:
-            self.connection.pgconn.send_query(text.encode())
-            self.connection.pgconn.flush()
+
+        def until_answered() -> None:
             meanwhile()
-            return read_answers(self.connection.wait(generators.execute(self.connection.pgconn)))
+            if not _is_readable(self.connection.pgconn.socket, _A_MOMENT_SECONDS):
+                later()
+
+        with self.watch.over(builds=_MAY_BUILD.search(text) is not None):
+            return read_answers(sent(self.connection, text.encode(), until_answered))
+
+    def commit(self) -> None:
+        """Raises psycopg.Error; the connection may be lost then."""
+        error = refused(sent(self.connection, b"COMMIT")[-1])
+        if error is not None:
+            raise error
 
     def limit(self, lock_timeout_seconds: float) -> None:
         """From now on, wait this long for a lock; a limit that the file set for itself stays."""
@@ -128,6 +143,13 @@ class Session:
             use_migration_role(self.connection)
 
 
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    """Whether something comes in that time."""
+    waiting = select.poll()  # unlike select, with any number of open files
+    waiting.register(descriptor, select.POLLIN)
+    return bool(waiting.poll(seconds * 1000))
+
+
 def _itself(connection: Connection) -> tuple[int, str]:
     """The backend's number and start."""
     pid, started_at = _pid_and_start(connection)
@@ -155,7 +177,7 @@ def _milliseconds(seconds: float) -> str:
 
 @dataclass(frozen=True)
 class _Announced:
-    """An intent that was written down while the file before it ran, and that nothing was sent of yet."""
+    """An intent that was written down with the COMMIT of the file before it, and that nothing was sent of yet."""
 
     intent: Intent
     journal: Journal
@@ -187,10 +209,9 @@ class Sessions:
             self._touched[migration.version] = touched_relations(migration) if plain else None
         return self._touched[migration.version]
 
-    def announce(self, intent: Intent, journal: Journal) -> None:
-        """Begin to write down what comes next, unless that was done already."""
-        if self._announced is None:
-            self._announced = _Announced(intent, journal, journal.announced(intent))
+    def announce(self, intent: Intent, journal: Journal, wait: Callable[[], None]) -> None:
+        """What comes next is being written down; `wait` returns when it is durable."""
+        self._announced = _Announced(intent, journal, wait)
 
     def intend(self, intent: Intent, journal: Journal) -> None:
         """Have the intent in the journal, durably; another one that was announced is taken back."""

@@ -10,9 +10,7 @@ from functools import cached_property
 from itertools import accumulate
 
 import psycopg
-from psycopg import errors
 from psycopg.pq import Escaping
-from psycopg.pq import ExecStatus
 from psycopg.pq.abc import PGconn
 from psycopg.pq.abc import PGresult
 
@@ -21,6 +19,7 @@ from ops.apply_history import KnownHistory
 from ops.apply_plain import Relation
 from ops.catalog import REMAINS
 from ops.catalog import KnownCatalog
+from ops.database import refused
 from ops.migrations import Migration
 
 _BETWEEN = "\n;\n"  # a part may end in a comment
@@ -102,9 +101,8 @@ def compose(
 
 def read_answers(results: Sequence[PGresult]) -> Answers:
     """Results as libpq gives them, the last of which may be an error."""
-    if results and results[-1].status == ExecStatus.FATAL_ERROR:
-        return Answers(tuple(results[:-1]), errors.error_from_result(results[-1], encoding="utf-8"))
-    return Answers(tuple(results), None)
+    error = refused(results[-1]) if results else None
+    return Answers(tuple(results[:-1] if error else results), error)
 
 
 def _row(migration: Migration, pgconn: PGconn) -> str:

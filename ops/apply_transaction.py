@@ -11,6 +11,7 @@ from ops.apply_history import question
 from ops.apply_indexes import refuse_hidden_index
 from ops.apply_journal import CommitIntent
 from ops.apply_journal import Finished
+from ops.apply_journal import Intent
 from ops.apply_journal import Manners
 from ops.apply_journal import Outcome
 from ops.apply_journal import Work
@@ -68,6 +69,7 @@ class Transaction:
         self._running: int | None = None
         self._before_it = 0  # how many characters were sent in front of the statement that runs
         self._commit: CommitIntent | None = None
+        self._following: Intent | None = None
         self._began = 0.0
         self._each_seconds: list[float] = []
         self._remains = 0
@@ -116,7 +118,7 @@ class Transaction:
         message = compose(
             work.migration, self.statements, self._touched, session.history, session.catalog, session.connection.pgconn
         )
-        answers = session.run_together(message.text, meanwhile=self._announce)
+        answers = session.run_together(message.text, meanwhile=self._look_ahead, later=work.journal.catch_up)
         done = len(answers.results)
         self._each_seconds = list(answers.each_seconds(message))
         if answers.error is not None:
@@ -140,14 +142,13 @@ class Transaction:
         self._running, self._before_it, self._each_seconds = None, 0, []
         self.session.connection.execute("ROLLBACK")
 
-    def _announce(self) -> None:
-        """While the server is at work: write down the next file's intent, if it is one for this session."""
+    def _look_ahead(self) -> None:
+        """While the server is at work: make the next file's intent, if it is one for this session."""
         following = self.work.following
         if following is not None and self.work.sessions.touched(following) is not None:
             texts = [statement.text for statement in following.statements]
             statements = range(len(texts))
-            intent = self.session.intent(following.version, 0, statements, texts)
-            self.work.sessions.announce(intent, self.work.journal)
+            self._following = self.session.intent(following.version, 0, statements, texts)
 
     def _run(self) -> str:
         work, session = self.work, self.session
@@ -189,11 +190,13 @@ class Transaction:
         if self.work.check_catalog is not None and self.work.is_one_transaction:
             self.work.check_catalog(catalog_sha256)
         commit = CommitIntent(self.work.migration.version, self.segment, xid, catalog_sha256)
-        wait_until_durable = self.work.journal.commit_intended(commit)
+        wait_until_durable = self.work.journal.commit_intended(commit, self._following)
+        if self._following is not None:
+            self.work.sessions.announce(self._following, self.work.journal, wait_until_durable)
         self.work.guard.check()
         wait_until_durable()
         self._commit = commit
-        self.session.connection.execute("COMMIT")
+        self.session.commit()
 
     def _end(self) -> tuple[str, str]:
         """Behind the last statement: the schema's hash and the transaction's number."""

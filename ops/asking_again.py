@@ -39,6 +39,12 @@ def _restore(request: Request) -> str:
     return f"restore {way['backup']['id']} --to {request.environment}"
 
 
+def _restore_managed(request: Request) -> str:
+    options = {"pitr": "to", "backup": "managed", "point": "point"}
+    facts = _facts(request)
+    return f"restore {request.environment} --{options[str(facts['way'])]} {facts['to']}"
+
+
 def _record(request: Request) -> str:
     by, because = (str(_facts(request)[name]).replace('"', "'") for name in ("by", "because"))
     return f'record {request.environment} {_versions(request)} --by "{by}" --because "{because}"'
@@ -53,5 +59,9 @@ _AGAIN: Mapping[str, Callable[[Request], str]] = {
     "cleanup": lambda one: f"clean up {one.of or one.environment}",
     "repair": lambda one: f"repair {one.environment} {_facts(one)['as']} {_versions(one)}",
     "record": _record,
+    "restore_managed": _restore_managed,
+    "reset": lambda one: f"reset {one.environment}",
+    "secrets": lambda one: f"secrets {one.environment} {_facts(one)['how']} {_facts(one)['secret']}",
+    "functions": lambda one: f"functions {one.environment} {_facts(one)['how']} {_facts(one)['function']}",
     "terminate": lambda one: f"terminate {one.environment} {pid_text(int(_facts(one)['pid']))}",
 }

@@ -68,7 +68,7 @@ def catalog_hash(connection: "Connection", *, schemas_left_out: Sequence[str] = 
     """
     with connection.transaction(force_rollback=True):
         connection.execute(_WORDING)
-        row = connection.execute(HASH, {"managed": _patterns(schemas_left_out)}).fetchone()
+        row = connection.execute(HASH, {"managed": patterns(schemas_left_out)}).fetchone()
     if row is None:
         raise RuntimeError("an aggregate without GROUP BY has one row")
     return str(row[0])
@@ -78,7 +78,7 @@ def catalog_lines(connection: "Connection") -> frozenset[tuple[str, str, str]]:
     """What `catalog_hash` hashes: kind, name and definition of every object, to see where two schemas differ."""
     with connection.transaction(force_rollback=True):
         connection.execute(_WORDING)
-        rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
+        rows = connection.execute(LINES, {"managed": patterns(MANAGED_SCHEMAS)}).fetchall()
     return frozenset((kind, name, line) for kind, name, line in rows if kind != "newest")
 
 
@@ -108,18 +108,17 @@ class KnownCatalog:
         """Reads everything once, as this session sees it."""
         self._parts: dict[str, dict[tuple[str, str], list[bytes]]] = {}
         self._hashes: dict[str, str] = {}
+        """What is hashed of each part, in the order of the parts."""
         self._newest = 0
         with connection.transaction(force_rollback=True):
             connection.execute(_WORDING)
-            rows = connection.execute(LINES, {"managed": _patterns(MANAGED_SCHEMAS)}).fetchall()
+            rows = connection.execute(LINES, {"managed": patterns(MANAGED_SCHEMAS)}).fetchall()
         self._take(rows)
 
     @property
     def sha256(self) -> str:
         """What `catalog_hash` says of the same schema."""
-        return hashlib.sha256(
-            "\n".join(part + self._hashes[part] for part in sorted(self._hashes)).encode()
-        ).hexdigest()
+        return hashlib.sha256("\n".join(self._hashes.values()).encode()).hexdigest()
 
     def sha256_after(self, connection: "Connection", relations: Sequence[Name]) -> tuple[str, str]:
         """The hash, and the number of the transaction, once a file has touched these relations and made more.
@@ -169,17 +168,20 @@ class KnownCatalog:
             changed.add(part)
         for (name, kind), texts in found.items():
             self._parts[hashlib.sha256(name.encode()).hexdigest()[:2]][name, kind] = texts
+        known = len(self._hashes)
         for part in changed:
             ordered = sorted(text for texts in self._parts[part].values() for text in texts)
-            self._hashes[part] = hashlib.sha256(b"\n".join(ordered)).hexdigest()
+            self._hashes[part] = part + hashlib.sha256(b"\n".join(ordered)).hexdigest()
+        if len(self._hashes) > known:
+            self._hashes = dict(sorted(self._hashes.items()))
         return transaction
 
 
 def prepare_to_look_again(connection: "Connection") -> None:
     """Have the server know what every further file is asked about, `KnownCatalog.questions` and `REMAINS`, for as long
     as this session lasts: it reads and plans each once."""
-    patterns = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
-    question = TOUCHED.replace("MANAGED", f"ARRAY[{patterns}]")
+    managed = ", ".join(f"'{pattern}'" for pattern in patterns(MANAGED_SCHEMAS))
+    question = TOUCHED.replace("MANAGED", f"ARRAY[{managed}]")
     connection.execute(f"PREPARE countersign_touched(oid[], oid, oid) AS {question}".encode())
     connection.execute(f"PREPARE countersign_wording AS {_WORDING_PLANNED_ONCE}".encode())
     connection.execute(f"PREPARE countersign_remains AS {remains_of_a_session()}".encode())
@@ -195,7 +197,7 @@ def remains_of_a_session() -> str:
     Event triggers whose functions are the project's own run after any change of the schema, and a session's temporary
     schema is found before all others. Those of the platform only give rights and tell its caches.
     """
-    managed = ", ".join(f"'{pattern}'" for pattern in _patterns(MANAGED_SCHEMAS))
+    managed = ", ".join(f"'{pattern}'" for pattern in patterns(MANAGED_SCHEMAS))
     return f"""
         SELECT count(*) + (pg_catalog.pg_my_temp_schema() <> 0)::int
         FROM pg_catalog.pg_event_trigger JOIN pg_catalog.pg_proc AS p ON p.oid = evtfoid
@@ -204,7 +206,8 @@ def remains_of_a_session() -> str:
         """  # noqa: S608 (names of ours)
 
 
-def _patterns(schemas: Sequence[str]) -> list[str]:
+def patterns(schemas: Sequence[str]) -> list[str]:
+    """The same schemas as patterns for LIKE."""
     return [schema.replace("\\", "\\\\").replace("_", "\\_").replace("*", "%") for schema in schemas]
 
 

@@ -1,11 +1,16 @@
 """Connections to a target: encrypted or local, direct or session-pooled, named after their purpose."""
 
 import ipaddress
+from collections.abc import Callable
 from typing import Any
 from typing import LiteralString
 
 import psycopg
+from psycopg import errors
+from psycopg import generators
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.pq import ExecStatus
+from psycopg.pq.abc import PGresult
 
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -28,6 +33,25 @@ def connect(database_url: str, *, purpose: str, connect_timeout_seconds: int = 1
     OpsError: BAD_CONFIG for a URL that is not one, TARGET_REFUSED for one that we will not use (plain text over a
     network, a pooler in transaction mode), TARGET_UNAVAILABLE when no session comes about. None holds the password.
     """
+    try:
+        return _connect(database_url, purpose, connect_timeout_seconds)
+    except OpsError as error:
+        other_url = _with_new_login(database_url, error)
+        if other_url is None:
+            raise
+    return _connect(other_url, purpose, connect_timeout_seconds)
+
+
+def _with_new_login(database_url: str, error: OpsError) -> str | None:
+    """Where a temporary login is refused: the same place with a new one."""
+    if "://cli_login_" not in database_url or "authentication failed" not in error.message:
+        return None
+    from ops.supabase.login import login_in_place_of  # few targets have such logins, and their API is more to load
+
+    return login_in_place_of(database_url)
+
+
+def _connect(database_url: str, purpose: str, connect_timeout_seconds: int) -> Connection:
     parameters = connection_parameters(database_url)
     parameters["application_name"] = _application_name(purpose)
     parameters["connect_timeout"] = str(connect_timeout_seconds)
@@ -166,6 +190,30 @@ def target_failed(target: str, error: psycopg.Error) -> OpsError:
         "See whether the target is up.",
         exit_code=1,
     )
+
+
+def _nothing() -> None:
+    pass
+
+
+def sent(connection: Connection, text: bytes, meanwhile: Callable[[], None] = _nothing) -> list[PGresult]:
+    """Send a message as it is and return the server's answers, an error of the server's as the last of them.
+
+    `meanwhile` is called when it has been sent. What a cursor does besides takes longer than a short answer. Raises
+    psycopg.Error when the connection ends.
+    """
+    with connection.lock:
+        connection.pgconn.send_query(text)
+        connection.pgconn.flush()
+        meanwhile()
+        return connection.wait(generators.execute(connection.pgconn))
+
+
+def refused(result: PGresult) -> psycopg.Error | None:
+    """The error that an answer is, if it is one."""
+    if result.status != ExecStatus.FATAL_ERROR:
+        return None
+    return errors.error_from_result(result, encoding="utf-8")
 
 
 def is_lost(connection: Connection) -> bool:

@@ -91,7 +91,9 @@ def signs_in_log(view: View, target: Target, now: datetime) -> Iterator[Sign]:
 # Each: a query for names, and the sentence about them.
 _QUESTIONS = (
     (
-        "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname LIKE 'cli\\_login\\_%' ORDER BY 1",
+        # Where we come in by such a login ourselves, ours cannot be told from others.
+        "SELECT rolname FROM pg_catalog.pg_roles WHERE rolname LIKE 'cli\\_login\\_%' "
+        "AND session_user NOT LIKE 'cli\\_login\\_%' ORDER BY 1",
         "the role {names} is there: somebody's access token lets the Supabase CLI in without the database password",
     ),
     (

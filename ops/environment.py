@@ -1,6 +1,5 @@
 """The settings of one environment: where it is, who must agree before it changes, and how a run there behaves."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 from typing import Literal
@@ -9,6 +8,11 @@ from typing import Self
 from pydantic import Field
 from pydantic import model_validator
 
+from ops.health_settings import Health
+from ops.health_settings import HealthEvery
+from ops.health_settings import SchemaName
+from ops.health_settings import TableName
+from ops.setting_values import LOGIN_SCHEME
 from ops.setting_values import ApprovalRule
 from ops.setting_values import ByteCount
 from ops.setting_values import ConfiguredFreeze
@@ -21,29 +25,10 @@ from ops.setting_values import HealthUrl
 from ops.setting_values import LockTimeout
 from ops.setting_values import PeopleEntry
 from ops.setting_values import ProjectRef
-from ops.setting_values import SecretReference
 from ops.setting_values import StandbyLag
 from ops.setting_values import Table
 from ops.setting_values import Watch
 from ops.setting_values import WindowText
-
-
-class Health(Table):
-    """One check that must hold before and after a run: a query that answers one true, or a URL with a status."""
-
-    name: str = Field(min_length=1, max_length=80)
-    sql: str | None = None
-    url: HealthUrl | None = None
-    headers: Mapping[str, SecretReference] = Field(default_factory=dict)
-    status: int = Field(default=200, strict=True, ge=100, le=599)
-    timeout_seconds: float = Field(default=5, strict=True, gt=0, le=60)
-
-    @model_validator(mode="after")
-    def _one_way(self) -> Self:
-        if (self.sql is None) == (self.url is None):
-            msg = "a health check has either sql or url, and not both"
-            raise ValueError(msg)
-        return self
 
 
 class Environment(Table):
@@ -53,6 +38,10 @@ class Environment(Table):
     branch: str = Field(min_length=1, max_length=200)
     approvals: int = Field(strict=True, ge=0, le=20)
     project_ref: ProjectRef | None = None
+    project_url: HealthUrl | None = None
+    functions: Literal["on", "off"] = "on"
+    prune: bool = Field(default=False, strict=True)
+    smoke: Literal["options", "get", "off"] = "options"
     approvers: tuple[PeopleEntry, ...] = ()
     requesters: tuple[PeopleEntry, ...] = ()
     unknown_authors: Literal["show", "extra", "refuse"] = "show"
@@ -72,6 +61,8 @@ class Environment(Table):
     freezes: tuple[ConfiguredFreeze, ...] = ()
     hotfix: tuple[PeopleEntry, ...] = ()
     hotfix_passes: Literal["configured", "all"] = "configured"
+    restore_point: bool = Field(default=False, strict=True)
+    disposable: bool = Field(default=False, strict=True)
     expires: Duration = timedelta(hours=24)
     confirm: Literal["click", "type"] = "click"
     lock_patience: Duration = timedelta(minutes=5)
@@ -82,6 +73,16 @@ class Environment(Table):
     prior_copy: ByteCount | None = None
     prior_copy_keep: Duration = timedelta(days=14)
     health: tuple[Health, ...] = ()
+    tables: tuple[TableName, ...] = ()
+    exposed_schemas: tuple[SchemaName, ...] | None = None
+    health_every: HealthEvery | None = None
+
+    @model_validator(mode="after")
+    def _logins_are_of_a_project(self) -> Self:
+        if self.database_url.startswith(LOGIN_SCHEME) and self.project_ref is None:
+            msg = 'database_url = "supabase:" asks for temporary logins of a project, but project_ref says of none'
+            raise ValueError(msg)
+        return self
 
     @model_validator(mode="after")
     def _someone_can_approve(self) -> Self:
@@ -140,6 +141,20 @@ class Environment(Table):
                     f"hazards.{name}.second_factor = true, but nobody approves this class: say approvals, or approvers"
                 )
                 raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _a_restore_point_is_of_a_project(self) -> Self:
+        if self.restore_point and self.project_ref is None:
+            msg = "restore_point = true, but Supabase makes one for a project: say which, with project_ref"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _nobody_is_asked_about_what_is_thrown_away(self) -> Self:
+        if self.disposable and self.asks_people:
+            msg = "disposable = true, but people approve what happens here: leave one of the two out"
+            raise ValueError(msg)
         return self
 
     @model_validator(mode="after")
@@ -207,7 +222,13 @@ class Environment(Table):
             **self._when(),
             "confirm": self.confirm,
             **({"second_factor": True} if self.second_factor else {}),
-            "health": [check.model_dump(mode="json", exclude={"headers"}) for check in self.health],
+            **({"disposable": True} if self.disposable else {}),
+            **({"restore_point": True} if self.restore_point else {}),
+            "health": [check.policy() for check in self.health],
+            **({"tables": sorted(self.tables)} if self.tables else {}),
+            **({"prune": True} if self.prune else {}),
+            **({"smoke": self.smoke} if self.smoke != "options" else {}),
+            **({"exposed_schemas": sorted(self.exposed_schemas)} if self.exposed_schemas is not None else {}),
         }
 
     def _when(self) -> dict[str, Any]:

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     LOG_REPLACED = "log_replaced"
     NOT_AT_THIS_FRONT = "not_at_this_front"
     OTHER_VERSION = "other_version"
+    REMOTE_UNAVAILABLE = "remote_unavailable"
 
     # what was found (exit 1 or 2)
     REPOSITORY_UNAVAILABLE = "repository_unavailable"
@@ -36,9 +37,13 @@ class Reason(StrEnum):
     TOOLS_MISSING = "tools_missing"
     PICTURE_FAILED = "picture_failed"
     HAZARDS_FOUND = "hazards_found"
+    TYPES_STALE = "types_stale"
     DRIFT_FOUND = "drift_found"
     HISTORY_NOT_REPLAYED = "history_not_replayed"
     BACKUP_DAMAGED = "backup_damaged"
+    API_REFUSED = "api_refused"
+    API_PLAN = "api_plan"
+    API_FAILED = "api_failed"
     UNEXPECTED = "unexpected"
 
     # refused by policy (exit 3)
@@ -80,6 +85,7 @@ class Reason(StrEnum):
     FACTOR_LOCKED = "factor_locked"
     FACTOR_UNAVAILABLE = "factor_unavailable"
     REVIEW_OWED = "review_owed"
+    VALUE_NEEDED = "value_needed"
 
     # somebody or something is in the way (exit 5)
     TARGET_BUSY = "target_busy"
@@ -89,6 +95,7 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "outside_window"
     LOCK_TIMEOUT = "lock_timeout"
     STANDBY_BEHIND = "standby_behind"
+    API_BUSY = "api_busy"
 
     # a run ended (exit 1)
     SQL_FAILED = "sql_failed"

@@ -52,15 +52,19 @@ def read_fingerprint(
     project_ref: str | None,
     schemas_left_out: Sequence[str] = MANAGED_SCHEMAS,
     history: Sequence[HistoryRow] | None = None,
+    hashed: str | None = None,
 ) -> Fingerprint:
-    """The target as it is now; `history` is what `read_history` said a moment ago. A few queries; writes nothing.
+    """The target as it is now; `history` is what `read_history` said a moment ago, `hashed` the hash of that, where it is
+    known. A few queries; writes nothing.
 
     Raises psycopg.Error when the server refuses one.
     """
+    if hashed is None:
+        hashed = history_sha256(read_history(connection) if history is None else history)
     return Fingerprint(
         **identity_of(connection, project_ref=project_ref),
         server_version=connection.info.server_version,
-        history_sha256=history_sha256(read_history(connection) if history is None else history),
+        history_sha256=hashed,
         schema_sha256=catalog_hash(connection, schemas_left_out=schemas_left_out),
     )
 

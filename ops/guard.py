@@ -23,6 +23,8 @@ import psycopg
 
 from ops.database import NOTICES_A_DEAD_CLIENT
 from ops.database import Connection
+from ops.database import refused
+from ops.database import sent
 from ops.errors import OpsError
 from ops.errors import Reason
 
@@ -122,8 +124,7 @@ class Guard:
 
     def check(self) -> None:
         """Ask the server whether the lock is still ours. Raises OpsError(CONNECTION_LOST) for good when it is not."""
-        held = self.ask(lambda connection: connection.execute(_HELD_HERE).fetchone())
-        if held is None:
+        if not self.ask(_is_held_here):
             self._lost = "the lock is gone"
             raise self._loss()
 
@@ -152,6 +153,15 @@ class Guard:
                 self.check()
             except OpsError:
                 return  # kept in `_lost`: whoever asks next is told
+
+
+def _is_held_here(connection: Connection) -> bool:
+    """Raises psycopg.Error."""
+    answer = sent(connection, _HELD_HERE)[-1]
+    error = refused(answer)
+    if error is not None:
+        raise error
+    return answer.ntuples > 0
 
 
 def migrating_lock(connection: Connection, target_name: str, *, patience_seconds: float = 5.0) -> None:

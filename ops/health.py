@@ -1,64 +1,86 @@
-"""Health checks of a target: a query that answers one true, or a URL that answers a status. Read only."""
+"""Health checks of a target: those of the configuration, its tables, and the parts of its Supabase project. Each reads only,
+or takes back what it wrote."""
 
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 
 from audit import Event
 from ops.database import connect
-from ops.environment import Health
+from ops.environment import Environment
 from ops.errors import OpsError
+from ops.health_checked import Checked
+from ops.health_settings import Health
+from ops.health_tables import EXPOSED_ON_SUPABASE
+from ops.health_tables import check_insert
+from ops.health_tables import check_tables
 from ops.load import SILENCE_SECONDS
 from ops.load import given_up_after
 from ops.settings import resolve_secret
+from ops.supabase.health import check_project
 from ops.targets import Target
 
 
-@dataclass(frozen=True)
-class Checked:
-    """What one check found; `detail` says in a few words what was expected and what came."""
-
-    name: str
-    ok: bool
-    seconds: float
-    detail: str
-
-    def to_json(self) -> dict[str, Any]:
-        return {"name": self.name, "ok": self.ok, "seconds": round(self.seconds, 3), "detail": self.detail}
-
-
 def check_health(target: Target) -> tuple[Checked, ...]:
-    """Every configured check of this target, run once, in order. A check that cannot run has not held."""
-    return tuple(_check(target, check) for check in target.settings.health)
+    """What a run must leave as it was, checked once: the checks of the configuration in its order, its tables and schemas,
+    then the project's parts where a token for them is set. A check that cannot run has not held."""
+    return _checked(target, target.settings.exposed_schemas or ())
+
+
+def check_all(target: Target) -> tuple[Checked, ...]:
+    """The same, and row level security in `public` of a Supabase project that says nothing of its schemas: what is open
+    there is told, but people may have approved it, so no run ends badly over it."""
+    said = target.settings.exposed_schemas
+    return _checked(target, said if said is not None else EXPOSED_ON_SUPABASE if target.settings.project_ref else ())
+
+
+def _checked(target: Target, schemas: tuple[str, ...]) -> tuple[Checked, ...]:
+    own = tuple(_check(target, check) for check in target.settings.health)
+    return (*own, *check_tables(target, schemas), *check_project(target))
+
+
+def rollbacks_of(settings: Environment) -> int:
+    """How many transactions the server counts as rolled back each time these checks run."""
+    return sum(1 for check in settings.health if check.sql or check.insert)
 
 
 def baseline_of(events: Sequence[Event]) -> tuple[Checked, ...]:
     """What the checks found before the first statement of a run, however often it was taken up since; empty: unknown."""
     for event in events:
         if event.kind == "step_finished" and event.data and event.data["step"] == "preflight":
-            return tuple(Checked(**found) for found in event.data["result"]["health"])
+            return checked_from_json(event.data["result"]["health"])
     return ()
 
 
+def checked_from_json(found: Sequence[dict[str, Any]]) -> tuple[Checked, ...]:
+    """The checks as `to_json` wrote them."""
+    return tuple(Checked(**one) for one in found)
+
+
 def worse_than(before: Sequence[Checked], after: Sequence[Checked]) -> tuple[Checked, ...]:
-    """The checks that held before and do not hold now."""
+    """The checks that held before and do not hold now. One that could not be asked now is not known to be worse."""
     held = {check.name for check in before if check.ok}
-    return tuple(check for check in after if not check.ok and check.name in held)
+    return tuple(check for check in after if check.state == "fails" and check.name in held)
 
 
 def _check(target: Target, check: Health) -> Checked:
     began = time.monotonic()
     try:
-        ok, detail = _query(target, check) if check.sql else _ask(target, check)
+        ok, detail = _carry_out(target, check)
     except OpsError as error:
         ok, detail = False, error.message
     except psycopg.Error as error:
         ok, detail = False, f"SQLSTATE {error.sqlstate or 'unknown'}"
     return Checked(check.name, ok, time.monotonic() - began, detail)
+
+
+def _carry_out(target: Target, check: Health) -> tuple[bool, str]:
+    if check.sql:
+        return _query(target, check)
+    return check_insert(target, check) if check.insert else _ask(target, check)
 
 
 def _query(target: Target, check: Health) -> tuple[bool, str]:

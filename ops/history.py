@@ -112,6 +112,26 @@ def history_sha256(rows: Sequence[HistoryRow]) -> str:
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 
+# As `history_sha256` has it: to_json writes strings as json.dumps does, and Python sorts them as "C" does.
+_HASH: LiteralString = """
+    SELECT encode(sha256(convert_to('[' || coalesce(string_agg(
+      '[' || to_json(version) || ',' || coalesce(to_json(name)::text, 'null') || ',' || coalesce(
+        '"' || encode(sha256(convert_to(array_to_json(statements)::text, 'UTF8')), 'hex') || '"', 'null') || ']',
+      ',' ORDER BY version COLLATE "C"), '') || ']', 'UTF8')), 'hex')
+    FROM supabase_migrations.schema_migrations
+    """
+
+
+def hash_on_server(connection: "Connection") -> str | None:
+    """`history_sha256` of the target's history, told by the server in one row; None where it cannot tell."""
+    from psycopg import errors
+
+    try:
+        return str(_try(connection, _HASH)[0][0])
+    except (errors.UndefinedColumn, errors.UndefinedTable, errors.InvalidSchemaName):
+        return None
+
+
 def read_versions(connection: "Connection") -> tuple[str, ...]:
     """The applied versions alone, in string order. The table must be there."""
     rows = connection.execute("SELECT version FROM supabase_migrations.schema_migrations").fetchall()
@@ -179,15 +199,15 @@ def write_row(connection: "Connection", migration: Migration) -> None:
             )
 
 
-def versions_after(versions: Iterable[str], migration: Migration) -> frozenset[str]:
-    """The history's versions once this file has run."""
+def versions_after(versions: tuple[str, ...], migration: Migration) -> tuple[str, ...]:
+    """The history's versions, in string order as before, once this file has run."""
     match migration.effect:
-        case Effect.ADDS | Effect.WRITES:
-            return frozenset(versions) | {migration.version}
+        case Effect.ADDS | Effect.WRITES if migration.version not in versions:
+            return tuple(sorted((*versions, migration.version)))
         case Effect.REMOVES:
-            return frozenset(versions) - {migration.version}
-        case Effect.KEEPS:
-            return frozenset(versions)
+            return tuple(version for version in versions if version != migration.version)
+        case _:
+            return versions
 
 
 def compare(rows: Sequence[HistoryRow], migrations: Sequence[Migration]) -> Comparison:

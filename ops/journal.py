@@ -42,10 +42,9 @@ class LogJournal:
     def statement_intended(self, intent: Intent) -> None:
         self._recorder.record("statement_sent", _intent_data(intent))
 
-    def announced(self, intent: Intent) -> Callable[[], None]:
-        return self._recorder.begin("statement_sent", _intent_data(intent))
-
-    def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
+        if following is not None:
+            self._recorder.record_later("statement_sent", _intent_data(following))
         return self._recorder.begin(
             "commit_sent",
             {
@@ -55,6 +54,9 @@ class LogJournal:
                 "catalog_sha256": commit.catalog_sha256,
             },
         )
+
+    def catch_up(self) -> None:
+        self._recorder.catch_up()
 
     def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
         return self._recorder.begin(BATCH_SENT, batch.to_json())

@@ -87,7 +87,7 @@ class KnownReadings:
 def key_of(blobs: Mapping[str, str], unread: Mapping[str, str], pending: Sequence[str], project_ref: str) -> str:
     """The name of a set: every file by its name and git's name of its content, those not read, those pending, and the
     Supabase project that they are for."""
-    found = hashlib.sha256(json.dumps([_code_sha256(), _linter(), project_ref, sorted(pending)]).encode())
+    found = hashlib.sha256(json.dumps([_code_sha256(), linter(), project_ref, sorted(pending)]).encode())
     for files in (blobs, unread):  # neither a file's name nor a hash holds a NUL
         found.update("\0".join(["", *sorted(files), "", *map(files.__getitem__, sorted(files))]).encode())
     return found.hexdigest()
@@ -104,7 +104,8 @@ def _code_sha256() -> str:
     return found.hexdigest()
 
 
-def _linter() -> list[object]:
+def linter() -> list[object]:
+    """Which program judges files besides our own rules."""
     program = SquawkTool().program()
     with suppress(OSError, TypeError):
         status = os.stat(str(program))

@@ -37,6 +37,8 @@ from ops.settings import Settings
 from ops.targets import Target
 from ops.targets import target_of
 from ops.turns import Turns
+from ops.value_links import ValueLinks
+from ops.values import Values
 
 logger = logging.getLogger("countersign.ops")
 
@@ -83,6 +85,8 @@ class Ops:
     now: Callable[[], datetime] = utc_now
     active: set[str] = field(default_factory=set)
     rehearsals: Turns = field(default_factory=lambda: Turns(REHEARSALS), repr=False, compare=False)
+    values: Values = field(default_factory=Values, repr=False, compare=False)
+    value_links: ValueLinks = field(default_factory=ValueLinks, repr=False, compare=False)
     _mutex: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
     login: Actor = field(default_factory=lambda: terminal_actor(os.geteuid()))
     """Whose process this is: who runs Countersign, where it is the bot's."""
@@ -158,6 +162,10 @@ def may_request_now(ops: Ops, target: Target, actor: Actor) -> Decision:
 
     Raises OpsError(IDENTITY_UNPROVEN) when Slack's answer is uncertain.
     """
+    if actor.is_ci:
+        from ops.ci_identity import mapped_actor  # here, for it brings what checks signatures
+
+        return mapped_actor(ops.settings.ci, actor, target.project, target.environment)
     entries = target.settings.requesters
     directory = ops.directory(entries if actor.user else (), users=(actor.user,), members=False)
     return may_request(entries, actor, directory, target.name)

@@ -60,7 +60,7 @@ class Accounted:
 
 def accounted_state(view: View, target: Target) -> Accounted | None:
     """What the target must look like if nobody but our runs changed it; None where nobody can say."""
-    noted = _newest(view, target, _STATES)
+    noted = newest_state(view, target)
     if noted is None or noted.data is None:
         return None
     for kind in ("partially_applied", "recorded"):
@@ -149,7 +149,7 @@ def _written(ops: Ops, target: Target, draft: Draft, place: int) -> Event | None
 def _verdict(view: View, target: Target, rows: Sequence[HistoryRow], now: Fingerprint, memory: Memory) -> Draft | None:
     before = accounted_state(view, target)
     if before is None:
-        seen_before = _newest(view, target, _STATES)
+        seen_before = newest_state(view, target)
         return _noted(target, now, _AFTER_A_HALF if seen_before else _FIRST_LOOK)
     remembered = memory.of(before.history_sha256, before.schema_sha256)
     what = _history_words(before, rows, remembered)
@@ -205,6 +205,11 @@ def _schema_words(objects: Sequence[Mapping[str, str]]) -> list[str]:
     if not objects:
         return ["The schema was changed; which objects cannot be told, for no copy of it as it was is at hand."]
     return [f"The schema was changed: {len(objects)} object{'s' if len(objects) != 1 else ''}."]
+
+
+def newest_state(view: View, target: Target) -> Event | None:
+    """The newest event that says what state a target is in; None where none does."""
+    return _newest(view, target, _STATES)
 
 
 def _newest(view: View, target: Target, kinds: Sequence[str]) -> Event | None:

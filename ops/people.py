@@ -14,7 +14,8 @@ _SLACK_ACTOR = re.compile(r"slack:(?P<team>[TE][A-Z0-9]+)/(?P<user>[UW][A-Z0-9]+
 
 @dataclass(frozen=True)
 class Actor:
-    """Who acts, as the platform proved it: `slack:T…/U…`, `os:<host>/<login>`, `system:<part>`."""
+    """Who acts, as the platform proved it: `slack:T…/U…`, `os:<host>/<login>`, `ci:github/<repository id>/<run>`,
+    `ci:token/<name>`, `system:<part>`."""
 
     id: str
 
@@ -38,6 +39,11 @@ class Actor:
     @property
     def is_terminal(self) -> bool:
         return self.id.startswith("os:")
+
+    @property
+    def is_ci(self) -> bool:
+        """A CI job: it may ask and wait where it is mapped, and decides nothing."""
+        return self.id.startswith("ci:")
 
 
 def names_of(entries: Iterable[str]) -> str:

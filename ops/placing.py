@@ -219,9 +219,9 @@ def _takes_its_place(wish: Draft, older: Request, now: datetime) -> bool:
     """
     same_target = older.target == f"{wish.project}/{wish.environment}" and older.by.id == wish.actor
     same_kind = older.kind == wish.data["kind"] and older.of == wish.data["plan"].get("of")
-    same_session = _session(older.plan) == _session(wish.data["plan"])
+    same_one = _one_of(older.plan) == _one_of(wish.data["plan"])
     same_way = all((name in older.plan) == (name in wish.data["plan"]) for name in ("emergency", "hotfix"))
-    return same_target and same_kind and same_session and same_way and older.status_at(now) is Status.WAITING
+    return same_target and same_kind and same_one and same_way and older.status_at(now) is Status.WAITING
 
 
 def _carried(view: View, ops: Ops, older: Request, newer: Request, gathered: Gathered | None) -> list[Draft]:
@@ -288,9 +288,10 @@ def _given_up(ops: Ops, again: Again, same: Request) -> list[Draft]:
     return [*void_all(ops, again.older, same, because), ending]
 
 
-def _session(plan: Mapping[str, Any]) -> int | None:
-    """The session that a plan is about: of several that are in the way, each is asked for by itself."""
-    found: int | None = (plan.get("facts") or {}).get("pid")
+def _one_of(plan: Mapping[str, Any]) -> int | str | None:
+    """The session or the secret that a plan is about: of several, each is asked for by itself."""
+    facts = plan.get("facts") or {}
+    found: int | str | None = facts.get("pid", facts.get("secret"))
     return found
 
 

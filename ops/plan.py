@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 from functools import cached_property
-from functools import lru_cache
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -22,14 +21,10 @@ from ops.hazards import Hazard
 from ops.history import Comparison
 from ops.history import HistoryProblem
 from ops.history import HistoryRow
-from ops.history import compare
-from ops.history import file_sha256
-from ops.known_files import KnownFiles
-from ops.known_readings import KnownReadings
+from ops.judged_files import judged
+from ops.judged_files import read_files
 from ops.known_readings import Reading
-from ops.known_readings import key_of
 from ops.masking import mask_sql
-from ops.migration import Folder
 from ops.migration import Migration
 from ops.plan_refusals import forbidden
 from ops.plan_refusals import not_rehearsed
@@ -37,12 +32,12 @@ from ops.plan_refusals import unruled
 from ops.rehearsal.report import Rehearsal
 from ops.repository import Author
 from ops.repository import Commit
-from ops.repository import Listing
 from ops.repository import Repository
 from ops.targets import Target
 
 if TYPE_CHECKING:
     from ops.quiet import Quiet
+    from ops.supabase.function_changes import FunctionChange
     from ops.target_reading import State
 
 # Grammar, rules and database driver are loaded where they are needed, the last while git works: most plans are of files
@@ -79,6 +74,8 @@ class Plan:
     """Who asks for it as a hotfix and why (see `ops.hotfixing.hotfix_of`), which passes windows; empty: it is none."""
     emergency: str = ""
     """Why it is asked for as an emergency, which an overrider may let run without approvals; empty: it is not."""
+    functions: "tuple[FunctionChange, ...]" = ()
+    """The functions of the commit and of the target, also those that stay as they are; none where they are not managed."""
 
     @cached_property
     def canonical(self) -> dict[str, Any]:
@@ -102,7 +99,18 @@ class Plan:
             "expected": self.expected,
             **({"emergency": {"because": self.emergency}} if self.emergency else {}),
             **({"hotfix": dict(self.hotfix)} if self.hotfix else {}),
+            **({"functions": [one.to_json() for one in self.deployed]} if self.deployed else {}),
         }
+
+    @property
+    def deployed(self) -> "tuple[FunctionChange, ...]":
+        """The functions that something is done about."""
+        return tuple(one for one in self.functions if one.acts)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is nothing to do: no migration is pending, and every function is as it should be."""
+        return not self.pending and not self.deployed
 
     @property
     def expected(self) -> list[dict[str, str]] | None:
@@ -118,13 +126,13 @@ class Plan:
 
     def blocks(self) -> OpsError | None:
         """Why a push of this plan is refused, or None. A plan is shown all the same."""
-        if not self.pending:
+        if self.is_empty:
             return self.cannot_run()
         return (
             self.cannot_run()
             or forbidden(self.hazards, self.policy, self.target.name, self.filename_of)
             or unruled(self.hazards, self.policy, self.target.name)
-            or not_rehearsed(self.rehearsal, self.policy, self.target.name)
+            or (not_rehearsed(self.rehearsal, self.policy, self.target.name) if self.pending else None)
         )
 
     def cannot_run(self) -> OpsError | None:
@@ -176,8 +184,7 @@ def pending_of(repository: Repository, commit: str, files: Sequence[Mapping[str,
     """
     wanted_names = {one["filename"] for one in files}
     listing = repository.listing(commit)
-    names, unread = _known(repository, listing, lambda filename, _: filename not in wanted_names)
-    folder = _read(repository, listing, names, _contents(repository, listing, names, unread), unread)
+    folder = read_files(repository, listing, wanted_names)
     found = {migration.filename: migration for migration in folder.migrations}
     for wanted in files:
         migration = found.get(wanted["filename"])
@@ -234,15 +241,19 @@ def make_plan(
             raise
     state = target_read.result()
     with closing(state.connection):
-        stored = {row.version: row.sha256 for row in state.rows}
         progress("looking for hazards")
-        reading = _judged(repository, listing, stored, target.settings.project_ref or "")
-        files = {migration.version: migration for migration in reading.folder.migrations}
-        comparison = compare(state.rows_with_statements(files), reading.folder.migrations)
+        reading, comparison = judged(repository, listing, state, target.settings.project_ref or "")
         problems = (*state.hidden_indexes(comparison.pending), *comparison.problems)
     comparison = replace(comparison, problems=problems)
     plan = _assemble(target, repository, listing.commit, reading, comparison, state.fingerprint)
-    return replace(plan, history=state.rows)
+    plan = replace(plan, history=state.rows)
+    if target.project_settings.types is not None and plan.pending:
+        plan = replace(plan, hazards=(*plan.hazards, *_stale_types(target, repository, plan)))
+    if target.settings.project_ref is None or target.settings.functions == "off":
+        return plan
+    from ops.supabase.function_plan import with_functions  # what speaks to Supabase, where there is a project there
+
+    return with_functions(plan, repository, progress)
 
 
 def _read_target(target: Target) -> "State":
@@ -276,114 +287,12 @@ def _assemble(
     )
 
 
-def _judged(repository: Repository, listing: Listing, stored: Mapping[str, str | None], project_ref: str) -> Reading:
-    """The migrations of a commit and the hazards of those whose version is not in `stored`, the history's hashes.
+def _stale_types(target: Target, repository: Repository, plan: Plan) -> tuple[Hazard, ...]:
+    """What the commit's TypeScript types do not know of the pending files."""
+    from ops.hazards.types_stale import stale_types  # with the grammar, for projects that say where their types are
 
-    What is applied as it stands is not read again, so that a long history costs little; nor is anything worked out
-    again for the very files of an earlier plan.
-    """
-    names, unread = _known(repository, listing, lambda name, sha256: stored.get(_version(name)) == sha256)
-    pending = [name for name in names if _version(name) not in stored]
-    blobs = {name: listing.blobs[path] for name, path in names.items()}
-    key = key_of(blobs, unread, pending, project_ref)
-    known = KnownReadings(repository.mirror.with_suffix(".readings"))
-    contents = _contents(repository, listing, names, unread)
-    found = known.find(key, contents, unread)
-    if found is not None:
-        return found
-    folder = _read(repository, listing, names, contents, unread)
-    hazards = _hazards(tuple(one for one in folder.migrations if one.version not in stored), project_ref)
-    read = (one for one in folder.migrations if one.filename not in unread)
-    clean = frozenset(one.filename for one in read if mask_sql(one.text) == one.text)
-    reading = Reading(folder, hazards, clean)
-    from ops.hazards.finding import LINTER_FAILED
-
-    if not any(hazard.rule == LINTER_FAILED.id for hazard in hazards):  # it may be there the next time
-        known.keep(key, reading)
-    return reading
-
-
-def _version(name: str) -> str:
-    return name.partition("_")[0]
-
-
-def _known(
-    repository: Repository, listing: Listing, may_skip: Callable[[str, str], bool]
-) -> tuple[dict[str, str], dict[str, str]]:
-    """The names of a commit's migrations with their paths, and of those that need not be read, by `may_skip`, the hash of
-    their statements. Only a file that was read before has a known hash."""
-    known = KnownFiles(repository.mirror.with_suffix(".files"))
-    names = {path.removeprefix(_FOLDER): path for path in listing.blobs if path.startswith(_FOLDER)}
-    hashes = {name: known.statements_sha256(listing.blobs[path]) for name, path in names.items()}
-    return names, {name: sha256 for name, sha256 in hashes.items() if sha256 and may_skip(name, sha256)}
-
-
-def _contents(
-    repository: Repository, listing: Listing, names: Mapping[str, str], unread: Mapping[str, str]
-) -> dict[str, bytes]:
-    """What is in the files that are to be read, by name."""
-    read = repository.read({path: listing.blobs[path] for name, path in names.items() if name not in unread})
-    return {path.removeprefix(_FOLDER): content for path, content in read.items()}
-
-
-def _read(
-    repository: Repository,
-    listing: Listing,
-    names: Mapping[str, str],
-    contents: Mapping[str, bytes],
-    unread: Mapping[str, str],
-) -> Folder:
-    """The files cut and parsed; their hashes are known from now on."""
-    from ops.migrations import makes_procedures
-
-    folder = _folder(tuple(contents.items()), tuple(unread.items()))
-    read = [one for one in folder.migrations if one.filename not in unread and not makes_procedures(one)]
-    known = KnownFiles(repository.mirror.with_suffix(".files"))
-    known.learn({listing.blobs[names[one.filename]]: file_sha256(one) for one in read})
-    known.save()
-    return folder
-
-
-_FOLDER = "migrations/"
-
-
-@lru_cache(maxsize=16)
-def _folder(files: tuple[tuple[str, bytes], ...], unread: tuple[tuple[str, str], ...]) -> Folder:
-    """Parsing is pure: the same bytes are read once, however often the plan is computed again."""
-    from ops.migrations import read_folder
-
-    return read_folder(dict(files), dict(unread))
-
-
-@lru_cache(maxsize=16)
-def _hazards(pending: tuple[Migration, ...], project_ref: str) -> tuple[Hazard, ...]:
-    from ops.hazards import find_hazards
-
-    return find_hazards(pending, project_ref=project_ref)
-
-
-_PARTS = {
-    "commit": "the commit",
-    "files": "the files",
-    "policy": "the policy",
-    "expected": "what the rehearsal showed",
-    "target": "the target",
-    "kind": "the kind",
-    "format": "the plan's format",
-}
-_FINGERPRINT_PARTS = {
-    "history_sha256": "the target's migration history",
-    "schema_sha256": "the target's schema",
-}
-
-
-def changed_parts(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Which parts of a canonical plan differ, in words for people: "the target's schema", "the policy"…"""
-    parts = [words for key, words in _PARTS.items() if before.get(key) != after.get(key)]
-    old, new = before.get("fingerprint", {}), after.get("fingerprint", {})
-    parts += [
-        _FINGERPRINT_PARTS.get(key, f"the target's identity ({key})")
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    ]
-    return parts
+    path = target.project_settings.types or ""
+    with repository.files_at(plan.commit.sha) as files:
+        found = files.read(path)
+    schemas = target.settings.exposed_schemas or ("public",)
+    return stale_types(plan.pending, None if found is None else found.decode(errors="replace"), path, schemas)

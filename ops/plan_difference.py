@@ -18,8 +18,9 @@ from ops.landing import Landing
 from ops.policy_changes import policy_changes
 from ops.rehearsal.report import ACCESS_KEPT
 from ops.requests import Request
+from ops.supabase.function_log import planned_functions
 
-OTHER_PARTS = frozenset({"commit", "files", "fingerprint", "policy", "expected"})
+OTHER_PARTS = frozenset({"commit", "files", "fingerprint", "policy", "expected", "functions"})
 """The parts of a canonical plan that are compared by rules of their own; all others have to be the same."""
 
 SHOWN_MOST = 20
@@ -114,6 +115,7 @@ def difference(
             *_order(old, new),
             *_target(old, new, landings, history),
             *_rehearsal(old, new, landings),
+            *_functions(old, new, landings),
             *_parts(old, new),
         ),
     )
@@ -286,6 +288,29 @@ def _has_more(before: Mapping[str, Any], after: Mapping[str, Any], name: str) ->
 def _ends_the_same(old: Request, new: Request) -> bool:
     """Whether both rehearsals knew what the schema is behind each file, and it is the same for all that are left."""
     return bool(new.expected) and all(old.expected.get(version) == sha256 for version, sha256 in new.expected.items())
+
+
+def _functions(old: Request, new: Request, landings: Sequence[Landing]) -> list[str]:
+    """What is deployed otherwise than it was to be. One that a run in between deployed, byte for byte, is none of them."""
+    before, after = ({str(one["slug"]): one for one in planned_functions(each.plan)} for each in (old, new))
+    landed = {
+        (str(one["slug"]), one["sha256"])
+        for landing in landings
+        if landing.is_certain
+        for one in planned_functions(landing.request.plan)
+    }
+    found = []
+    for slug in sorted({*before, *after}):
+        was, now = before.get(slug), after.get(slug)
+        if was == now or (now is None and was is not None and (slug, was["sha256"]) in landed):
+            continue
+        if was is None or now is None:
+            found.append(f"The function {slug} was {'added' if was is None else 'taken out'}")
+        elif {**was, "running": None} != {**now, "running": None}:
+            found.append(f"The function {slug} was changed")
+        else:
+            found.append(f"The function {slug} runs something else now")
+    return found
 
 
 def _parts(old: Request, new: Request) -> list[str]:

@@ -28,6 +28,7 @@ from ops.requesting import requested
 from ops.requests import Request
 from ops.requests import find_request
 from ops.status import Status
+from ops.supabase.function_log import planned_functions
 
 FOR_A_WHILE = frozenset(
     {
@@ -67,7 +68,7 @@ def plan_again(ops: Ops, number: str) -> Request | None:
         plan = _planned(ops, request)
         if plan.digest == request.digest:
             return _noted_the_same(ops, again, plan)
-        if not plan.pending:
+        if plan.is_empty:
             _end(ops, again, f"nothing of {number} is left to run")
             return None
         return _placed(ops, again, plan)
@@ -85,7 +86,7 @@ def _planned(ops: Ops, request: Request) -> Plan:
         # The commit lacks a file that is applied by now: it came in on another way to the branch.
         newest = _plan_at(ops, request, None)
         plan = newest if _is_no_more(newest, request) else plan
-    blocked = plan.blocks() if plan.pending else plan.cannot_run()
+    blocked = plan.blocks() if not plan.is_empty else plan.cannot_run()
     if blocked is not None:
         raise blocked
     check_after(ops, plan.target, plan.pending)
@@ -106,9 +107,12 @@ def _plan_at(ops: Ops, request: Request, commit: str | None) -> Plan:
 
 
 def _is_no_more(plan: Plan, request: Request) -> bool:
-    """Whether a plan of another commit holds nothing but files that were asked for."""
+    """Whether a plan of another commit holds nothing but files and functions that were asked for."""
     asked_for = {(str(one["filename"]), str(one["sha256"])) for one in request.files}
-    return all((one.filename, one.sha256) in asked_for for one in plan.pending)
+    functions = {(str(one["slug"]), str(one["sha256"])) for one in planned_functions(request.plan)}
+    return all((one.filename, one.sha256) in asked_for for one in plan.pending) and all(
+        (one.slug, one.sha256) in functions for one in plan.deployed
+    )
 
 
 def _placed(ops: Ops, again: Again, plan: Plan) -> Request | None:

@@ -8,6 +8,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
+from typing import TYPE_CHECKING
 from typing import Any
 
 from audit import Draft
@@ -26,8 +27,8 @@ from ops.locking import check_unlocked
 from ops.migration import Migration
 from ops.people import Actor
 from ops.placing import place_request
-from ops.plan import changed_parts
 from ops.plan import sql_document
+from ops.plan_parts import changed_parts
 from ops.plan_refusals import forbidden
 from ops.rehearsing import Tried
 from ops.rehearsing import summary
@@ -40,6 +41,9 @@ from ops.scripts import scripts_in
 from ops.scripts import scripts_of
 from ops.steps import STEPS
 from ops.targets import Target
+
+if TYPE_CHECKING:
+    from ops.supabase.function_changes import FunctionChange
 
 
 @dataclass(frozen=True)
@@ -70,12 +74,17 @@ class Proposal:
     steps: tuple[str, ...] = STEPS
     authors: tuple[str, ...] = ()
     unknown_authors: tuple[str, ...] = ()
+    functions: "tuple[FunctionChange, ...]" = ()
+    """The functions that are deployed behind the scripts."""
+    more_hazards: tuple[Hazard, ...] = ()
+    """What is dangerous beside the scripts."""
 
     @cached_property
     def hazards(self) -> tuple[Hazard, ...]:
         """What of the scripts is dangerous, as a copy showed it where there was one; policies of classes hold for them as
         for a push."""
-        return self.tried.hazards if self.tried is not None else self.hazards_read
+        found = self.tried.hazards if self.tried is not None else self.hazards_read
+        return (*found, *self.more_hazards)
 
     @cached_property
     def hazards_read(self) -> tuple[Hazard, ...]:
@@ -108,6 +117,7 @@ class Proposal:
             else [{"version": version, "catalog_sha256": sha256} for version, sha256 in expected.items()],
             "fingerprint": self.fingerprint.to_json(),
             "policy": self.target.settings.policy(),
+            **({"functions": [one.to_json() for one in self.functions]} if self.functions else {}),
         }
 
     @cached_property
@@ -226,7 +236,16 @@ def document_of(ops: Ops, request: Request) -> str:
     migrations = scripts_of(ops, request)
     if migrations:
         text += "\n" + sql_document(request.target, request.commit, request.digest, migrations)
-    return text
+    return with_functions_text(ops, request, text)
+
+
+def with_functions_text(ops: Ops, request: Request, text: str) -> str:
+    """A document with what changes of functions behind it, where the request deploys some."""
+    if not request.plan.get("functions"):
+        return text
+    from ops.supabase.function_diff import functions_text  # most requests have no functions
+
+    return f"{text}\n{functions_text(ops, request)}"
 
 
 def _refuse_unrunnable(proposal: Proposal) -> None:

@@ -23,10 +23,10 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import read_fingerprint
 from ops.guard import Guard
-from ops.health import Checked
 from ops.health import baseline_of
 from ops.health import check_health
 from ops.health import worse_than
+from ops.health_checked import Checked
 from ops.history import ensure_history
 from ops.history import has_history
 from ops.history import read_versions
@@ -35,7 +35,7 @@ from ops.journal import LogJournal
 from ops.migration import ADDING
 from ops.migration import Effect
 from ops.migrations import Migration
-from ops.plan import changed_parts
+from ops.plan_parts import changed_parts
 from ops.prior.copies import PriorCopies
 from ops.progress import Told
 from ops.recheck import what_changed
@@ -45,6 +45,8 @@ from ops.requests import Request
 from ops.requests import find_request
 from ops.scripts import scripts_of
 from ops.steps import Recorder
+from ops.supabase.advisors import note_advisors
+from ops.supabase.managed_backups import covered
 from ops.targets import Target
 from ops.watch import begin_watch
 from ops.watch import note_load
@@ -82,7 +84,12 @@ def run_scripts(
         raise ValueError(recorder.request.kind)
     ready = preflight(recorder, target, standing)
     backup(recorder, target, guard)
-    migrate(recorder, target, guard, ready, changed_first)
+    if recorder.request.files:
+        migrate(recorder, target, guard, ready, changed_first)
+    if recorder.request.plan.get("functions"):
+        from ops.supabase.function_steps import deploy_and_look  # what speaks to Supabase; most plans have no functions
+
+        deploy_and_look(recorder, target)
     health(recorder, target, ready.before)
     begin_watch(recorder, target)
 
@@ -127,12 +134,15 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
     level = Level(request.plan["policy"]["backup"])
     if request.proof is not None and any(step.name == "backup" and step.outcome == "done" for step in request.steps):
         return
-    with recorder.step("backup", {"level": level.value}) as result:
+    with recorder.step("backup", {"level": level.value}) as result, covered(recorder, target, result):
         if request.proof is not None:
             result["said"] = f"{level.value} and proven before this run was interrupted"
             return
         if level is Level.NONE:
             result["said"] = "none, as the policy says"
+            return
+        if not request.files:
+            result["said"] = "none, for no statement runs: what the functions run now is kept instead"
             return
         unmet = isolation_unmet(target) if level in {Level.RESTORED, Level.IDENTICAL} else ""
         if unmet:
@@ -192,7 +202,7 @@ def migrate(
     )
     request = find_request(recorder.ops.view, recorder.request.id)
     left = [migration for migration in ready.pending if migration.version not in request.applied]
-    versions = frozenset(ready.versions)
+    versions = ready.versions
     about = {"files": len(ready.pending), "left": len(left)}
     with recorder.step("migrate", about) as result, closing(Sessions()) as sessions, _Ahead(target, request) as ahead:
         check_first = None
@@ -230,7 +240,7 @@ def migrate(
                 patience=patience,
                 journal=LogJournal(recorder, migration),
                 stop=recorder.stop,
-                expect_history=tuple(sorted(versions)),
+                expect_history=versions,
             )
             versions = versions_after(versions, migration)
             as_rehearsed.behind(migration, applied.catalog_sha256)
@@ -298,6 +308,7 @@ def health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> Non
     with recorder.step("health") as result:
         after = check_health(target)
         result["health"] = [check.to_json() for check in after]
+        advice = note_advisors(recorder, target)
         worse = worse_than(before, after)
         if worse:
             words = "; ".join(f"{check.name} ({check.detail})" for check in worse)
@@ -308,7 +319,7 @@ def health(recorder: Recorder, target: Target, before: Sequence[Checked]) -> Non
                 exit_code=1,
                 details={"health": [check.to_json() for check in after]},
             )
-        result["said"] = _checks_text(sum(1 for check in after if check.ok), len(after))
+        result["said"] = _checks_text(sum(1 for check in after if check.ok), len(after)) + advice
 
 
 def _checks_text(held: int, count: int) -> str:

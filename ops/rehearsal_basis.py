@@ -24,8 +24,9 @@ _MOST_SIZES = 10_000
 def basis_of(plan: Plan, *, with_data: bool) -> str:
     """A hash of all that a rehearsal and the hazards after it rest on: what would run and what was read in it, the target
     as it is now, our code, and the programs that it uses. Asks the target."""
+    beside = {"expected", "emergency", "hotfix", "functions"}
     found = {
-        "plan": {key: value for key, value in plan.canonical.items() if key not in {"expected", "emergency", "hotfix"}},
+        "plan": {key: value for key, value in plan.canonical.items() if key not in beside},
         "hazards": [asdict(one) for one in plan.hazards],
         "state": _state_of(plan.target),
         "with_data": with_data,

@@ -96,6 +96,9 @@ def rehearse_plan(ops: Ops, plan: Plan, actor: Actor, *, rehearse: bool, with_da
     if unmet:
         return replace(plan, rehearsal=Rehearsal(Outcome.IMPOSSIBLE, because=unmet, with_data=with_data))
 
+    # What is dangerous about functions and secrets stands in no migration, and no copy of a database shows it.
+    beside = tuple(one for one in plan.hazards if not one.version.isdecimal())
+    plan = replace(plan, hazards=tuple(one for one in plan.hazards if one.version.isdecimal()))
     basis = basis_of(plan, with_data=with_data)
 
     def shown_in(tried: Tried) -> Plan:
@@ -112,7 +115,8 @@ def rehearse_plan(ops: Ops, plan: Plan, actor: Actor, *, rehearse: bool, with_da
     )
     with ops.rehearsals.turn(basis, _waiting(progress)):
         known = _as_known(ops, plan, basis, STAYS_TRUE_WITH_DATA if with_data else STAYS_TRUE)
-        return known or shown_in(noted(ops, trial, actor, _rehearsal_of(ops, trial, progress)))
+        plan = known or shown_in(noted(ops, trial, actor, _rehearsal_of(ops, trial, progress)))
+    return replace(plan, hazards=(*plan.hazards, *beside))
 
 
 def try_files(ops: Ops, trial: Trial, actor: Actor, progress: Progress) -> Tried:

@@ -10,7 +10,9 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC
 from datetime import datetime
@@ -38,6 +40,7 @@ from ops.git_names import check_ref
 from ops.git_names import checked_folder
 from ops.git_names import checked_sha
 from ops.git_names import checked_url
+from ops.git_tree import CommitFiles
 
 SNAPSHOT_LIMIT_BYTES = 64 * 2**20
 _SHORT_SHA = re.compile(r"[0-9a-f]{7,40}")
@@ -174,7 +177,7 @@ class Repository:
                 "Say the commit's whole name, 40 hex digits.",
                 exit_code=3,
             )
-        if not found or not self._is_ancestor(next(iter(found)), head):
+        if not found or not self.is_before(next(iter(found)), head):
             raise OpsError(
                 Reason.COMMIT_NOT_ON_BRANCH,
                 f"{ref} is not a commit of the branch {branch}, whose head is {head[:12]}.",
@@ -214,6 +217,12 @@ class Repository:
         _LISTED[self.supabase, tree_sha] = blobs
         return Listing(raw.commit, blobs, tree_sha)
 
+    @contextmanager
+    def files_at(self, commit: str) -> Iterator[CommitFiles]:
+        """All files of a commit, to be read while this lasts. Raises OpsError as `snapshot` does."""
+        with self._objects() as objects:
+            yield CommitFiles(objects, _read_commit(objects, checked_sha(commit)).tree_sha)
+
     def read(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
         """The content of these files of a listing. Raises OpsError as `snapshot` does."""
         files: dict[str, bytes] = {}
@@ -234,7 +243,7 @@ class Repository:
         `since` that the mirror does not hold is left out, which can only add people. Who merely merged a branch
         is not among them; who changed a file while merging is.
         """
-        wanted = [self._path(path) for path in paths]
+        wanted = [os.path.normpath(self._path(path)) for path in paths]
         if not wanted:
             return ()
         if any("\n" in path for path in wanted):
@@ -287,7 +296,7 @@ class Repository:
             names += self._git("rev-parse", f"--disambiguate={ref}").decode().split()
         return set(self._commits(names))
 
-    def _is_ancestor(self, commit: str, head: str) -> bool:
+    def is_before(self, commit: str, head: str) -> bool:
         """Is the commit the head, or before it?"""
         return commit == head or self._git("rev-list", "-1", commit, f"^{head}") == b""
 

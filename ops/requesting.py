@@ -33,6 +33,7 @@ from ops.requests import is_one_of
 from ops.satisfying import eligible_people
 from ops.satisfying import people_by_class
 from ops.satisfying import people_by_rule
+from ops.supabase.function_after import check_functions_after
 from ops.targets import Target
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
@@ -74,7 +75,7 @@ def plan_target(
             Reason.BAD_USAGE, f"{commit!r} is not a commit.", "Give 7 to 40 hex digits, or leave it out for the head."
         )
     place, landed_seq = ops.view.last_place(target.stream), last_landing(ops.view, target)
-    plan = _with_adopted(ops, make_plan(target, ops.repository(target), commit=commit, progress=progress))
+    plan = _with_adopted(ops, make_plan(target, ops.repository(target), commit=commit, anew=True, progress=progress))
     problems = (*half_done(ops.view, target, plan.pending), *plan.problems)
     plan = replace(plan, problems=problems, emergency=emergency, hotfix=as_hotfix, landed_seq=landed_seq)
     if target.settings.drift_every is not None:
@@ -150,9 +151,10 @@ def request_push(
     blocked = plan.blocks()
     if blocked is not None:
         raise blocked
-    if not plan.pending:
+    if plan.is_empty:
         return Asked(plan, None)
     check_after(ops, plan.target, plan.pending)
+    check_functions_after(ops.view, target, plan.deployed)
 
     draft = requested(ops, plan, actor)
     placed = place(

@@ -47,6 +47,8 @@ ADOPT = "adopt"
 PUSH = "push"
 """The kind of a request that runs the files of a branch."""
 RESUME = "resume"
+SECRETS = "secrets"
+"""The kind of a request that sets a secret, or takes one away."""
 UNDOING = frozenset({"rollback", "restore"})
 """The kinds that take back what another request did."""
 BESIDE = frozenset({"terminate"})

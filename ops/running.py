@@ -50,6 +50,12 @@ from ops.status import Status
 from ops.steps import RUNNER
 from ops.steps import Recorder
 from ops.steps import told_to_stop
+from ops.supabase.function_log import DONE
+from ops.supabase.function_log import UNKNOWN
+from ops.supabase.function_log import grouped
+from ops.supabase.function_log import outcomes_of
+from ops.supabase.function_log import planned_functions
+from ops.supabase.function_log import was_sent
 from ops.targets import Target
 
 ATTEMPTS = 3
@@ -158,6 +164,7 @@ def _go_on(ops: Ops, request: Request, target: Target, guard: Guard | None, prog
     _resume(ops, request)
     # As long as nothing reached the target, everything is asked again as if the run began now.
     is_untouched = not request.applied and standing.found is None and standing.row_missing is None
+    is_untouched = is_untouched and not was_sent(ops.view.events(stream=request.stream))
     _attempt(ops, request.id, target, guard, request.attempts + 1, progress, None if is_untouched else standing)
 
 
@@ -223,9 +230,14 @@ def _why_not_again(ops: Ops, request: Request) -> str:
 
 def _is_all_done(ops: Ops, request: Request) -> bool:
     """Whether nothing is left to be stopped: every file is applied, or what has no files has written its entry."""
+    if planned_functions(request.plan):
+        events = ops.view.events(stream=request.stream)
+        is_deployed = {*outcomes_of(events, request.plan).values()} == {DONE}
+        return is_deployed and len(request.applied) == len(request.files)
     if request.files:
         return len(request.applied) == len(request.files)
-    return any(event.kind == "adopted" for event in ops.view.events(stream=request.stream))
+    ends = {"adopted", "secret_set", "secret_unset"}
+    return any(event.kind in ends for event in ops.view.events(stream=request.stream))
 
 
 def _clearance(ops: Ops, request: Request) -> Clearance:
@@ -357,22 +369,24 @@ def _end(ops: Ops, recorder: Recorder, target: Target, error: OpsError, *, just_
     remains = remains_of(events, left)
     told = {"reason": error.reason.value, "message": error.message, "step": step}
     applied = list(request.applied)
+    functions = outcomes_of(events, request.plan)
+    may_run = bool({DONE, UNKNOWN} & {*functions.values()})
     asked = request.stop_asked if error.reason is Reason.STOPPED else None
     by = asked.by.id if asked else None
     if asked is not None:
         why = f": {asked.because.rstrip('.')}" if asked.because else ""
         told["message"] = f"Stopped by {by}{why}. {error.message}"
     data: Mapping[str, object]
-    if error.reason is Reason.PLAN_CHANGED and not applied and not remains:
+    if error.reason is Reason.PLAN_CHANGED and not applied and not remains and not may_run:
         kind, data = "superseded", {"changed": error.details["changed"], "message": error.message, "by": None}
     elif error.reason in {Reason.OUTCOME_UNKNOWN, Reason.RUNNER_DIED} or remains == "unknown":
         unknown = left[:1] if error.reason is not Reason.RUNNER_DIED or remains == "unknown" else []
         part = told_at_end(ops, request, events, unknown[0]) if unknown else {}
         kind, data = "interrupted", {**told, "applied": applied, "unknown": unknown, **part}
-    elif applied or remains:
+    elif applied or remains or may_run:
         within = left[0] if remains else None
         part = told_at_end(ops, request, events, within) if within else {}
-        found = {"applied": applied, "not_applied": left, "within": within, **part}
+        found = {"applied": applied, "not_applied": left, "within": within, **part, "functions": grouped(functions)}
         if within and just_now:
             found["catalog_sha256"] = _catalog_at_end(target)
         kind, data = "partially_applied", {**told, **found, "stopped_by": by}

@@ -150,6 +150,17 @@ def read_scripts(repository: Repository, commit: str, scripts: Sequence[Script])
     return tuple(found)
 
 
+def what_runs(migration: Migration) -> str:
+    """What is run of a file of which some statements may be there already, in one sentence."""
+    count, left = len(migration.statements), len(migration.statements) - migration.done
+    if not left:
+        return f"Writes the history row of {migration.filename}; all of its statements are there."
+    if not migration.done:
+        return f"Runs {migration.filename}, {count} statement{'' if count == 1 else 's'}."
+    first = migration.statements[migration.done]
+    return f"Runs {left} of the {count} statements of {migration.filename}, from line {first.word_line} on."
+
+
 def _left(segments: Sequence[Segment], done: int) -> tuple[Segment, ...]:
     """The segments without the first statements of their file."""
     left = (replace(one, statements=tuple(index for index in one.statements if index >= done)) for one in segments)

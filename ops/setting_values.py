@@ -35,6 +35,9 @@ _OS_ACTOR = re.compile(r"os:[A-Za-z0-9.-]{1,253}/[A-Za-z0-9._-]{1,64}")
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{2,20}")
 _SECRET_NAME = re.compile("key|token|secret|password|signature", re.IGNORECASE)
 _PROJECT_REF = re.compile(r"[a-z]{20}")
+LOGIN_SCHEME = "supabase:"
+"""Begins a database_url without a login: each is asked for when it is needed. Behind it nothing, or //host:port/database."""
+_LOGIN_URL = re.compile(r"supabase:(?://[A-Za-z0-9.-]{1,253}(?::([0-9]{1,5}))?(?:/[A-Za-z0-9_-]{1,63})?)?")
 
 
 def parse_duration(text: object) -> timedelta:
@@ -73,6 +76,12 @@ def _database_url(text: str) -> str:
     """A reference to a secret, or a URL that holds no password (then the server trusts this host)."""
     if text.startswith(("$", "file:")):
         return _secret_reference(text)
+    if text.startswith(LOGIN_SCHEME):
+        match = _LOGIN_URL.fullmatch(text)
+        if match is None or not 0 < int(match[1] or 1) < 65536:
+            msg = 'temporary logins are "supabase:" alone, or supabase://host:port/database, without a user'
+            raise ValueError(msg)
+        return text
     msg = "a database URL is $NAME, file:PATH, or postgresql://user@host/database without a password"
     try:
         parts = urlsplit(text)
@@ -118,6 +127,14 @@ def _folder(text: str) -> str:
         msg = "the supabase folder is a path inside the repository"
         raise ValueError(msg)
     return text.strip("/")
+
+
+def _repository_file(text: str) -> str:
+    parts = text.split("/")
+    if not text or text.startswith("-") or {"", ".", "..", ".git"} & set(parts) or not text.isprintable():
+        msg = "it is the path of a file inside the repository, such as src/database.types.ts"
+        raise ValueError(msg)
+    return text
 
 
 def _project_ref(text: str) -> str:
@@ -265,6 +282,7 @@ Channel = Annotated[str, AfterValidator(_channel)]
 PersonId = Annotated[str, AfterValidator(_person)]
 HealthUrl = Annotated[str, AfterValidator(_health_url)]
 RepositoryUrl = Annotated[str, AfterValidator(_repository)]
+RepositoryFile = Annotated[str, AfterValidator(_repository_file)]
 SupabaseFolder = Annotated[str, AfterValidator(_folder)]
 ProjectRef = Annotated[str, AfterValidator(_project_ref)]
 HazardClassName = Annotated[str, AfterValidator(_hazard_class)]

@@ -20,14 +20,19 @@ from pydantic import field_validator
 from pydantic import model_validator
 
 from ops.audit_settings import Audit
+from ops.ci_settings import Ci
+from ops.ci_settings import Github
+from ops.ci_settings import check_ci
 from ops.environment import Environment
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.listener_settings import Listener
 from ops.setting_values import Backup
 from ops.setting_values import Channel
 from ops.setting_values import Login
 from ops.setting_values import Name
 from ops.setting_values import PersonId
+from ops.setting_values import RepositoryFile
 from ops.setting_values import RepositoryUrl
 from ops.setting_values import SecretReference
 from ops.setting_values import SupabaseFolder
@@ -62,9 +67,17 @@ class SecondFactor(Table):
     enrollers: tuple[Login, ...] = ()
 
 
+class Supabase(Table):
+    """The token for Supabase's Management API; a project may name its own. Not set: only databases are looked after."""
+
+    access_token: SecretReference = "$SUPABASE_ACCESS_TOKEN"
+
+
 class Project(Table):
     repository: RepositoryUrl = Field(min_length=1)
+    access_token: SecretReference | None = None
     supabase: SupabaseFolder = "supabase"
+    types: RepositoryFile | None = None
     channel: Channel | None = None
     environments: dict[Name, Environment] = Field(min_length=1)
 
@@ -100,7 +113,11 @@ class Tables(Table):
     state: State = State()
     backup: Backup = Backup()
     postgres: Postgres = Postgres()
+    supabase: Supabase = Supabase()
     second_factor: SecondFactor | None = None
+    listener: Listener | None = None
+    ci: Ci | None = None
+    github: Github | None = None
     people: dict[str, PersonId] = Field(default_factory=dict)
     projects: dict[Name, Project] = Field(min_length=1)
 
@@ -116,6 +133,16 @@ class Tables(Table):
                         'named: add [second_factor] with key = "$NAME" or "file:PATH"'
                     )
                     raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _ci_asks_for_what_is_there(self) -> Self:
+        known = {name: set(project.environments) for name, project in self.projects.items()}
+        if self.ci is not None:
+            check_ci(self.ci, is_reachable=self.listener is not None, known=known)
+        if self.github is not None and (missing := sorted(set(self.github.repositories) - set(known))):
+            msg = f"github.repositories names the project {missing[0]}, which is not configured"
+            raise ValueError(msg)
         return self
 
     @field_validator("people")

@@ -25,6 +25,7 @@ from ops.people import Actor
 from ops.plan import Progress
 from ops.progress import Told
 from ops.requests import ADOPT
+from ops.requests import PUSH
 from ops.requests import Request
 from ops.requests import find_request
 
@@ -39,12 +40,17 @@ BUSY_SECONDS = 15.0
 
 STEPS = ("preflight", "backup", "migrate", "health")
 """The steps of a push, in order."""
+FUNCTION_STEPS = ("functions", "secrets")
+"""Those of one that deploys functions, behind its migrations."""
 
 
 def steps_of(request: Request) -> tuple[str, ...]:
     """The steps of a request's run, in order."""
     if request.kind == ADOPT:
         return STEPS[:1]  # it changes nothing, so it looks and writes down
+    if request.plan.get("functions") and request.kind == PUSH:
+        before = STEPS[:-1] if request.files else tuple(one for one in STEPS[:-1] if one != "migrate")
+        return (*before, *FUNCTION_STEPS, STEPS[-1])
     return tuple(request.plan.get("steps") or STEPS)
 
 
@@ -130,6 +136,13 @@ class Recorder:
     def record_later(self, kind: str, data: Mapping[str, Any]) -> None:
         """Have this event appended with the next one, in one transaction: where the target itself tells it meanwhile."""
         self._later.append(self.ops.draft(kind, RUNNER, self.request, data))
+
+    def catch_up(self) -> None:
+        """Append what was kept for later, unless the log cannot just now: then whoever needs it next is told."""
+        if self._later:
+            with suppress(AuditError):
+                self.ops.log.append(self._later)
+                self._later.clear()
 
     def note(self, kind: str, data: Mapping[str, Any]) -> None:
         """Append one event that nothing rests on, from any thread; a log that cannot take it goes without it."""

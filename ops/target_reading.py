@@ -14,8 +14,11 @@ from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
 from ops.history import HistoryProblem
 from ops.history import HistoryRow
+from ops.history import has_history
 from ops.history import read_history
+from ops.history import read_versions
 from ops.history import with_statements
+from ops.known_history import read_known_history
 from ops.migration import Migration
 from ops.targets import Target
 
@@ -52,12 +55,25 @@ def read_target(target: Target) -> State:
     """The target as it is now. Reads only. Raises OpsError when it cannot be read."""
     connection = connect(target.database_url(), purpose=f"plan {target.name}")
     try:
-        rows = read_history(connection)
-        fingerprint = read_fingerprint(connection, project_ref=target.settings.project_ref, history=rows)
+        history = read_known_history(connection)
+        fingerprint = read_fingerprint(
+            connection, project_ref=target.settings.project_ref, history=history.rows, hashed=history.sha256
+        )
     except psycopg.Error as error:
         connection.close()
         raise target_failed(target.name, error) from error
-    return State(target.name, connection, rows, fingerprint)
+    return State(target.name, connection, history.rows, fingerprint)
+
+
+def applied_versions(target: Target, *, seconds: int = 1) -> frozenset[str]:
+    """The versions in the target's history, where it answers within so many seconds. Reads only. Raises OpsError."""
+    connection = connect(target.database_url(), purpose=f"look at {target.name}", connect_timeout_seconds=seconds)
+    with closing(connection):
+        try:
+            connection.execute(f"SET statement_timeout = '{seconds}s'")
+            return frozenset(read_versions(connection)) if has_history(connection) else frozenset()
+        except psycopg.Error as error:
+            raise target_failed(target.name, error) from error
 
 
 ASKED_SECONDS = 3

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ops.environment import Environment
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.setting_values import LOGIN_SCHEME
 from ops.settings import Project
 from ops.settings import Settings
 from ops.settings import resolve_secret
@@ -30,8 +31,21 @@ class Target:
     def stream(self) -> str:
         return f"target:{self.name}"
 
+    @property
+    def access_token(self) -> str:
+        """Where the token for the Management API is found: a reference, not the token."""
+        return self.project_settings.access_token or self.all_settings.supabase.access_token
+
     def database_url(self) -> str:
-        """The URL with its password: a secret. Raises OpsError(BAD_CONFIG) when it is not set."""
+        """The URL with its password: a secret. Raises OpsError(BAD_CONFIG) when it is not set.
+
+        With temporary logins another one after some minutes, so it is asked for where it is needed, and not kept; then
+        ApiError as well.
+        """
+        if self.settings.database_url.startswith(LOGIN_SCHEME):
+            from ops.supabase.login import login_url  # it needs what a target is
+
+            return login_url(self)
         return resolve_secret(self.settings.database_url, folder=self.all_settings.folder)
 
 

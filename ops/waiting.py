@@ -39,12 +39,9 @@ def wait_for_end(
     deadline = None if seconds is None else time.monotonic() + seconds
     before = None
     while True:
-        found = find_request(reader, request)
-        if (newer := goes_on_as(found)) is not None:
-            request = newer
-            continue
+        found, told = look_at(reader, request, now())
+        request = found.id
         status = found.status_at(now())
-        told = _told(found, status)
         if told != before:
             progress(told)
             before = told
@@ -53,6 +50,14 @@ def wait_for_end(
         if deadline is not None and time.monotonic() >= deadline:
             return found
         time.sleep(POLL_SECONDS)
+
+
+def look_at(view: Reader, request: str, now: datetime) -> tuple[Request, Told]:
+    """The request as it stands, or the one that took its place where it was planned again by itself; and that in words."""
+    found = find_request(view, request)
+    while (newer := goes_on_as(found)) is not None:
+        found = find_request(view, newer)
+    return found, _told(found, found.status_at(now))
 
 
 def _told(request: Request, status: Status) -> Told:

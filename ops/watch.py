@@ -26,6 +26,7 @@ from ops.database import target_failed
 from ops.errors import OpsError
 from ops.health import baseline_of
 from ops.health import check_health
+from ops.health import rollbacks_of
 from ops.layer import Ops
 from ops.load import Look
 from ops.load import Ran
@@ -299,8 +300,8 @@ class _Looker:
         return replace(
             found,
             statements=self._slow_statements(),
-            health={one.name: one.detail[:DETAIL_LETTERS] for one in checked if not one.ok},
-            own_rollbacks=sum(1 for check in self._target.settings.health if check.sql),
+            health={one.name: one.detail[:DETAIL_LETTERS] for one in checked if one.state == "fails"},
+            own_rollbacks=rollbacks_of(self._target.settings),
         )
 
     def _look(self) -> Look | OpsError:

@@ -33,7 +33,8 @@ class LocalPostgres:
 
     The programs come from the wheel (`version` 16 or 18) or from `bin_folder`; they need only initdb, pg_ctl and
     postgres. Data already in the folder is used again. Started as root it runs under a user id that nobody has.
-    `fast` survives `kill()`, not a power cut. Both logins have the same password, `password`, kept in the folder.
+    `fast` survives `kill()`, not a power cut, and does nothing beside what it is asked. Both logins have the same
+    password, `password`, kept in the folder.
     """
 
     def __init__(
@@ -174,7 +175,12 @@ class LocalPostgres:
         }
         settings |= {"wal_level": "logical", "shared_buffers": "64MB", "dynamic_shared_memory_type": "mmap"}
         if self._fast:
-            settings |= {"fsync": "off", "full_page_writes": "off"}
+            settings |= {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
+            settings |= {"max_logical_replication_workers": "0"}
+            version = int((self.data / "PG_VERSION").read_text())
+            # Its password is one of chance, so that there is nothing to slow down for whoever would guess it.
+            settings |= {"scram_iterations": "1"} if version >= 16 else {}
+            settings |= {"io_method": "sync"} if version >= 18 else {}
         with (self.data / "postgresql.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
         self._prepare()

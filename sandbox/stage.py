@@ -179,6 +179,7 @@ class Stage:
         self.environment = {
             "PATH": os.environ.get("PATH", "/usr/bin:/bin"),
             "HOME": str(self.folder),
+            "TMPDIR": tempfile.gettempdir(),
             "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
             "SLACK_BOT_TOKEN": self.slack.bot_token,
             "SLACK_APP_TOKEN": self.slack.app_token,

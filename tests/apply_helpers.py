@@ -110,6 +110,7 @@ class ListJournal:
     before: Callable[[Any], None] = lambda _: None
     waits: list[tuple[Blocker, ...]] = field(default_factory=list)
     told: list[tuple[str, float | None]] = field(default_factory=list)
+    caught_up: int = 0
     secret: bytes = b"a secret of thirty-two bytes, or so"
 
     def _keep(self, entry: Any) -> None:
@@ -119,13 +120,14 @@ class ListJournal:
     def statement_intended(self, intent: Intent) -> None:
         self._keep(intent)
 
-    def announced(self, intent: Intent) -> Callable[[], None]:
-        self._keep(intent)
-        return lambda: None
-
-    def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
+        if following is not None:
+            self._keep(following)
         self._keep(commit)
         return lambda: None
+
+    def catch_up(self) -> None:
+        self.caught_up += 1
 
     def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
         self._keep(batch)

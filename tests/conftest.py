@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ready_clusters import begin_with_copies
 from warm_terminal import WarmTerminal
 
 from sandbox.example import build_repository
@@ -14,7 +15,9 @@ from sandbox.postgres import LocalPostgres
 from sandbox.stage import Ran
 from sandbox.stage import Stage
 
-pytest_plugins = ["fast_folder", "postgres_fixtures", "rehearsal_support", "run_support", "undo_support"]
+pytest_plugins = [
+    *("fast_folder", "postgres_fixtures", "rehearsal_support", "run_support", "supabase_support", "undo_support"),
+]
 
 
 LONG_FIRST = tuple(
@@ -55,6 +58,11 @@ def _warm_terminals() -> Iterator[None]:
         patch.setattr(Stage, "launch_bot", launch_bot)
         yield
     warm.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ready_clusters() -> None:
+    begin_with_copies()
 
 
 @pytest.fixture(scope="session", autouse=True)

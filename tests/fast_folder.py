@@ -7,22 +7,21 @@ import tempfile
 from pathlib import Path
 
 import pytest
+from ready_clusters import CHOSEN
 
 from ops.rehearsal.memory import available_memory
 
 _MEMORY = Path("/dev/shm")  # noqa: S108 (a folder of our own, with a name of chance)
 _ROOM = 4 * 2**30
-_CHOSEN = "COUNTERSIGN_TEST_FOLDER"
-"""Set for the processes that this one starts, so that one run has one folder."""
 
 
 def choose() -> None:
     """Have `tempfile`, and every program that is started, use a folder in memory; where there is none, all stays as it is."""
-    if _CHOSEN in os.environ or not _has_room():
+    if CHOSEN in os.environ or not _has_room():
         return
     folder = tempfile.mkdtemp(prefix="ct-", dir=_MEMORY)
     Path(folder).chmod(0o755)  # programs of other users find their own folders in it
-    os.environ[_CHOSEN] = os.environ["TMPDIR"] = tempfile.tempdir = folder
+    os.environ[CHOSEN] = os.environ["TMPDIR"] = tempfile.tempdir = folder
 
 
 def _has_room() -> bool:
@@ -35,7 +34,7 @@ def _has_room() -> bool:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """The process that chose the folder removes it; its workers have ended by then."""
-    folder = os.environ.get(_CHOSEN)
+    folder = os.environ.get(CHOSEN)
     if folder and not hasattr(config, "workerinput"):
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -55,7 +55,7 @@ def plan(
     return {"commit": "c", "files": list(files), "fingerprint": state, "policy": dict(POLICY), "expected": None, **more}
 
 
-PARTS = ("rows", "schema", "expected", "policy", "hotfix", "emergency", "functions")
+PARTS = ("rows", "schema", "expected", "policy", "hotfix", "emergency", "functions", "another")
 
 
 def asked(*files: Mapping[str, Any], hazards: tuple[Mapping[str, Any], ...] = (), **facts: Any) -> Request:
@@ -92,6 +92,9 @@ OTHER_TABLE = {**DROP, "message": "It drops t#1."}
 BY_OTHERS = "changed by something else"
 UNCLEAR = "nobody can tell exactly"
 OTHER_A = {**A, "sha256": "x"}
+HELLO = {"slug": "hello", "change": "changed", "sha256": "f1", "running": {"version": 1}}
+CHANGED = {**HELLO, "sha256": "f2"}
+MOVED = {**HELLO, "running": {"version": 2}}
 
 CASES: list[tuple[str, Request, Request, list[Landing], str]] = [
     ("the same files at another commit", asked(A, B), asked(A, B, commit="d"), [], ""),
@@ -115,7 +118,10 @@ CASES: list[tuple[str, Request, Request, list[Landing], str]] = [
     ("whose file is gone is gone", asked(A, B, authors=("U0CHI",)), asked(B, **AFTER), [landing(A)], ""),
     ("a hotfix", asked(A), asked(A, hotfix={"by": "x"}), [], "It passes windows and freezes (hotfix)"),
     ("an emergency no more", asked(A, emergency={"because": "x"}), asked(A), [], "It is no emergency any more"),
-    ("another part", asked(A), asked(A, functions=["x"]), [], "Another part of the plan differs: functions"),
+    ("another part", asked(A), asked(A, another=["x"]), [], "Another part of the plan differs: another"),
+    ("a function more", asked(A), asked(A, functions=[HELLO]), [], "The function hello was added"),
+    ("other bytes of a function", asked(A, functions=[HELLO]), asked(A, functions=[CHANGED]), [], "hello was changed"),
+    ("a function deployed by others", asked(A, functions=[HELLO]), asked(A, functions=[MOVED]), [], "something else now"),
     ("another count of numbers", asked(B, hazards=(TABLE,)), asked(B, hazards=(OTHER_TABLE,)), [], "is worse now"),
     ("changed by hand", asked(A), asked(A, schema="s9"), [], BY_OTHERS),
     ("a row by hand", asked(A), asked(A, rows=(*OLD_ROWS, ROW["3"])), [], BY_OTHERS),

@@ -30,14 +30,16 @@ MOST_LINES = 400
 DATABASE_MODULES = {
     "applied_files", "apply", "apply_alone", "apply_batches", "apply_cleanup", "apply_recovery", "apply_session",
     "apply_together", "apply_transaction", "apply_watch", "backup", "backup_catalog", "backup_restore", "batch_table",
-    "catalog", "database", "direct_way", "drift", "drift_proof", "fingerprint", "guard", "health", "history",
-    "kinds/cleanup", "kinds/resume", "kinds/terminate", "load", "outside", "outside_memory", "population", "prior/around",
+    "catalog", "database", "direct_way", "drift", "drift_proof", "emptying", "fingerprint", "guard", "health",
+    "health_tables", "history", "kinds/cleanup", "kinds/reset", "kinds/restore_managed", "kinds/resume",
+    "kinds/secrets", "kinds/terminate", "listing", "load", "outside", "outside_memory",
+    "population", "prior/around",
     "prior/checking", "prior/choosing", "prior/copies", "prior/kept", "prior/private", "prior/put_back",
     "prior/sending", "prior/tables", "prior/taking", "prior/written", "queueing", "rehearsal/copy",
     "rehearsal/copy_database", "rehearsal/extensions", "rehearsal/fence", "rehearsal/files", "rehearsal/platform",
     "rehearsal/rehearse", "rehearsal/restoring", "rehearsal/roles", "rehearsal/sizes", "rehearsal/target_state",
     "rehearsal/trace", "rehearsal_basis", "running", "schema/reading", "scratch", "settling", "sql_errors",
-    "standins", "steps", "target_reading", "undo/contents", "undo/from_tables", "undo/losses", "undo/past",
+    "standins", "steps", "tables", "target_reading", "undo/contents", "undo/from_tables", "undo/losses", "undo/past",
     "undo/prior_copy", "undo/proving", "undo/source", "undo/whole", "watch",
 }  # fmt: skip
 """The modules of ops that speak to Postgres, or translate what it says."""
@@ -49,6 +51,7 @@ HOMES = {
     "datasette": ["audit/serving/setup.py", "audit/serving/site.py", "commands/auditing/serve.py"],
     "uvicorn": ["commands/auditing/serve.py"],
     "pyrage": ["ops/sealing.py"],
+    "jwt": ["ops/ci_identity.py", "ops/ci_keys.py", "sandbox/"],
     "segno": ["commands/enrol.py"],
     "psycopg": ["sandbox/", *(f"ops/{name}.py" for name in DATABASE_MODULES)],
     "sqlite3": ["audit/", "bot/store.py"],

@@ -52,7 +52,7 @@ def test_page_of_a_word_for_programs(capsys: pytest.CaptureFixture[str]) -> None
 
     [word] = json.loads(capsys.readouterr().out)["words"]
     assert word["usage"].startswith("push ENVIRONMENT")
-    expected = {"--commit SHA", "--emergency WHY", "--hotfix WHY", "--wait [DURATION]", "--with-data"}
+    expected = {"--commit SHA", "--emergency WHY", "--hotfix WHY", "--remote URL", "--wait [DURATION]", "--with-data"}
     assert {option["option"] for option in word["options"]} == expected
 
 

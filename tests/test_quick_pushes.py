@@ -1,11 +1,10 @@
-"""What makes long pushes and long histories cheap, and that it never changes what is found: hashes, sessions, files."""
+"""What makes long pushes cheap, and that it never changes what is done: hashes, sessions, intents."""
 
 import json
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from itertools import zip_longest
-from pathlib import Path
 
 import pytest
 from apply_helpers import QUICK
@@ -30,11 +29,8 @@ from ops.database import connect
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.guard import Guard
-from ops.history import file_sha256
 from ops.history import read_versions
-from ops.known_files import KnownFiles
 from ops.migrations import Migration
-from ops.migrations import read_folder
 from sandbox.stage import Stage
 
 TABLE = "create table {0} (id bigint primary key, note text not null default '');"
@@ -205,40 +201,6 @@ def test_what_may_leave_something_in_a_session_is_not_plain(text: str) -> None:
     assert touched_relations(migration(text)) is None
 
 
-def test_known_files_outlive_the_process_and_a_damaged_note_is_forgotten(tmp_path: Path) -> None:
-    path, blob = tmp_path / "mirror.files", "a" * 40
-    known = KnownFiles(path)
-    known.learn({blob: "b" * 64})
-    known.save()
-
-    assert path.stat().st_mode & 0o777 == 0o600
-    assert KnownFiles(path).statements_sha256(blob) == "b" * 64
-    path.write_bytes(b"\xff" + path.read_bytes())
-    assert KnownFiles(path).statements_sha256(blob) is None
-
-
-def test_a_file_that_is_not_read_has_the_hash_it_is_known_by() -> None:
-    read = read_folder({"1_a.sql": b"select 1;", "2_b.sql": b"select 2;"}).migrations
-    again = read_folder({"2_b.sql": b"select 2;"}, {"1_a.sql": file_sha256(read[0])}).migrations
-
-    assert [one.version for one in again] == ["1", "2"]
-    assert [file_sha256(one) for one in again] == [file_sha256(one) for one in read]
-
-
-def test_an_applied_file_that_is_edited_is_told_although_it_was_known(stage: Stage) -> None:
-    def problems() -> list[str]:
-        return [one["code"] for one in stage.cli("plan", "dev", "--json").json["history"]]
-
-    name = min((stage.repository / "supabase" / "migrations").iterdir()).name
-    before = (stage.repository / "supabase" / "migrations" / name).read_text()
-    assert problems() == problems() == []
-
-    stage.migration(name, f"{before}\nselect 1;\n")
-    assert problems() == ["edited"]
-    stage.migration(name, before)
-    assert problems() == []
-
-
 def test_the_events_of_a_push_are_in_the_order_in_which_things_happened(stage: Stage) -> None:
     for number in range(3):
         stage.migration(f"2030010100000{number}_more.sql", TABLE.format(f"more_{number}"))
@@ -284,17 +246,54 @@ def test_an_error_in_a_message_points_at_its_statement() -> None:
     assert caught.value.details["remains"] == ""
 
 
-def test_an_intent_that_comes_to_nothing_is_taken_back() -> None:
+def test_a_file_that_fails_leaves_no_intent_of_the_file_behind_it() -> None:
+    """It would have been written down with the COMMIT that never came."""
     journal = ListJournal()
     files = numbered(*PLAIN[:2], "create table c (i int); insert into c values ('x');", PLAIN[3])
     with fresh_target() as target, pytest.raises(OpsError):
         push(target, *files, journal=journal)
 
-    last = files[3].version
-    assert [entry.outcome for entry in journal.entries if isinstance(entry, Finished) and entry.version == last] == [
-        Outcome.ROLLED_BACK
-    ]
-    assert len(journal.intents()) == 4
+    assert [intent.version for intent in journal.intents()] == [file.version for file in files[:3]]
+
+
+def test_an_intent_that_comes_to_nothing_is_taken_back() -> None:
+    files = numbered(*PLAIN)
+    with fresh_target() as target, closing(connect(target.admin_url, purpose="test")) as admin:
+
+        def end_the_guard(entry: object) -> None:
+            if isinstance(entry, CommitIntent) and entry.version == files[2].version:
+                admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'guard'")
+
+        journal = ListJournal(before=end_the_guard)
+        with pytest.raises(OpsError) as caught:
+            push(target, *files, journal=journal)
+        [is_there] = target.connection.execute("select to_regclass('plain_2') is not null").fetchone() or ()
+
+    assert caught.value.reason is Reason.CONNECTION_LOST
+    assert not is_there
+    told = [(entry.version, entry.outcome) for entry in journal.entries if isinstance(entry, Finished)]
+    assert told[-2:] == [(file.version, Outcome.ROLLED_BACK) for file in files[2:]]
+
+
+def test_what_waits_for_the_next_entry_is_told_when_a_file_takes_its_time() -> None:
+    """That a file is applied is in the log while the next one waits or works, not when that is through."""
+    files = numbered(*PLAIN[:2], "alter table plain_0 add column n int;")
+    with fresh_target() as target, closing(target.connect("somebody")) as somebody:
+
+        class LettingGo(ListJournal):
+            def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
+                if following is not None and following.version == files[2].version:
+                    somebody.execute("BEGIN; LOCK TABLE plain_0")
+                return super().commit_intended(commit, following)
+
+            def catch_up(self) -> None:
+                super().catch_up()
+                somebody.execute("ROLLBACK")
+
+        journal = push(target, *files, journal=LettingGo())
+
+    assert journal.caught_up
+    assert ("applied", files[2].version) == journal.entries[-1][:2]
 
 
 @pytest.mark.parametrize(
@@ -336,17 +335,3 @@ def disagreements_of(stage: Stage) -> list[str]:
     sent = [event.data["version"] for event in stage.events("statement_sent") if event.data]
     ended = [event.data["version"] for event in stage.events("statement_finished") if event.data]
     return found + [version for version in wanted if sent.count(version) != ended.count(version)]
-
-
-def test_a_plan_made_again_says_the_same_and_a_damaged_note_is_not_believed(stage: Stage) -> None:
-    stage.migration("20300101000000_more.sql", "drop table public.orders; select 'sb_secret_abcdefgh12345';")
-    first = stage.cli("plan", "dev", "--json").json
-    (note,) = stage.log_path.parent.rglob("*.readings/*")
-    assert note.stat().st_mode & 0o777 == 0o600
-    again = stage.cli("plan", "dev", "--json").json
-    note.write_bytes(note.read_bytes().replace(b"forbidden", b"info     "))
-    damaged = stage.cli("plan", "dev", "--json").json
-
-    assert first == again == damaged
-    assert any(hazard["level"] == "forbidden" for hazard in first["hazards"])
-    assert first["pending"][0]["masked"] is True

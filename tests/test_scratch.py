@@ -16,6 +16,8 @@ from typing import LiteralString
 import psycopg
 import pytest
 from postgres_fixtures import open_folder
+from ready_clusters import begin_as_told
+from ready_clusters import begin_with_copies
 
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -28,6 +30,14 @@ from ops.tools import find_scratch_tools
 from ops.tools import wheel_tools
 
 ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _made_as_told() -> Iterator[None]:
+    """What other tests begin with a copy is made here as the product makes it."""
+    begin_as_told()
+    yield
+    begin_with_copies()
 
 
 @pytest.fixture(scope="module")

@@ -112,7 +112,7 @@ ADDED_TO_PROD = [
     ('approvals = 0\nhealth = [{ name = "x" }]', f"{PROD}.health.0: a health check has either sql or url"),
     (
         'approvals = 0\nhealth = [{ name = "x", sql = "select true", url = "https://a.example" }]',
-        f"{PROD}.health.0: a health check has either sql or url, and not both",
+        f"{PROD}.health.0: a health check has either sql or url or insert, and no two of them",
     ),
     (
         'approvals = 0\nhealth = [{ name = "x", url = "https://a.example", status = true }]',
@@ -359,7 +359,7 @@ def test_example_loads() -> None:
     settings = load_settings(EXAMPLE)
 
     assert find_target(settings, "prod").settings.approvals == 2
-    assert len(find_target(settings, "prod").settings.health) == 2
+    assert len(find_target(settings, "prod").settings.health) == 3
 
 
 @pytest.mark.parametrize("name", sorted(set(settings_of(Tables))))

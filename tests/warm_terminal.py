@@ -5,6 +5,7 @@ As a program it is that process. On stdin, one JSON object per line: `{"argv": [
 that ended it, as in subprocess). Each is the leader of a session of its own.
 """
 
+import atexit
 import gc
 import importlib
 import json
@@ -18,9 +19,14 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from ready_clusters import CHOSEN
+from ready_clusters import begin_with_copies
+from warm_drawing import WarmDrawing
 
 ROOT = Path(__file__).resolve().parent.parent
 NO_PLUGINS = "PYDANTIC_DISABLE_PLUGINS"
@@ -89,6 +95,7 @@ class WarmTerminal:
 
     def _start(self) -> "subprocess.Popen[str]":
         environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "PYTHONPATH": str(ROOT), NO_PLUGINS: "__all__"}
+        environment |= {CHOSEN: os.environ[CHOSEN]} if CHOSEN in os.environ else {}
         process = subprocess.Popen(
             [sys.executable, str(Path(__file__).resolve())],
             env=environment,
@@ -116,12 +123,14 @@ def _load() -> Callable[[], int]:
         for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f"{package}."):
             importlib.import_module(module.name)
     main: Callable[[], int] = importlib.import_module("countersign").main
+    begin_with_copies()
     gc.freeze()
     return main
 
 
 def _serve() -> None:
     main = _load()
+    drawing = WarmDrawing()
     ended, wakes = os.pipe()
     os.set_blocking(wakes, False)
     os.set_blocking(ended, False)
@@ -139,6 +148,7 @@ def _serve() -> None:
         if not (read := os.read(0, 65536)):
             for child in at_work:  # the tests were killed
                 os.kill(child, signal.SIGKILL)
+            drawing.close()
             return
         *lines, waiting = (waiting + read).split(b"\n")
         for line in lines:
@@ -146,7 +156,8 @@ def _serve() -> None:
                 os.close(ended)
                 os.close(wakes)
                 _become(json.loads(line))
-                sys.exit(main())
+                drawing.use()
+                _end(main)
             at_work.add(child)
             _answer({"began": child})
 
@@ -181,6 +192,24 @@ def _become(asked: dict[str, Any]) -> None:
     os.environ.update(asked["env"])
     time.tzset()
     sys.argv = ["countersign", *asked["argv"]]
+
+
+def _end(main: Callable[[], int]) -> None:
+    """As an interpreter ends, without taking down what was loaded: that would copy every page of it."""
+    code = 1
+    try:
+        try:
+            code = main()
+        except SystemExit as exit_:
+            code = exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+        except BaseException:
+            traceback.print_exc()
+        threading._shutdown()  # type: ignore[attr-defined]
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
 
 
 def _answer(answer: dict[str, Any]) -> None:

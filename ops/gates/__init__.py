@@ -4,6 +4,7 @@ A gate is one module: a pure function of `Facts` that returns a `Gate`. All of t
 """
 
 from collections.abc import Callable
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import replace
@@ -25,6 +26,7 @@ from ops.gates.landed import landed_gate
 from ops.gates.lock import lock_gate
 from ops.gates.shown import shown_gate
 from ops.gates.target import target_gate
+from ops.gates.value import value_gate
 from ops.gates.waiting import waiting_gate
 from ops.gates.window import window_gate
 from ops.landing import landed_since
@@ -33,6 +35,7 @@ from ops.locking import lock_of
 from ops.occupying import occupant_of
 from ops.policy import Directory
 from ops.requests import BESIDE
+from ops.requests import SECRETS
 from ops.requests import Request
 from ops.status import Status
 from ops.windows import Period
@@ -70,6 +73,9 @@ GATES: tuple[Callable[[Facts], Gate], ...] = (
 )
 """In the order in which people are told of them."""
 
+
+OF_KIND: Mapping[str, tuple[Callable[[Facts], Gate], ...]] = {SECRETS: (value_gate,)}
+"""Those that only requests of a kind have, behind all others."""
 
 BUSY = frozenset(
     {
@@ -161,6 +167,7 @@ def _facts_beside_people(ops: Ops, request: Request, view: View, at: datetime) -
         lock=lock_of(view, request.project, request.environment, at),
         freezes=freezes_of(view, request.target, at),
         landed=landed_since(view, request),
+        has_value=ops.values.held(request.id) is not None,
     )
 
 
@@ -170,7 +177,7 @@ def judge(facts: Facts) -> Verdict:
 
 
 def _verdict(facts: Facts, gates: Sequence[Callable[[Facts], Gate]]) -> Verdict:
-    found = tuple(gate(facts) for gate in gates)
+    found = tuple(gate(facts) for gate in (*gates, *OF_KIND.get(facts.request.kind, ())))
     if facts.request.kind in BESIDE or facts.passes_clock:
         return Verdict(found)
     return Verdict(found, tuple(facts.settings.windows), tuple(one.between for one in facts.settings.freezes))
@@ -195,4 +202,5 @@ def in_the_way(ops: Ops, request: Request) -> tuple[Gate, ...]:
     """What keeps this request from starting whoever says yes, so that Slack need not be asked about people in vain."""
     with ops.view.together() as view:
         facts = _facts_beside_people(ops, request, view, ops.now())
-    return tuple(found for gate in BESIDE_PEOPLE if not (found := gate(facts)).is_open)
+    gates = (*BESIDE_PEOPLE, *OF_KIND.get(request.kind, ()))
+    return tuple(found for gate in gates if not (found := gate(facts)).is_open)

@@ -38,6 +38,8 @@ class Facts:
     landed: tuple[str, ...] = ()
     """The requests that ran on the target since this one was planned."""
     debt: Debt | None = None
+    has_value: bool = False
+    """Whether the value that it sets was just entered, for this very run."""
     are_asked: bool = True
     """False where nobody was asked about people, so that `directory` is empty and `debt` is not known: what hangs on them is
     judged when somebody was."""

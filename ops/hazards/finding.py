@@ -26,6 +26,7 @@ from ops.hazards import secrets
 from ops.hazards import size
 from ops.hazards import transaction
 from ops.hazards import unchecked
+from ops.hazards.function_rules import FUNCTION_RULES
 from ops.hazards.linter import Finding
 from ops.hazards.linter import LinterError
 from ops.hazards.linter import lint
@@ -42,8 +43,10 @@ from ops.hazards.model import Rule
 from ops.hazards.pending import Pending
 from ops.hazards.rehearsed_rules import MORE_THAN_LISTED
 from ops.hazards.rehearsed_rules import SEEN
+from ops.hazards.secret_rules import SECRET_RULES
 from ops.hazards.squawk import SquawkTool
 from ops.hazards.timing import BUSY_HOUR
+from ops.hazards.types_stale import TYPES_STALE
 from ops.masking import printable
 from ops.migrations import Migration
 
@@ -72,7 +75,8 @@ def all_rules() -> tuple[Rule, ...]:
     """Every rule that can fire, ours, the linter's, those of a rehearsal and of the hour, by class and name."""
     linted = [entry.rule for entry in LINTED.values()]
     order = list(HazardClass)
-    rules = [*RULES.values(), *linted, *SEEN, MORE_THAN_LISTED, LINTER_FAILED, BUSY_HOUR]
+    rules = [*RULES.values(), *linted, *SEEN, MORE_THAN_LISTED, LINTER_FAILED, BUSY_HOUR, *FUNCTION_RULES]
+    rules += [*SECRET_RULES, TYPES_STALE]
     return tuple(sorted(rules, key=lambda each: (order.index(each.hazard_class), each.id)))
 
 

@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ops.kinds.kind import Kind
 
-NAMES = ("push", "adopt", "resume", "rollback", "restore", "cleanup", "repair", "record", "terminate")
+NAMES = (
+    *("push", "adopt", "resume", "rollback", "restore", "cleanup", "repair"),
+    *("record", "terminate", "reset", "restore_managed", "secrets", "functions"),
+)
 """What the log has kept requests under; none is ever taken away."""
 
 

@@ -6,10 +6,11 @@ from ops.half_done import half_done
 from ops.kinds.kind import Kind
 from ops.layer import Ops
 from ops.layer import Progress
-from ops.plan import changed_parts
 from ops.plan import make_plan
 from ops.plan import pending_of
 from ops.plan import sql_document
+from ops.plan_parts import changed_parts
+from ops.proposing import with_functions_text
 from ops.requests import Request
 
 
@@ -38,9 +39,9 @@ def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
 
 
 def document(ops: Ops, request: Request) -> str:
-    """The full SQL."""
+    """The full SQL, and what changes of functions."""
     pending = pending_of(ops.repository(ops.target_of(request)), request.commit, request.files)
-    return sql_document(request.target, request.commit, request.digest, pending)
+    return with_functions_text(ops, request, sql_document(request.target, request.commit, request.digest, pending))
 
 
 KIND = Kind(what_changed=what_changed, document=document)

@@ -17,6 +17,7 @@ from ops.coming_after import check_after
 from ops.database import Connection
 from ops.database import connect
 from ops.database import target_failed
+from ops.errors import NothingToDoError
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.fingerprint import Fingerprint
@@ -56,7 +57,17 @@ from ops.requests import undone_by
 from ops.scripts import Script
 from ops.scripts import scripts_in
 from ops.scripts import scripts_of
+from ops.scripts import what_runs
 from ops.status import Status
+from ops.steps import FUNCTION_STEPS
+from ops.steps import STEPS
+from ops.supabase.function_after import check_functions_after
+from ops.supabase.function_plan import hazards_of_functions
+from ops.supabase.function_resume import check_not_overtaken
+from ops.supabase.function_resume import functions_left
+from ops.supabase.function_resume import functions_moved
+from ops.supabase.function_resume import slugs_left
+from ops.supabase.function_resume import wrote_since
 from ops.targets import Target
 
 KINDS = frozenset({"push", "resume", "rollback"})
@@ -109,12 +120,17 @@ def request_resume(
         left, commit = _as_at(ops, of, target, left, commit)
     proposal = _proposal(ops, of, target, left, commit or of.commit, fingerprint)
     check_after(ops, target, [one for one in proposal.migrations if one.effect is Effect.ADDS])
+    check_functions_after(ops.view, target, proposal.functions)
+    if not proposal.scripts and not proposal.functions:
+        raise NothingToDoError(
+            f"All of {of.id} is there by now.", f"See what a push would run: `plan {of.environment}`."
+        )
     return propose(ops, _tried(ops, proposal, actor, progress), actor, act)
 
 
 def what_changed(ops: Ops, request: Request, progress: Progress) -> list[str]:
     """As for other scripts; and what is left by now, which rows may tell alone: the log and the target are asked again."""
-    changed = what_changed_since(ops, request, progress)
+    changed = what_changed_since(ops, request, progress) or functions_moved(request, ops.target_of(request))
     if changed:
         return changed
     of = find_request(ops.view, request.of or "")
@@ -147,7 +163,9 @@ def may_be_resumed(ops: Ops, of: Request, asked_by: Request | None = None) -> No
             f"{of.id} was interrupted, and nobody has said yet what became of it.",
             f"Look at the target as its card says, then `cancel {of.id} <what you found>`.",
         ).or_raise()
-    if of.status not in {Status.PARTIALLY_APPLIED, Status.INTERRUPTED} or not _versions_left(of):
+    if of.status not in {Status.PARTIALLY_APPLIED, Status.INTERRUPTED} or not (
+        _versions_left(of) or slugs_left(ops.view, of)
+    ):
         ended = {Status.SUCCEEDED: "is done", Status.FAILED: "failed", Status.PARTIALLY_APPLIED: "has ended"}
         words = ended.get(of.status, f"is {of.status.value}")
         why = f"{of.id} {words}, and nothing of it is left to be run" if of.is_over else f"{of.id} {words}"
@@ -168,6 +186,8 @@ def may_be_resumed(ops: Ops, of: Request, asked_by: Request | None = None) -> No
         ).or_raise()
 
     ending = next(one for one in reversed(ops.view.events(stream=of.stream)) if one.kind in HALF)
+    if asked_by is None:
+        check_not_overtaken(ops.view, of, slugs_left(ops.view, of), ending.seq)
     worked = worked_on(ops.view, of, _versions_left(of), after_seq=ending.seq, but=asker)
     if worked is not None:
         refused(
@@ -204,6 +224,8 @@ def _check_history(of: Request, rows: Sequence[HistoryRow]) -> None:
 def _left(ops: Ops, of: Request, connection: Connection, said: int | None, actor: Actor) -> Left:
     """The scripts that are left, the first without what is on the target of it already."""
     versions = _versions_left(of)
+    if not versions:
+        return Left((), ())
     scripts = scripts_in(of.plan) or tuple(map(_file_script, of.files))
     left = [one for one in scripts if one.version in versions]
     migration = next(one for one in scripts_of(ops, of) if one.version == left[0].version)
@@ -301,7 +323,10 @@ def _as_at(ops: Ops, of: Request, target: Target, left: Left, commit: str) -> tu
 def _proposal(ops: Ops, of: Request, target: Target, left: Left, commit: str, fingerprint: Fingerprint) -> Proposal:
     """What is asked for, before anybody has tried it."""
     migrations = read_scripts_of(ops, target, commit, left.scripts)
-    authors, unknown = _authors(ops, of, commit, migrations)
+    functions = functions_left(ops, of, target, commit)
+    wrote = wrote_since(ops, target, of.commit, commit, functions.changes)
+    authors, unknown = _authors(ops, of, commit, migrations, wrote)
+    steps = STEPS if left.scripts else tuple(one for one in STEPS if one != "migrate")
     return Proposal(
         kind="resume",
         target=target,
@@ -311,40 +336,35 @@ def _proposal(ops: Ops, of: Request, target: Target, left: Left, commit: str, fi
         of=of.id,
         scripts=left.scripts,
         migrations=migrations,
-        does=(*left.found, *map(_runs, migrations)),
-        proven=("Nothing: it was not tried on a copy, as the policy says.",),
+        does=(*left.found, *map(what_runs, migrations), *functions.does),
+        proven=("Nothing: it was not tried on a copy, as the policy says.",) if left.scripts else (),
         # What stands on a word stays one, however often it is gone on with.
         facts={"done": left.said, "claimed": left.claimed or bool((of.plan.get("facts") or {}).get("claimed"))},
         authors=tuple(authors),
         unknown_authors=tuple(unknown),
+        functions=functions.changes,
+        more_hazards=hazards_of_functions(target, functions.changes),
+        steps=(*steps[:-1], *FUNCTION_STEPS, steps[-1]) if functions.changes else steps,
     )
 
 
-def _authors(ops: Ops, of: Request, commit: str, migrations: Sequence[Migration]) -> tuple[list[str], list[str]]:
-    """Who wrote what is run, known and unknown: the request's own authors, and who changed its files since."""
-    since: tuple[Author, ...] = ()
+def _authors(
+    ops: Ops, of: Request, commit: str, migrations: Sequence[Migration], wrote: tuple[Author, ...]
+) -> tuple[list[str], list[str]]:
+    """Who wrote what is run, known and unknown: the request's own authors, who changed its files since, and `wrote`."""
+    since = wrote
     if commit != of.commit:
         paths = [f"migrations/{one.filename}" for one in migrations]
-        since = ops.repository(ops.target_of(of)).authors(commit, of.commit, paths)
+        since += ops.repository(ops.target_of(of)).authors(commit, of.commit, paths)
     known, unknown = people_of(ops, since)
     return sorted({*of.authors, *known}), sorted({*of.unknown_authors, *unknown})
-
-
-def _runs(migration: Migration) -> str:
-    count, left = len(migration.statements), len(migration.statements) - migration.done
-    if not left:
-        return f"Writes the history row of {migration.filename}; all of its statements are there."
-    if not migration.done:
-        return f"Runs {migration.filename}, {count} statement{'' if count == 1 else 's'}."
-    first = migration.statements[migration.done]
-    return f"Runs {left} of the {count} statements of {migration.filename}, from line {first.word_line} on."
 
 
 def _tried(ops: Ops, proposal: Proposal, actor: Actor, progress: Progress) -> Proposal:
     """The same, run on a copy of the target as it is now, where its policy has that done. Raises OpsError where it failed
     or could not be done, and the policy requires it."""
     target = proposal.target
-    if target.settings.rehearsal_level == "off":
+    if target.settings.rehearsal_level == "off" or not proposal.migrations:
         return proposal
 
     def shown_in(tried: Tried) -> Proposal:

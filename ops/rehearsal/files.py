@@ -111,7 +111,7 @@ def run_files(
     copy has rows, which no error may tell. `told` gets what is known behind each file, should there be no end."""
     found: list[FileFacts] = []
     with closing(place.connect()) as connection:
-        versions = frozenset(read_versions(connection))
+        versions = read_versions(connection)
     sessions = Sessions()
     with Fence(place.ask, limits, stop) as fence, Guard(place.connect, "the copy") as guard:
         try:
@@ -120,7 +120,7 @@ def run_files(
                 progress(Told(words, step="rehearsal", share=number / len(pending)))
                 found.append(
                     _OneFile(place, tracer, fence, migration, refused_extensions, covering).run(
-                        guard, sessions, sorted(versions)
+                        guard, sessions, versions
                     )
                 )
                 told((*found, *_not_run(pending[len(found) :])))
@@ -370,11 +370,10 @@ class _NoJournal:
 
     def statement_intended(self, intent: Intent) -> None: ...
 
-    def announced(self, intent: Intent) -> Callable[[], None]:
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
         return lambda: None
 
-    def commit_intended(self, commit: CommitIntent) -> Callable[[], None]:
-        return lambda: None
+    def catch_up(self) -> None: ...
 
     def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
         return lambda: None
