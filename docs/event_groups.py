@@ -120,14 +120,40 @@ GROUPS = (
         "Backups",
         RUNNER,
         ("ISO 27001 A.8.13",),
-        ("backup_started", "backup_proven", "backup_removed"),
+        (
+            *("backup_started", "backup_proven", "backup_removed", "restore_point_sent", "restore_point_made"),
+            *("managed_restore_sent", "managed_restore_begun", "managed_restored"),
+        ),
         (("backup_started", PERSON),),
+    ),
+    EventGroup(
+        "Edge functions",
+        RUNNER,
+        ("SOC 2 CC8.1", "ISO 27001 A.8.32"),
+        ("function_kept", "function_deploy_sent", "function_deployed", "function_deploy_failed"),
+    ),
+    EventGroup(
+        "Secrets, by name",
+        RUNNER,
+        ("SOC 2 CC6", "SOC 2 CC8.1", "PCI DSS 10.2.1.5"),
+        ("value_asked", "value_given", "secret_set_sent", "secret_set", "secret_unset_sent", "secret_unset"),
+        (("value_asked", PERSON), ("value_given", PERSON)),
+    ),
+    EventGroup(
+        "Jobs of CI that came in",
+        "the job, as its claims prove it",
+        ("SOC 2 CC6", "PCI DSS 10.2.1.1"),
+        ("ci_admitted",),
     ),
     EventGroup(
         "Health and the time after a run",
         RUNNER,
         ("SOC 2 CC7",),
-        ("load_noted", "watch_began", "watch_sampled", "watch_worsened", "watched"),
+        (
+            *("load_noted", "watch_began", "watch_sampled", "watch_worsened", "watched"),
+            *("health_changed", "advisors_noted"),
+        ),
+        (("health_changed", BOT),),
     ),
     EventGroup(
         "Targets: locks, freezes, changes from outside",
