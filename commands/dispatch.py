@@ -34,7 +34,21 @@ TEXT_KEPT = 2000
 
 
 HEAVY = frozenset(
-    {"adopt", "backup", "diff", "drift", "evidence", "plan", "push", "record", "restore", "resume", "rollback"}
+    {
+        "adopt",
+        "backup",
+        "diff",
+        "drift",
+        "evidence",
+        "export",
+        "population",
+        "plan",
+        "push",
+        "record",
+        "restore",
+        "resume",
+        "rollback",
+    }
 )
 """The words that may have a throw-away server at work for minutes, or read all of the log.
 

@@ -156,6 +156,9 @@ def test_the_next_time_only_what_is_new_is_read(say: Say, tmp_path: Path) -> Non
     assert (second["ok"], second["since"]) == (True, first["events"])
     assert second["anchored"] == say("verify", "--anchors", "elsewhere.jsonl")["anchored"]
 
+    (tmp_path / "old.jsonl").write_text((tmp_path / "elsewhere.jsonl").read_text().splitlines()[0])
+    assert say("verify", "--anchors", "old.jsonl", "--since-checkpoint")["since"] == 0  # no anchor proves what it was
+
     made_up = json.loads(kept)
     made_up["tree"]["hashes"] = ["00" * 32 for _ in made_up["tree"]["hashes"]]
     (tmp_path / "var" / "audit.db.verified").write_text(json.dumps(made_up))

@@ -27,7 +27,7 @@ def _question(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "condition",
         nargs="*",
-        help="actor:@ana env:prod kind:approved since:2026-10 outcome:failed \"orders\"; `help history` tells them all",
+        help='actor:@ana env:prod kind:approved since:2026-10 outcome:failed "orders"; `help history` tells them all',
     )
     parser.add_argument("--actor", help="slack:T…/U…, os:HOST/LOGIN or system:PART")
     parser.add_argument("--target", help="prod or shop/prod")
@@ -51,7 +51,9 @@ def _export(parser: argparse.ArgumentParser) -> None:
 
 
 def _population(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--from", required=True, metavar="2026-07", help="a day, month, quarter or year: from its start")
+    parser.add_argument(
+        "--from", required=True, metavar="2026-07", help="a day, month, quarter or year: from its start"
+    )
     parser.add_argument("--to", required=True, metavar="2026-Q3", help="the same: to its end")
     parser.add_argument("--env", help="of one environment, prod or shop/prod; else all where people approve")
     parser.add_argument("--sample", type=limit, metavar="NUMBER", help="draw so many of them")
@@ -115,7 +117,9 @@ def _erase(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--person", metavar="U0ANA", help="what this person typed and did: a Slack id, or a whole actor")
     what.add_argument("--request", metavar="R-7", help="all that was recorded of a request that is over")
     what.add_argument("--seqs", type=_seqs, metavar="12,15", help="these events")
-    what.add_argument("--agree", type=limit, metavar="NUMBER", help="to what somebody else asked for, by that event's number")
+    what.add_argument(
+        "--agree", type=limit, metavar="NUMBER", help="to what somebody else asked for, by that event's number"
+    )
     _because(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would go and what would stay")
 
@@ -125,7 +129,9 @@ def _backup(parser: argparse.ArgumentParser) -> None:
 
 
 def _drop(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--before", metavar="2024-01", help="the months before this one; keep_months says it if not said")
+    parser.add_argument(
+        "--before", metavar="2024-01", help="the months before this one; keep_months says it if not said"
+    )
     _because(parser)
 
 
@@ -140,7 +146,9 @@ def _serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1 if not said; another only with --login and TLS")
     parser.add_argument("--port", type=int, default=8123, help="8123 if not said; 0: any")
     parser.add_argument("--login", action="store_true", help="ask for a name and password of [audit.readers]")
-    parser.add_argument("--origin", metavar="https://AUDIT.EXAMPLE", help="how browsers call it, behind a server for TLS")
+    parser.add_argument(
+        "--origin", metavar="https://AUDIT.EXAMPLE", help="how browsers call it, behind a server for TLS"
+    )
     parser.add_argument("--tls-cert", metavar="FILE", help="its certificate, in PEM")
     parser.add_argument("--tls-key", metavar="FILE", help="the key of that")
 

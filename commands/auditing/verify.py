@@ -62,7 +62,9 @@ def run(asked: Asked) -> Reply:
 
 def _begins(found: Verification) -> list[tuple[str, Line]]:
     """What is not here of a log whose old months were dropped."""
-    told = f"behind event {found.base}: those before it were dropped, but for some that are needed and proven one by one"
+    told = (
+        f"behind event {found.base}: those before it were dropped, but for some that are needed and proven one by one"
+    )
     return [("Begins", (told,))] if found.base else []
 
 
