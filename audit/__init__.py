@@ -116,6 +116,6 @@ __all__ = [
     "unwatched",
     "verify",
     "with_payload",
-    "write_part",
     "write_csv",
+    "write_part",
 ]

@@ -50,8 +50,8 @@ from audit.kinds_kept import StateNoted
 from audit.kinds_kept import Unfrozen
 from audit.kinds_kept import Unlocked
 from audit.kinds_kept import Warned
-from audit.kinds_proof import ArchiveRestored
 from audit.kinds_proof import Archived
+from audit.kinds_proof import ArchiveRestored
 from audit.kinds_proof import BackedUp
 from audit.kinds_proof import CheckpointPublished
 from audit.kinds_proof import CheckpointSigned
