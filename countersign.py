@@ -48,7 +48,23 @@ if TYPE_CHECKING:
 logger = logging.getLogger("countersign")
 
 _HELP = {"-h", "--help"}
-_LOOKING = {"plan", "diff", "list", "new", "drift", "status", "show", "history", "help", "lint", "doctor"}
+_LOOKING = {
+    *(
+        "plan",
+        "diff",
+        "list",
+        "new",
+        "drift",
+        "status",
+        "show",
+        "history",
+        "evidence",
+        "export",
+        "help",
+        "lint",
+        "doctor",
+    ),
+}
 """Words that ask for nothing."""
 
 

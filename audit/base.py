@@ -4,8 +4,10 @@ A sealed segment is such a log, and so is one whose old segments were dropped. T
 stood, so that everything behind it verifies as it did, against the same checkpoints. Nothing but an anchor proves a base.
 """
 
+import hashlib
 import json
 import sqlite3
+from collections.abc import Callable
 from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
@@ -19,6 +21,7 @@ from audit.tree import holds_inclusion
 SCHEMA_VERSION = 2
 HAS_BASE = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'base'"
 ROWS = "SELECT seq, hash, at, tree FROM base LIMIT 2"
+CARRIED = "SELECT seq, hash FROM event WHERE seq <= (SELECT seq FROM base) ORDER BY seq"
 
 TABLES = (
     """CREATE TABLE base (
@@ -82,6 +85,16 @@ class Base:
             return holds_inclusion(bytes.fromhex(hash), seq - 1, self.seq, nodes, self.tree.root())
         except (ValueError, TypeError):
             return False
+
+
+def carried_digest(select: Callable[[str], list[tuple[Any, ...]]]) -> str:
+    """The SHA-256 (hex) of which events were carried over and where the streams were at the base: proofs show that the ones
+    which are here are genuine, this shows that none of them was taken out since. Raises what reading raises."""
+    said = hashlib.sha256()
+    for sql in (CARRIED, "SELECT stream, place FROM reached ORDER BY stream"):
+        for row in select(sql):
+            said.update(json.dumps(row, ensure_ascii=True).encode() + b"\n")
+    return said.hexdigest()
 
 
 def has_base(connection: sqlite3.Connection) -> bool:

@@ -52,6 +52,8 @@ class Chain:
         self.problems: list[Problem] = []
         self.dropped: set[tuple[int, str]] = set()
         """Up to which events old ones were dropped, with the roots there, as the events say."""
+        self.carried: dict[int, str] = {}
+        """What was carried over then: digests, by the last event that was dropped."""
         self._from_start = seq == 0 or knows_places
         self._places: dict[str, int] = {}
         self._without_payload: set[int] = set()
@@ -150,6 +152,8 @@ class Chain:
                 self._erased.update(number for number in data["seqs"] if isinstance(number, int))
             if row["kind"] == "drop_began":
                 self.dropped.add((data["last_seq"], data["root"]))
+            if row["kind"] == "dropped":
+                self.carried.setdefault(data["last_seq"], data["carried"])
         except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
             yield "payload", f"The payload of event {seq} cannot be read."
 

@@ -27,8 +27,9 @@ from audit.writer import Head
 from audit.writer import Writer
 
 EMPTY_SECONDS = 10.0
-BESIDE = (".index", ".index-wal", ".index-shm")
-"""What is made of a log beside it, and holds words of its texts. It is made anew when somebody asks."""
+BESIDE = (".index", ".index-journal", ".new", ".new-wal", ".new-shm", ".new-journal")
+"""What is made of a log beside it, and holds its texts or words of them: the search index, which is made anew when somebody
+asks, and what a trimming left that did not come to its end."""
 
 
 def erase(path: Path, decide: Decide, *, clock: Callable[[], datetime]) -> list[Event]:
@@ -46,6 +47,7 @@ def erase(path: Path, decide: Decide, *, clock: Callable[[], datetime]) -> list[
     except OSError as error:
         raise unusable(path, error) from error
     try:
+        forget_beside(path)
         eraser = _Eraser(path, clock=clock, kinds=KINDS)
         try:
             [outcome] = eraser.run([Act(id=uuid7(clock()), is_new=True, decide=decide)])
@@ -54,8 +56,7 @@ def erase(path: Path, decide: Decide, *, clock: Callable[[], datetime]) -> list[
             eraser.empty_wal()
         finally:
             eraser.close()
-        for ending in BESIDE:
-            path.with_name(path.name + ending).unlink(missing_ok=True)
+        forget_beside(path)
         return outcome.events
     except OSError as error:
         raise unusable(path, error) from error
@@ -63,6 +64,12 @@ def erase(path: Path, decide: Decide, *, clock: Callable[[], datetime]) -> list[
         raise translated(error, path) from error
     finally:
         os.close(lock)
+
+
+def forget_beside(path: Path) -> None:
+    """Removes what lies beside a log and holds its texts; the caller has the lock. Raises OSError."""
+    for ending in BESIDE:
+        path.with_name(path.name + ending).unlink(missing_ok=True)
 
 
 class _Eraser(Writer):

@@ -121,7 +121,9 @@ class DropBegan(Data):
 
 
 class Dropped(Data):
-    """The events up to `last_seq` are gone from the log and from its segments."""
+    """The events up to `last_seq` are gone from the log and from its segments. `carried` is the SHA-256 of which stayed, and
+    of where the streams were, so that none of those goes unnoticed."""
 
     last_seq: int
     months: list[str]
+    carried: str

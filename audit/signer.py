@@ -7,6 +7,7 @@ is shorter, or has another event at that place, is not signed: it was cut, put b
 
 import json
 import os
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -48,17 +49,25 @@ class Memory:
 class Signer:
     """Signs one log's checkpoints. `memory` is the file in which it keeps what it signed last."""
 
-    def __init__(self, log_id: str, keys: Sequence[SigningKey], memory: Path) -> None:
+    def __init__(
+        self,
+        log_id: str,
+        keys: Sequence[SigningKey],
+        memory: Path,
+        known: Callable[[], Checkpoint | None] = lambda: None,
+    ) -> None:
+        """`known`: the largest checkpoint of this log that lies elsewhere; asked for where the memory is lost."""
         self.log_id = log_id
         self.keys = tuple(keys)
         self.memory = memory
+        self._known = known
 
     def sign(self, view: View) -> Signed | None:
         """The checkpoint of all that the log holds; None for an empty log. Durable in the memory before it is returned.
 
         Raises OtherLog, and what reading raises.
         """
-        before = self._remembered()
+        before = self._before(view)
         self.check(view, before)
         frontier, head = before.frontier, before.head
         if frontier.size == 0:
@@ -75,7 +84,7 @@ class Signer:
 
     def check(self, view: View, before: Memory | None = None) -> None:
         """Raise OtherLog unless the log is the one that was signed last, or that one grown. Reads one event."""
-        known = before or self._remembered()
+        known = before or self._before(view)
         if known.frontier.size == 0:
             return
         base = view.base()
@@ -90,13 +99,33 @@ class Signer:
                 "Keep this file as it is, find out what happened, and put the log back; `audit verify --anchors` tells more.",
             )
 
-    def _remembered(self) -> Memory:
-        nothing = Memory(self.log_id, Frontier(), "")
+    def _before(self, view: View) -> Memory:
+        """What was signed last. Where the memory is lost, a checkpoint from elsewhere takes its place, if the log begins as
+        that one says: or a log that was put back would be signed as if there had never been another."""
+        found = self._remembered()
+        known = self._known() if found is None else None
+        if found is not None or known is None or known.size == 0:
+            return found or Memory(self.log_id, Frontier(), "")
+        base = view.base()
+        frontier, head = (base.tree, base.hash) if base.seq <= known.size else (Frontier(), "")
+        for hashes in _slices(view, frontier.size, known.size):
+            frontier = frontier.extended(bytes.fromhex(one) for one in hashes)
+            head = hashes[-1]
+        if (frontier.size, frontier.root()) != (known.size, known.root):
+            raise OtherLog(
+                f"What was signed last is not remembered ({self.memory} is gone), and this log is not the one that was "
+                f"signed at {known.size} events: it was cut, put back from an older copy, or made anew.",
+                "Keep this file as it is, find out what happened, and put the log back; `audit verify --anchors` tells more.",
+            )
+        return Memory(self.log_id, frontier, head)
+
+    def _remembered(self) -> Memory | None:
+        """What the memory says; None where there is none."""
         try:
             kept = json.loads(self.memory.read_text())
             found = Memory(str(kept["log"]), Frontier.from_json(kept["frontier"]), str(kept["head"]))
         except FileNotFoundError:
-            return nothing
+            return None
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise OtherLog(
                 f"What was signed last cannot be read from {self.memory}, so nothing is signed.",
@@ -131,9 +160,10 @@ class Signer:
             ) from error
 
 
-def _slices(view: View, after: int) -> Iterator[list[str]]:
-    """The hashes of the events behind number `after`, in order, slice by slice; none of what is appended meanwhile."""
-    head = view.size()
+def _slices(view: View, after: int, until: int | None = None) -> Iterator[list[str]]:
+    """The hashes of the events behind number `after`, in order, slice by slice; none of what is appended meanwhile, and none
+    behind `until`."""
+    head = view.size() if until is None else min(until, view.size())
     while after < head:
         hashes = view.hashes(after, min(SLICE_EVENTS, head - after))
         if not hashes:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from audit import schema
 from audit.base import Base
-from audit.erasing import BESIDE
+from audit.erasing import forget_beside
 from audit.errors import DATABASE_ERRORS
 from audit.errors import no_log
 from audit.errors import translated
@@ -46,12 +46,12 @@ def trim(
     try:
         with closing(schema.connect_writer(path)) as writer:
             writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        forget_beside(path)  # what ends this behind the renaming leaves no words of what is gone
         view = Reader(path, leaves_no_trace=True)
         paths = inclusion_paths(Roots(view, base.seq), needed(view))
         carried = {seq: json.dumps([one.hex() for one in hashes]) for seq, hashes in paths.items()}
         write_part(path, path, Part(base, view.size(), carried), mode=LIVE, crashpoint=crashpoint)
-        for ending in BESIDE:
-            path.with_name(path.name + ending).unlink(missing_ok=True)
+        forget_beside(path)
         return len(carried)
     except OSError as error:
         raise unusable(path, error) from error

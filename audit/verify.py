@@ -20,6 +20,7 @@ from audit.anchors import Anchors
 from audit.anchors import anchors_in
 from audit.base import Base
 from audit.base import base_of
+from audit.base import carried_digest
 from audit.chain import BEFORE_ALL
 from audit.chain import ROWS
 from audit.chain import Chain
@@ -80,8 +81,8 @@ def verify(
     """Checks a whole log, in slices, through read-only connections; a log in use and a sealed copy will do.
 
     `anchors` are texts that hold signed checkpoints, each with the name of where it is from; `keys` whose signatures count.
-    `wants_anchor`: that there is none is a problem. `since`: read only what came behind that; its tree is believed as far as
-    an anchor of at least its size holds, since the one cannot be made to fit the other. `is_part`: a sealed segment, whose
+    `wants_anchor`: that there is none is a problem. `since`: read only what came behind that, where an anchor is at least
+    as large: its tree is believed then, since the one cannot be made to fit the other. `is_part`: a sealed segment, whose
     erasures may be named by events behind it, and where nothing says that what came before it was dropped. `progress` is
     told how many events of how many are done.
     Raises NoLog when there is no file; whatever else is wrong with it is reported.
@@ -102,7 +103,8 @@ def verify(
         known = anchors_in(anchors, origin_of(log_id), keys)
         base = _base(connection, problems)
         start = since if since is not None and since.log_id == log_id else Seen(log_id)
-        if start.tree.size <= base.seq:
+        largest = known.largest.checkpoint.size if known.largest else 0
+        if start.tree.size <= base.seq or start.tree.size > largest:  # no anchor says that the tree was that
             start = Seen(log_id, base.tree, base.hash, base.at)
         anchored = Anchored(known.found, start.tree)
         last = 0 if problems or start.tree.size or base.seq else _last(connection)
@@ -122,15 +124,17 @@ def verify(
             if begins_there and base.seq and not is_part and (base.seq, base.tree.root().hex()) not in chain.dropped:
                 message = f"The events up to {base.seq} are not here, and no event says that they were dropped."
                 problems.append(Problem(seq=None, code="base", message=message))
+            if begins_there and base.seq and not is_part:
+                problems += _carried_problems(connection, chain.carried.get(base.seq))
             events, end = start.tree.size + chain.events, Seen(log_id, anchored.frontier, chain.hash, chain.at)
-        problems += _anchor_problems(known, anchored, wants_anchor=wants_anchor)
+        problems += _anchor_problems(known, anchored, base, wants_anchor=wants_anchor)
         problems += structure.result()
         return Verification(
             ok=not problems,
             events=events,
             head=end.head,
             problems=problems,
-            anchors=len(known.found),
+            anchors=sum(one.checkpoint.size >= start.tree.size for one in known.found),
             anchored=anchored.held.checkpoint.size if anchored.held else 0,
             since=start.tree.size if start.tree.size > base.seq else 0,
             base=base.seq,
@@ -194,6 +198,17 @@ def _carry(connection: sqlite3.Connection, chain: Chain, base: Base, *, is_part:
         chain.unreadable(f"Events before {base.seq} cannot be read: {error}.")
 
 
+def _carried_problems(connection: sqlite3.Connection, said: str | None) -> list[Problem]:
+    """That what was carried over is all here still. Nothing says so yet when the dropping has just been done."""
+    try:
+        if said is None or said == carried_digest(lambda sql: connection.execute(sql).fetchall()):
+            return []
+        message = "What was carried over when old events were dropped is not all here, or not as it was."
+    except DATABASE_ERRORS as error:
+        message = f"What was carried over when old events were dropped cannot be read: {error}."
+    return [Problem(seq=None, code="carried", message=message)]
+
+
 def _last(connection: sqlite3.Connection) -> int:
     """The number of the last event; 0 where it cannot be told, or numbers are not as they should be."""
     try:
@@ -203,10 +218,13 @@ def _last(connection: sqlite3.Connection) -> int:
     return highest if lowest == 1 and isinstance(highest, int) else 0
 
 
-def _anchor_problems(known: Anchors, anchored: Anchored, *, wants_anchor: bool) -> list[Problem]:
+def _anchor_problems(known: Anchors, anchored: Anchored, base: Base, *, wants_anchor: bool) -> list[Problem]:
     found = [("anchor_refused", f"An anchor is refused: {one}") for one in known.refused]
     if wants_anchor and not known.found:
         found.append(("anchor_missing", "There is no anchor of this log where anchors were looked for."))
+    if known.largest is not None and known.largest.checkpoint.size < base.seq:
+        newest = f"the newest is of {known.largest.checkpoint.size} events"
+        found.append(("anchor_missing", f"The log begins behind event {base.seq}, which no anchor proves: {newest}."))
     return [Problem(seq=None, code=code, message=message) for code, message in [*found, *anchored.problems()]]
 
 

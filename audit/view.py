@@ -18,6 +18,7 @@ from audit.base import HAS_BASE
 from audit.base import ROWS as BASE_ROWS
 from audit.base import Base
 from audit.base import base_in
+from audit.base import carried_digest
 from audit.errors import DATABASE_ERRORS
 from audit.errors import broken_event
 from audit.errors import no_log
@@ -86,6 +87,10 @@ class View:
         if not self._has_base():
             return Base()
         return base_in([tuple(row.values()) for row in self._rows(BASE_ROWS)])
+
+    def carried(self) -> str:
+        """The digest of what was carried over from before the base; see `base.carried_digest`."""
+        return carried_digest(self.select)
 
     def proofs(self) -> dict[int, str]:
         """The proofs of the events that are here from before the base: what leads to its root, as JSON, by number."""

@@ -36,7 +36,7 @@ TEXT_KEPT = 2000
 
 HEAVY = frozenset(
     {
-        *("adopt", "backup", "diff", "drift", "evidence", "health", "plan"),
+        *("adopt", "backup", "diff", "drift", "evidence", "export", "health", "plan", "population"),
         *("push", "record", "restore", "resume", "rollback"),
     }
 )

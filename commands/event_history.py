@@ -33,9 +33,14 @@ FILE_SECONDS = 20.0
 
 def event_history(ops: Ops, said: Said) -> Reply:
     """The events that were asked for. Raises OpsError BAD_USAGE, and for a file NOT_AN_AUDITOR."""
-    asked = asked_of(_question(ops, said), ops.settings, ops.people, ops.now())
+    asked = question_of(ops, said)
     if "csv" in said.options:
-        return _file(ops, said, asked)
+        if said.front is not Front.SLACK:
+            message = "--csv sends a file in Slack."
+            raise OpsError(
+                Reason.NOT_AT_THIS_FRONT, message, "Here `countersign audit export --format csv` writes one."
+            )
+        return event_file(ops, said, asked)
     if "before" in said.options and "after" in said.options:
         raise OpsError(Reason.BAD_USAGE, "--before and --after do not go together.", "Say one of them.")
     place = Place(
@@ -51,22 +56,21 @@ def event_history(ops: Ops, said: Said) -> Reply:
     return Reply(event_page(found, asked.text(), lines=lines, command=paged), page_data(found, asked.text()))
 
 
-def _question(ops: Ops, said: Said) -> str:
-    """The conditions; an environment in front of them, as `history prod` has it, is one of them."""
+def question_of(ops: Ops, said: Said) -> Asked:
+    """What is asked for; an environment in front of the conditions, as `history prod` has it, is one of them. Raises
+    OpsError BAD_USAGE, IDENTITY_UNPROVEN."""
     first, *rest = said.arguments or ("",)
     names = {name for target in all_targets(ops.settings) for name in (target.name, target.environment)}
-    return typed_again((f"env:{first}", *rest) if first in names else said.arguments)
+    text = typed_again((f"env:{first}", *rest) if first in names else said.arguments)
+    return asked_of(text, ops.settings, ops.people, ops.now())
 
 
 def _number(said: Said, option: str) -> int | None:
     return int(said.options[option]) if option in said.options else None
 
 
-def _file(ops: Ops, said: Said, asked: Asked) -> Reply:
-    """All of it, or nothing: a part of an answer looks like the answer."""
-    if said.front is not Front.SLACK:
-        message = "--csv sends a file in Slack."
-        raise OpsError(Reason.NOT_AT_THIS_FRONT, message, "Here `countersign audit export --format csv` writes one.")
+def event_file(ops: Ops, said: Said, asked: Asked) -> Reply:
+    """All of it in a file, or nothing: a part of an answer looks like it. Raises OpsError NOT_AN_AUDITOR, BAD_USAGE."""
     check_may_audit(ops, said.actor)
     said.progress("looking for the events")
     found = search(ops.view, query_of(asked, limit=FILE_ROWS), seconds=FILE_SECONDS)
@@ -81,7 +85,8 @@ def _file(ops: Ops, said: Said, asked: Asked) -> Reply:
     rows = len(found.rows)
     _note(ops, said, "exported", {"format": "csv", "query": asked.text() or "all", "rows": rows})
     page = Page(f"{plural(rows, 'event')} exported" + (f" for {asked.text()}" if asked.terms else ""))
-    return Reply(page, {"rows": rows, "format": "csv"}, file=PrivateFile("events.csv", out.getvalue()))
+    held = out.getvalue() if said.front is Front.SLACK else out.getvalue().encode()
+    return Reply(page, {"rows": rows, "format": "csv"}, file=PrivateFile("events.csv", held))
 
 
 def _note(ops: Ops, said: Said, kind: str, data: dict[str, object]) -> None:

@@ -303,6 +303,8 @@ def parse(words: Sequence[str], front: Front) -> Parsed:
     """Words as a command: the word, its arguments and `--options`. Raises OpsError that suggests what was meant."""
     if not words:
         return Parsed("help", (), {})
+    if front is Front.SLACK and words[0].lower().lstrip("/") == "audit":
+        words = _audit_in_slack(words[1:])
     word = words[0].lower().lstrip("/")
     declared = declared_words().get(word)
     if declared is not None and front in declared.fronts:
@@ -320,6 +322,21 @@ def parse(words: Sequence[str], front: Front) -> Parsed:
         Reason.NOT_AT_THIS_FRONT,
         f"`{word}` does not work here; it is for the {'terminal' if front is Front.SLACK else 'bot in Slack'}.",
         f"Here you can use: {', '.join(known)}.",
+    )
+
+
+_AUDIT_IN_SLACK = {"query": "history", "export": "export", "evidence": "evidence", "population": "population"}
+"""The actions of `audit` that Slack has, and the words that they are there; the others need the host's shell."""
+
+
+def _audit_in_slack(words: Sequence[str]) -> Sequence[str]:
+    """What follows `audit` as a word of its own. Raises OpsError NOT_AT_THIS_FRONT."""
+    if words and (word := _AUDIT_IN_SLACK.get(words[0].lower())):
+        return (word, *words[1:])
+    raise OpsError(
+        Reason.NOT_AT_THIS_FRONT,
+        "That part of `audit` does not work here; it is for the terminal.",
+        f"Here you can use: {', '.join(f'audit {action}' for action in _AUDIT_IN_SLACK)}.",
     )
 
 

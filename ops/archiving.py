@@ -12,6 +12,7 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 from audit import Base
@@ -82,12 +83,10 @@ def restore_archive(ops: Ops, source: Path, folder: Path, actor: Actor) -> Archi
 
     Nothing is left there where one does not. Raises OpsError, AuditError.
     """
-    unfinished = folder.with_name(f"{folder.name}.new")
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise OpsError(Reason.BAD_USAGE, f"{folder} is not empty.", "Name a folder that is empty, or not there.")
+    unfinished = _room_beside(folder)
     try:
-        if folder.exists() and any(folder.iterdir()):
-            raise OpsError(Reason.BAD_USAGE, f"{folder} is not empty.", "Name a folder that is empty, or not there.")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(mode=0o700, parents=True)
         with _opened(source) as members:
             segments = _manifest(members, ops.view.log_id())
             _extract(members, segments, unfinished)
@@ -109,6 +108,16 @@ def restore_archive(ops: Ops, source: Path, folder: Path, actor: Actor) -> Archi
     }
     _record(ops, actor, "archive_restored", data)
     return found
+
+
+def _room_beside(folder: Path) -> Path:
+    """A new folder, which is nobody else's. Raises OpsError."""
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return Path(mkdtemp(prefix=f"{folder.name}.", suffix=".new", dir=folder.parent))
+    except OSError as error:
+        message = f"Nothing can be put beside {folder}: {error.strerror or error}."
+        raise OpsError(Reason.BAD_USAGE, message, "Name another folder.") from error
 
 
 def _record(ops: Ops, actor: Actor, kind: str, data: dict[str, Any]) -> None:

@@ -23,6 +23,9 @@ from audit import SigningKey
 from audit import VerifyKey
 from audit import View
 from audit import read_key
+from audit.anchors import anchors_in
+from audit.checkpoint import Checkpoint
+from audit.checkpoint import origin_of
 from ops.anchors import publishers_of
 from ops.anchors.place import Publisher
 from ops.errors import OpsError
@@ -89,6 +92,25 @@ def known_keys(settings: Settings, view: View) -> Sequence[VerifyKey]:
     return list(dict.fromkeys([*at_hand, *said]))
 
 
+def kept_elsewhere(settings: Settings, log_id: str, view: View) -> Checkpoint | None:
+    """The largest checkpoint of this log in the configured files, or in the log itself; None: it was never signed, as far as
+    can be seen from here. A file that is there and cannot be read is told as OpsError."""
+    texts = [("the log", str((one.data or {}).get("note", ""))) for one in view.find(_NEWEST_SIGNED)]
+    for place in settings.audit.anchors:
+        path = settings.path(place.file) if place.file else None
+        if path is not None and path.exists():
+            try:
+                texts.append((str(path), path.read_text(errors="replace")))
+            except OSError as error:
+                message = f"What was signed last is not remembered, and {path} cannot be read: {error.strerror}."
+                raise OpsError(Reason.LOG_REPLACED, message, "Let the bot read that file.", exit_code=2) from error
+    found = anchors_in(texts, origin_of(log_id), known_keys(settings, view)).largest
+    return None if found is None else found.checkpoint
+
+
+_NEWEST_SIGNED = Query(kinds=("checkpoint_signed",), newest_first=True, limit=1)
+
+
 def check_log_is_ours(settings: Settings, log_id: str, path: Path) -> None:
     """Raise OpsError when the log is not the one that was signed last, grown: then nothing may be added to it.
 
@@ -97,8 +119,9 @@ def check_log_is_ours(settings: Settings, log_id: str, path: Path) -> None:
     if settings.audit.key is None:
         return
     key = settings.path(settings.audit.key)
+    view = Reader(path)
     try:
-        Signer(log_id, (), memory_of(key)).check(Reader(path))
+        Signer(log_id, (), memory_of(key), lambda: kept_elsewhere(settings, log_id, view)).check(view)
     except AuditError as error:
         raise OpsError(Reason.LOG_REPLACED, error.message, error.hint, exit_code=2) from error
 
@@ -141,7 +164,8 @@ class Notary:
                 )
             keys = signing_keys(self._ops.settings)  # each time, for they may be changed while the bot runs
             memory = memory_of(self._ops.settings.path(self._ops.settings.audit.key))
-            signer = Signer(self._ops.log.log_id, keys, memory)
+            log_id, view = self._ops.log.log_id, self._ops.view
+            signer = Signer(log_id, keys, memory, lambda: kept_elsewhere(self._ops.settings, log_id, view))
             signed = signer.sign(self._ops.view)
             if signed is None:
                 return None

@@ -6,6 +6,7 @@ it again goes on.
 
 from collections.abc import Callable
 from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from audit import Base
@@ -76,15 +77,24 @@ def drop(
         if settings.audit.key is not None:
             Notary(ops).make("drop")  # what was signed last must not lie before where the log begins
     crashpoint("signed")
-    carried = trim(path, cut, _needed(cut), crashpoint=crashpoint)
+    carried = trim(path, cut, _needed(cut, tuple(months)), crashpoint=crashpoint)
     crashpoint("trimmed")
     with Log.open(path) as log:
         finish_drop(Ops(settings, log))
     return Drop(tuple(months), cut.seq, carried)
 
 
-def _needed(cut: Base) -> Callable[[View], Collection[int]]:
-    return lambda view: needed_seqs(view, cut.seq)
+def _needed(cut: Base, months: Sequence[str]) -> Callable[[View], Collection[int]]:
+    def needed(view: View) -> Collection[int]:
+        _refuse_held(view, months)  # the log was open to others for a moment
+        return needed_seqs(view, cut.seq)
+
+    return needed
+
+
+def _refuse_held(view: View, months: Sequence[str]) -> None:
+    if held := sorted({ALL, *months} & holds_in(view)):
+        raise OpsError(Reason.NOT_ALLOWED, f"{held[0]} is held.", "`audit release` ends a hold.", exit_code=3)
 
 
 def _going(ops: Ops, before: str) -> list[Segment]:
@@ -95,9 +105,7 @@ def _going(ops: Ops, before: str) -> list[Segment]:
         raise OpsError(
             Reason.BAD_USAGE, f"The log holds no sealed month before {before}.", "`audit segments` lists them."
         )
-    holds = holds_in(ops.view)
-    if held := sorted({ALL, *(one.month for one in going)} & holds):
-        raise OpsError(Reason.NOT_ALLOWED, f"{held[0]} is held.", "`audit release` ends a hold.", exit_code=3)
+    _refuse_held(ops.view, [one.month for one in going])
     for one in going:
         if problem := segment_problem(one, folder_of(ops.settings) / one.name):
             raise OpsError(Reason.LOG_DAMAGED, f"Nothing was dropped: {problem}", "Find out why first.", exit_code=1)

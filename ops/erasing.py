@@ -184,5 +184,6 @@ def _agreed(view: View, wanted: Wanted, actor: Actor) -> Wanted:
 def _copies(view: View, seqs: Sequence[int]) -> tuple[str, ...]:
     """Where the log says that copies were put which can hold these events."""
     first = min(seqs, default=0)
-    made = view.find(Query(kinds=("archived", "backed_up"), after_seq=first))
-    return tuple(dict.fromkeys(str(one.data["file"]) for one in made if one.data and Path(one.data["file"]).exists()))
+    made = view.find(Query(kinds=("archived", "archive_restored", "backed_up"), after_seq=first))
+    places = [str(one.data[name]) for one in made if one.data for name in ("file", "folder") if name in one.data]
+    return tuple(one for one in dict.fromkeys(places) if Path(one).exists())

@@ -13,12 +13,15 @@ from audit.grammar import parse
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.people import Actor
+from ops.people import Group
 from ops.people import People
 from ops.settings import Settings
 from ops.targets import all_targets
 
 MARKS = (":", '"')
 """What tells a question from the name of an environment."""
+_GROUP_MENTION = "!subteam^"
+"""How Slack writes a mention of a group, before its id."""
 
 
 def is_question(arguments: tuple[str, ...]) -> bool:
@@ -61,6 +64,10 @@ def _named(term: Term, settings: Settings, people: People) -> Term:
 
 def _actors(name: str, settings: Settings, people: People) -> Iterator[str]:
     """Whom a name may mean, as actors' ids or how those end: Slack ids, logins, people of [people], groups."""
+    mention = name.strip("<>")
+    if mention.startswith(_GROUP_MENTION):
+        yield from sorted(_mentioned(mention.removeprefix(_GROUP_MENTION).partition("|")[0], settings, people).members)
+        return
     if ":" in name:
         yield name
         return
@@ -80,6 +87,18 @@ def _actors(name: str, settings: Settings, people: People) -> Iterator[str]:
             "Take the Slack id, such as actor:U0ANA, a login at the terminal, or a name or group of the configuration.",
         )
     yield plain
+
+
+def _mentioned(id: str, settings: Settings, people: People) -> Group:
+    """The group of the configuration that a mention means: who is in another one, nobody here knows."""
+    for handle in sorted(_groups(settings)):
+        if (group := people.group(handle)).id == id:
+            return group
+    raise OpsError(
+        Reason.BAD_USAGE,
+        "That is no group that the configuration names.",
+        f"It names these: {', '.join(sorted(_groups(settings))) or 'none'}.",
+    )
 
 
 def _login(known: str) -> str:

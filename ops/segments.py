@@ -117,7 +117,7 @@ def finish_drop(ops: Ops) -> None:
         path = folder_of(ops.settings) / f"{month}.db"
         path.unlink(missing_ok=True)
         unfinished_of(path).unlink(missing_ok=True)
-    data = {"last_seq": base.seq, "months": months}
+    data = {"last_seq": base.seq, "months": months, "carried": ops.view.carried()}
     ops.log.append([Draft(kind="dropped", actor=SEALER.id, stream="bot", data=data)])
 
 
@@ -141,6 +141,8 @@ def mend(ops: Ops, crashpoint: Callable[[str], None] = unwatched) -> list[Segmen
         if because := _why_again(folder_of(ops.settings) / segment.name, gone):
             part = Part(begin, segment.last_seq, gone=gone)
             done.append(_seal(ops, segment.month, part, because, crashpoint))
+    for unfinished in folder_of(ops.settings).glob("????-??.db.new*"):  # of a month that is not sealed yet
+        unfinished.unlink(missing_ok=True)
     return done
 
 

@@ -19,10 +19,15 @@ from audit import Query
 from audit import Reader
 from audit import Roots
 from audit import inclusion_paths
+from audit import read_key
 from audit import schema
 from audit import verify
+from audit.checkpoint import Checkpoint
+from audit.checkpoint import origin_of
+from audit.checkpoint import sign
 from audit.tree import holds_inclusion
 from ops.dropping import drop
+from ops.errors import OpsError
 from ops.people import Actor
 from ops.settings import load_settings
 
@@ -109,11 +114,17 @@ def test_a_log_without_its_old_months_goes_on(place: Place) -> None:
         ("DELETE FROM base", "base"),
         ("UPDATE reached SET place = place + 1 WHERE stream = 'bot'", "place"),
         ("DROP TRIGGER event_links", "schema"),
+        (
+            "DELETE FROM proof WHERE seq = (SELECT min(seq) FROM event); DELETE FROM payload WHERE seq = (SELECT min(seq)"
+            " FROM event); DELETE FROM event WHERE seq = (SELECT min(seq) FROM event)",
+            "carried",
+        ),
+        ("DELETE FROM reached WHERE stream = 'request:R-1'", "carried"),
     ],
 )
 def test_a_log_behind_a_base_that_was_touched_is_found(place: Place, statement: str, code: str) -> None:
     dropped(place, "2026-10")
-    raw(place.log, statement, guards=code == "schema")
+    raw(place.log, *statement.split("; "), guards=code == "schema")
     found = verify(place.log)
     assert code in {one.code for one in found.problems}
 
@@ -127,6 +138,28 @@ def test_events_that_are_gone_without_a_word_are_found(place: Place) -> None:
     july = place.folder / "var" / "audit.segments" / "2026-10.db"
     assert {one.code for one in verify(july).problems} == {"base"}
     assert base.seq == Reader(july).base().seq
+
+
+def test_a_base_that_no_anchor_is_as_new_as_proves_nothing(place: Place) -> None:
+    dropped(place, "2026-10")
+    base = Reader(place.log).base()
+    early = place.folder / "early.jsonl"
+    key = read_key(place.folder / "keys" / "audit.key")
+    early.write_text(sign(Checkpoint(origin_of(Reader(place.log).log_id()), base.seq - 1, b"x" * 32), [key]))
+    found = place.say("audit", "verify", "--anchors", str(early), code=1)
+    assert [one["code"] for one in found["problems"]] == ["anchor_missing"]
+    assert found["anchors"] == 0
+
+
+def test_a_hold_that_comes_while_a_drop_begins_holds(place: Place) -> None:
+    def hold(step: str) -> None:
+        if step == "signed":
+            place.say("audit", "hold", "2026-07", "--because", "a court asked")
+
+    with pytest.raises(OpsError, match="2026-07 is held"):
+        drop(load_settings(place.config), "2026-10", "x", Actor("os:host/root"), crashpoint=hold)
+    assert Reader(place.log).base().seq == 0
+    assert place.verified()["ok"]
 
 
 def test_what_is_held_or_not_there_is_not_dropped(place: Place) -> None:

@@ -106,6 +106,20 @@ def test_two_people_where_two_are_wanted(place: Place) -> None:
     place.say("audit", "erase", "--agree", str(asked + 1), "--because", "x", code=2)
 
 
+def test_what_work_that_was_killed_left_holds_no_text_either(place: Place) -> None:
+    left = [place.log.with_name(f"audit.db{end}") for end in (".new", ".new-journal", ".index-journal")]
+    left.append(place.segments / "2026-11.db.new")
+    for path in left:
+        path.write_text(SECRET)
+    place.say("audit", "archive", "--to", "kept.tar.gz")
+    place.say("audit", "restore-archive", "kept.tar.gz", "--to", "again")
+    copies = place.say("audit", "erase", "--person", "U0ANA", "--because", "asked to")["copies"]
+    assert [Path(one).name for one in copies] == ["kept.tar.gz", "again"]
+    assert {place.folder / "again" / name for name in files_with(SECRET, place.folder)} == {
+        path for path in (place.folder / "again").iterdir() if path.stem < "2026-10"
+    }
+
+
 @pytest.mark.parametrize(
     "step", ["recorded", "deleted", "committed", "emptied", "filled", "on the disk", "said", "renamed"]
 )

@@ -156,6 +156,9 @@ def test_the_next_time_only_what_is_new_is_read(say: Say, tmp_path: Path) -> Non
     assert (second["ok"], second["since"]) == (True, first["events"])
     assert second["anchored"] == say("verify", "--anchors", "elsewhere.jsonl")["anchored"]
 
+    (tmp_path / "old.jsonl").write_text((tmp_path / "elsewhere.jsonl").read_text().splitlines()[0])
+    assert say("verify", "--anchors", "old.jsonl", "--since-checkpoint")["since"] == 0  # no anchor proves what it was
+
     made_up = json.loads(kept)
     made_up["tree"]["hashes"] = ["00" * 32 for _ in made_up["tree"]["hashes"]]
     (tmp_path / "var" / "audit.db.verified").write_text(json.dumps(made_up))
@@ -219,6 +222,24 @@ def test_a_log_that_was_computed_anew_is_found_by_an_anchor_only(say: Say, tmp_p
     refused = say("checkpoint")
     assert not refused["ok"]
     assert "another event" in refused["message"]
+
+
+def test_a_lost_memory_does_not_have_another_history_signed(say: Say, tmp_path: Path) -> None:
+    configure(tmp_path, '{ file = "elsewhere.jsonl" }')
+    say("key")
+    grow(tmp_path, 4)
+    old = tmp_path / "old.db"
+    shutil.copy(tmp_path / "var" / "audit.db", old)
+    grow(tmp_path, 4)
+    say("checkpoint")
+    memory = tmp_path / "keys" / "audit.key.signed"
+    memory.unlink()
+    assert say("checkpoint")["ok"]  # the file of anchors says what was signed, and the log is that one grown
+    memory.unlink()
+    shutil.copy(old, tmp_path / "var" / "audit.db")
+    grow(tmp_path, 30)
+    refused = say("checkpoint")
+    assert (refused["ok"], "is not the one that was signed" in refused["message"]) == (False, True)
 
 
 @pytest.mark.parametrize(

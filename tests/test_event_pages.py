@@ -73,6 +73,8 @@ class Directory(NoPeople):
         ("@U0ZED", ("U0ZED",)),
         ("os:host/zed", ("os:host/zed",)),
         ("@database-owners", ("U0BEN", "U0CHI")),
+        ("!subteam^S1", ("U0BEN", "U0CHI")),
+        ("<!subteam^S1|@database-owners>", ("U0BEN", "U0CHI")),
     ],
 )
 def test_whom_a_name_means(tmp_path: Path, name: str, actors: tuple[str, ...]) -> None:
@@ -85,6 +87,8 @@ def test_nobody_is_guessed(tmp_path: Path) -> None:
     settings = load(tmp_path, GOOD + PEOPLE)
     with pytest.raises(OpsError, match="@zed is nobody whom the configuration names"):
         asked_of("actor:@zed", settings, Directory(), NOW)
+    with pytest.raises(OpsError, match="no group that the configuration names"):
+        asked_of("actor:!subteam^S9", settings, Directory(), NOW)
     with pytest.raises(OpsError, match="cannot prove who @database-owners is"):
         asked_of("actor:@database-owners", settings, NoPeople(), NOW)
 
@@ -140,6 +144,33 @@ def test_pages_in_slack_and_at_the_terminal(make_stage: Callable[..., Stage]) ->
     lines = (file.content or b"").decode().splitlines()
     assert len(lines) == 6
     assert lines[0].startswith("seq,id,at,kind,actor")
+
+    # the word does the same; the terminal has the file beside it
+    assert "You may not read the log of what others did" in words(stage, ANA, "export kind:approved")
+    assert "guest" in words(stage, GUS, "export kind:approved")
+    assert "--out names a file of the terminal's host" in words(stage, BEN, "export kind:commanded --out x.csv")
+    assert "sent to you directly" in words(stage, BEN, "export actor:@database-owners kind:commanded")
+    wrote = stage.cli("export", "text:status", "kind:commanded", "--json").json
+    assert (wrote["rows"], wrote["file"]) == (6, "events.csv"), "and that this was said"
+    assert (stage.folder / "events.csv").read_text().count(",commanded,") == 6
+    assert [(event.data or {})["query"] for event in stage.events("exported")[1:]] == [
+        "actor:U0BEN,U0CHI kind:commanded",
+        "text:status kind:commanded",
+    ]
+
+    # and `audit` leads to what Slack has of it
+    assert "No event for kind:requested" in words(stage, ANA, "audit query kind:requested")
+    assert "You may not read the log of what others did" in words(stage, ANA, "audit export kind:approved")
+    assert "does not work here" in words(stage, BEN, "audit erase --seqs 1")
+    period = "--from 2020 --to 2099 --sample 2 --seed x"
+    assert "You may not read the log of what others did" in words(stage, DEE, f"population {period}")
+    assert "0 changes of production" in words(stage, BEN, f"audit population {period}")
+    assert "takes a period" in words(stage, BEN, "population --from 2020")
+    newest = stage.events("exported")[-1]
+    assert (newest.actor, (newest.data or {})["query"]) == (
+        "slack:T0ACME/U0BEN",
+        "population from 2020 to 2099, a sample of 2 with seed x",
+    )
 
     assert "actor: is nothing" not in words(stage, ANA, "history actor:@ben")
     assert "Did you mean approved?" in words(stage, ANA, "history kind:aproved")

@@ -129,7 +129,7 @@ def test_every_reason_is_given_somewhere(reason: Reason) -> None:
 
 
 def test_importing_does_nothing(tmp_path: Path) -> None:
-    """No thread, no process, no socket, no file, nothing printed; only the pages load Datasette, which connects its SQLite."""
+    """No thread, no process, no socket, no file, nothing printed; only the pages load Datasette, which tries its SQLite."""
     modules = [".".join(path.relative_to(ROOT).with_suffix("").parts) for path in sources()]
     pages = ["audit.serving.setup", "audit.serving.site"]
     code = f"""

@@ -125,7 +125,15 @@ def test_the_page_counts_production_and_says_what_it_left_out(path: Path, tmp_pa
     only, _ = asked(path, tmp_path, env="shop/prod")
     assert {one["target"] for one in only.data["listed"]} == {"shop/prod"}
     noted = Reader(path).find(Query(kinds=("exported",), newest_first=True, limit=1))
-    assert [(event.data or {})["query"] for event in noted] == ["population from 2025-01 to 2025-12"]
+    assert [(event.data or {})["query"] for event in noted] == ["population from 2025-01 to 2025-12 of shop/prod"]
+
+
+def test_what_was_asked_is_written_down_whole_and_a_period_that_goes_on_is_told(path: Path, tmp_path: Path) -> None:
+    reply, _ = asked(path, tmp_path, to="2099", sample=3, seed="x")
+    assert "Not over" in dict(reply.page.facts)
+    [noted] = Reader(path).find(Query(kinds=("exported",), newest_first=True, limit=1))
+    assert (noted.data or {})["query"] == "population from 2025-01 to 2099, a sample of 3 with seed x"
+    assert "Not over" not in dict(asked(path, tmp_path)[0].page.facts)
 
 
 def test_the_file_has_all_of_them_and_the_period_is_whole(path: Path, tmp_path: Path) -> None:

@@ -88,7 +88,11 @@ def test_an_archive_comes_back_whole(place: Place) -> None:
     made = place.say("audit", "archive", "--to", "kept.tar.gz")
     assert made["months"] == list(MONTHS)
     assert place.say("audit", "archive", "--to", "again.tar.gz")["sha256"] == made["sha256"]
+    (place.folder / "back.new").mkdir()
+    (place.folder / "back.new" / "mine").touch()
     back = place.say("audit", "restore-archive", "kept.tar.gz", "--to", "back")
+    place.say("audit", "restore-archive", "kept.tar.gz", "--to", "back", code=2)
+    assert [path.name for path in place.folder.glob("back.*/*")] == ["mine"]
     assert back["months"] == list(MONTHS)
     for path in place.segments.iterdir():
         assert (place.folder / "back" / path.name).read_bytes() == path.read_bytes()

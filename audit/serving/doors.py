@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import os
 import secrets
+import threading
 import time
 from collections.abc import Awaitable
 from collections.abc import Callable
@@ -24,6 +25,8 @@ COOKIE = "countersign_reader"
 SESSION_SECONDS = 8 * 3600
 MOST_TRIES, TRIES_SECONDS = 5, 60.0
 """So many wrong passwords for a name within so long; then none is looked at for as long."""
+MOST_NAMES = 10_000
+"""Of so many names tries are counted at once; while there are more, nobody is let in."""
 MOST_BODY_BYTES = 8192
 LONGEST_WORDS = 2000
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 1024
@@ -100,6 +103,7 @@ class Doors:
     token: str = ""
     _sessions: dict[str, tuple[str, float]] = field(default_factory=dict)
     _wrong: dict[str, list[float]] = field(default_factory=dict)
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def next_link(self) -> None:
         """A link that lets one browser in, once."""
@@ -116,12 +120,17 @@ class Doors:
     def login(self, name: str, password: str) -> str | None:
         """The session of a reader; None: not with this name and password, or not now."""
         now = self.now()
-        recent = [at for at in self._wrong.get(name, ()) if now - at < TRIES_SECONDS]
-        if len(recent) >= MOST_TRIES or not is_right(password, self.readers.get(name)):
-            if len(recent) < MOST_TRIES and len(self._wrong) < 10_000:
-                self._wrong[name] = [*recent, now]
+        with self._counting:  # before it is looked at: many tries at once are as many as one after the other
+            if len(self._wrong) >= MOST_NAMES:
+                self._wrong = {one: tries for one, tries in self._wrong.items() if now - tries[-1] < TRIES_SECONDS}
+            recent = [at for at in self._wrong.get(name, ()) if now - at < TRIES_SECONDS]
+            if len(recent) >= MOST_TRIES or len(self._wrong) >= MOST_NAMES:
+                return None
+            self._wrong[name] = [*recent, now]
+        if not is_right(password, self.readers.get(name)):
             return None
-        self._wrong.pop(name, None)
+        with self._counting:
+            self._wrong.pop(name, None)
         return self._begin(name)
 
     def _begin(self, name: str) -> str:
@@ -192,7 +201,7 @@ def guarded(app: App, doors: Doors, write_down: Callable[[str, str], None]) -> A
 def asked_in_words(path: str, query: str) -> str:
     """An address as people would say it: `/events kind:approved`; what was left empty is left out."""
     said = [value if name == "q" else f"{name}: {value}" for name, value in parse_qsl(query)]
-    return " ".join([path, ", ".join(said)]).strip()[:LONGEST_WORDS]
+    return " ".join([path, ", ".join(said)]).replace("\0", "\ufffd").strip()[:LONGEST_WORDS]
 
 
 def _refused(

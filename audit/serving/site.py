@@ -72,6 +72,7 @@ MOST_CSV_ROWS = 5_000_000
 CATCH_UP_SECONDS = 1.0
 ANSWER_SECONDS = 30.0
 """How long a question to the tables may take."""
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 class Site:
@@ -154,7 +155,10 @@ class Site:
 
     @hookimpl  # type: ignore[untyped-decorator]
     def render_cell(self, value: Any, column: str, database: str | None) -> Any:
-        return _linked(column, value) if database in {"answers", "log"} else None
+        if database not in {"answers", "log"}:
+            return None
+        turned = isinstance(value, str) and _UNSEEN.search(value) is not None
+        return _linked(column, value) or (seen(value) if turned else None)
 
     @hookimpl  # type: ignore[untyped-decorator]
     async def handle_exception(self, request: Request, exception: Exception) -> Response:
@@ -251,7 +255,7 @@ class Site:
         await asyncio.to_thread(self._write_down, request.scope["reader"], "exported", data)
         out = io.StringIO(newline="")
         writer = csv.writer(out)
-        writer.writerow(columns)
+        writer.writerow([harmless(column) for column in columns])
         writer.writerows([harmless(cell) for cell in row] for row in rows)
         headers = {
             "Content-Disposition": f'attachment; filename="{name}-{len(rows)}-rows.csv"',
@@ -289,7 +293,9 @@ class Site:
                 query = replace(query, before_seq=min(int(before), query.before_seq or int(before)))
             found = await asyncio.to_thread(self._search, query)
             events = [event_of(row) for row in found.rows]
-            context["events"] = [(event, json.dumps(event.data, indent=2, ensure_ascii=False)) for event in events]
+            context["events"] = [
+                (event, seen(json.dumps(event.data, indent=2, ensure_ascii=False))) for event in events
+            ]
             if found.more:
                 last = found.looked_to if found.looked_to is not None else events[-1].seq
                 context["older"] = "/events?" + urlencode({"q": text, "before": last})
@@ -369,12 +375,19 @@ def told(text: str) -> Markup:
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 (escaped before)
 
 
+def seen(text: str) -> str:
+    """A text in which letters that show nothing, or turn others round, stand as their numbers."""
+    return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
 def _linked(column: str, value: Any) -> Markup | None:
     found = page_of(column, value)
     return None if found is None else Markup('<a href="{}">{}</a>').format(found, value)
 
 
 def _cell(column: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return _linked(column, value) or seen(value)
     return "" if value is None else _linked(column, value) or value
 
 

@@ -66,8 +66,7 @@ def run(asked: Asked) -> Reply:
         approved = digests(view, asked_for)
         targets = [one for one in all_targets(settings) if (one.name == named if named else one.name not in left_out)]
         compared = [] if arguments.offline else [reconciled(view, target) for target in targets]
-    query = f"population from {getattr(arguments, 'from')} to {arguments.to}"
-    note(asked, "exported", {"format": arguments.format or "page", "query": query, "rows": len(sample)})
+    note(asked, "exported", {"format": arguments.format or "page", "query": _said(arguments), "rows": len(sample)})
     if arguments.format:
         _write(asked, sample, approved)
     data = {
@@ -92,6 +91,13 @@ def run(asked: Asked) -> Reply:
         tone="plain" if is_whole else "bad",
     )
     return Reply(page, data, ok=is_whole, exit_code=0 if is_whole else 1)
+
+
+def _said(arguments: Any) -> str:
+    """What was asked for, as the log keeps it: enough to ask for it again."""
+    told = f"population from {getattr(arguments, 'from')} to {arguments.to}"
+    told += f" of {arguments.env}" if arguments.env else ""
+    return told + (f", a sample of {arguments.sample} with seed {arguments.seed}" if arguments.sample else "")
 
 
 def _period(since: str, until: str) -> tuple[datetime, datetime]:
@@ -119,6 +125,8 @@ def _facts(
         ),
         ("Not counted", (f"{plural(failed, 'run')} that failed and left nothing on any target",)),
     ]
+    if until > utc_now():
+        facts.insert(1, ("Not over", ("these are the changes until now; what is still to come is not among them",)))
     if left_out:
         facts.append(("Left out", (f"where nobody has to approve: {', '.join(sorted(left_out))}",)))
     facts.append(("Events", (f"{proof.first} to {proof.last}; {_gaps(proof)}",)))

@@ -21,6 +21,8 @@ from commands.page import Table
 from commands.page import When
 from commands.page_words import plural
 from commands.reply import Reply
+from ops.errors import OpsError
+from ops.errors import Reason
 
 CATCH_UP_SECONDS = 1.0
 """So long a question may first bring the side file up with the log, where no bot does."""
@@ -30,6 +32,8 @@ _OPTIONS = ("target", "request", "actor", "since", "until", "text")
 
 def run(asked: Asked) -> Reply:
     arguments = asked.arguments
+    if arguments.before is not None and arguments.after is not None:
+        raise OpsError(Reason.BAD_USAGE, "--before and --after do not go together.", "Say one of them.")
     question = question_of(asked.settings, arguments)
     reader = Reader(asked.path)
     with reader.together() as view:

@@ -75,8 +75,9 @@ def _words_of(asked: Asked, query: Query) -> str:
     times = (
         {"since": query.since, "until": query.until} if (query.since, query.until) != (asked.since, asked.until) else {}
     )
-    told = [f"{name}:{value}" for name, value in {**options, **times}.items() if value]
-    return " ".join([*([asked.text()] if asked.terms else []), *told])
+    told = [f"{name}:{value}" for name, value in {**options, **times}.items() if value and name != "kinds"]
+    told += [f"kind:{','.join(query.kinds)}"] if query.kinds else []
+    return " ".join([*([asked.text()] if asked.terms else []), *told]) or "all"
 
 
 _TYPED = {"conditions", "since", "until", "after_seq", "before_seq", "limit", "newest_first"}
