@@ -56,7 +56,9 @@ def parser_of(tool: str) -> Parser:
             _add_lint(parser)
         case "new":
             parser.add_argument("name", nargs="+", help="what the migration does, such as add_status")
-            parser.add_argument("--from-stdin", action="store_true", help="write what standard input gives into the file")
+            parser.add_argument(
+                "--from-stdin", action="store_true", help="write what standard input gives into the file"
+            )
         case "completion":
             parser.add_argument("shell", choices=["bash", "zsh", "fish"], help="the shell that will read it")
     return parser
