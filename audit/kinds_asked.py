@@ -94,6 +94,7 @@ class Requested(Data):
     """Somebody asks to run a plan. `plan` is the canonical plan whose SHA-256 is `digest`.
 
     `rehearsal` is what it showed on a copy, within bounds; all of it is in the `rehearsed` event that its `event` names.
+    `at_supabase` says what Supabase itself could put back then, where it was asked.
     `behind` are the people who started the CI job that asked, as far as [people] knows them.
     `replaces` is the waiting request that it was planned in place of; `queued_since` when that was first asked for, where
     it was planned again by itself.
@@ -111,6 +112,7 @@ class Requested(Data):
     rehearsal: dict[str, Any] | None = None
     replaces: str | None = None
     queued_since: str | None = None
+    at_supabase: str = ""
 
 
 class Pinned(Data):

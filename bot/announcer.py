@@ -344,12 +344,12 @@ class Announcer:
         self._store.tell(once)
 
     def _upload(self, request: Request, card: Card, document: str, sha256: str) -> str:
-        ending = kind_of(request.kind).ending
-        what, stands = ("The full SQL of", "") if request.kind == PUSH else ("All that", " stands for")
+        is_sql = request.kind == PUSH and bool(request.files) and not request.plan.get("functions")
+        what, stands = ("The full SQL of", "") if is_sql else ("All that", " stands for")
         comment = f"{what} {request.id}{stands}, sha256 {sha256[:16]}. Read it before you decide."
-        file = self._api.upload(card.channel, card.message, f"{request.id}.{ending}", document, comment)
-        current = self._store.card(request.id) or card
-        self._store.keep(replace(current, file=file))
+        name = f"{request.id}.{kind_of(request.kind).ending}"
+        file = self._api.upload(card.channel, card.message, name, document, comment)
+        self._store.keep(replace(self._store.card(request.id) or card, file=file))
         return file
 
     def _wait_until_shared(self, card: Card, file: str) -> None:

@@ -65,6 +65,7 @@ from ops.layer import utc_now
 from ops.policy_changes import void_outdated
 from ops.scratch_removal import reap_scratches
 from ops.settings import Settings
+from ops.targets import target_names
 
 logger = logging.getLogger("countersign.bot")
 
@@ -185,7 +186,7 @@ class _Bot:
         watcher = Watcher(ops, api, store)
         notary = notary_of(ops, api)
         lull = Lull(desk.take)
-        intake = Intake(self.log, lull.take, home.opened, desk.field_errors, floods)
+        intake = Intake(self.log, lull.take, home.opened, desk.field_errors, floods, target_names(self.settings))
         app = self._app(client, us, intake)
 
         async with contextlib.AsyncExitStack() as stack:

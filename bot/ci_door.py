@@ -10,6 +10,7 @@ import hashlib
 import json
 import logging
 import re
+import threading
 import uuid
 from collections import deque
 from concurrent.futures import Executor
@@ -67,7 +68,9 @@ WAIT_SECONDS = 240
 
 WAITERS = 48
 REFUSALS = 20
-"""So many refusals a minute are written into the log: anybody with a repository on GitHub can have a token for us made."""
+STRANGERS = 5
+"""So many refusals a minute are written into the log: of jobs of mapped repositories, and of all others, which take none of
+the places of those. Anybody with a repository on GitHub can have a token for us made."""
 
 _REQUEST = re.compile(r"R-[1-9][0-9]{0,8}")
 _STATUS = {2: 400, 3: 403, 5: 503}
@@ -122,6 +125,8 @@ class CiDoor:
         self._works: dict[str, _Work] = {}
         self._waiters = 0
         self._refused: deque[float] = deque()
+        self._strangers: deque[float] = deque()
+        self._mutex = threading.Lock()
 
     def routes(self) -> list[web.RouteDef]:
         return [
@@ -140,7 +145,7 @@ class CiDoor:
             return _refusal(error)
         except AuditError as error:
             return _answer(reply_json(unrecorded(error)), 503)
-        act = "ci:" + hashlib.sha256(f"{job.actor.id}\n{word}\n{asked.key}".encode()).hexdigest()[:40]
+        act = "ci:" + hashlib.sha256(f"{job.actor.id}\n{line}\n{asked.key}".encode()).hexdigest()[:40]
         work = self._works.get(act)
         if work is None:
             work = self._works[act] = _Work()
@@ -199,23 +204,37 @@ class CiDoor:
     def _github_job(self, token: str, word: str) -> Job:
         claims = read_claims(token, self._keys.key, issuer=self._ci.issuer, audience=self._url, now=self._ops.now())
         job, decision = job_of(self._ci, claims)
+        is_ours = any(one.repository_id == claims.repository_id for one in self._ci.github)
+        counted, most = (self._refused, REFUSALS) if is_ours else (self._strangers, STRANGERS)
+        if not decision.allowed and not self._has_room(counted, most):
+            decision.or_raise()  # nothing is done, so nothing is written down
+        admit(self._ops.log, claims, job.actor, uuid.uuid4().hex)
         try:
             decision.or_raise()
         except OpsError as error:
-            self._note(job, word, error)
+            self._note(job, word, error, is_counted=True)
             raise
-        admit(self._ops.log, claims, job.actor, uuid.uuid4().hex)
         return job
 
-    def _note(self, job: Job, word: str, error: OpsError) -> None:
-        """A refusal of somebody who proved who they are goes into the log, as long as they are not many."""
+    def _has_room(self, counted: deque[float], most: int) -> bool:
+        """Whether fewer than so many were counted within a minute; then this one is."""
         now = self._ops.now().timestamp()
-        while self._refused and self._refused[0] < now - 60:
-            self._refused.popleft()
+        with self._mutex:
+            while counted and counted[0] < now - 60:
+                counted.popleft()
+            has_room = len(counted) < most
+            if has_room:
+                counted.append(now)
+        return has_room
+
+    def _note(self, job: Job, word: str, error: OpsError, *, is_counted: bool = False) -> None:
+        """A refusal of somebody who proved who they are goes into the log, as long as they are not many.
+
+        `is_counted`: it was counted already, and there was room.
+        """
         logger.warning("ci_refused actor=%s reason=%s", job.actor.id, error.reason.value)
-        if len(self._refused) >= REFUSALS:
+        if not is_counted and not self._has_room(self._refused, REFUSALS):
             return
-        self._refused.append(now)
         record_refusal(self._ops, job.actor, f"ci:{uuid.uuid4()}", word, error)
 
     async def _wait(self, request: web.Request) -> web.StreamResponse:
@@ -247,18 +266,24 @@ class CiDoor:
             follower.cancel()
 
     async def _follow(self, work: _Work, request: str, seconds: int) -> None:
+        try:
+            work.end(await self._ended(work, request, seconds))
+        except OpsError as error:
+            work.end(reply_json(error_reply(error)))
+        except AuditError as error:
+            work.end(reply_json(unrecorded(error)))
+        except Exception:  # whoever waits hears of it: nobody else would, and the stream would stay open
+            work.end(reply_json(unexpected(f"ci:{request}")))
+
+    async def _ended(self, work: _Work, request: str, seconds: int) -> dict[str, Any]:
+        """What is answered once the request is over, or the time is up."""
         until = self._loop.time() + seconds
         while True:
-            try:
-                found, told = await asyncio.to_thread(look_at, self._ops.view, request, self._ops.now())
-            except AuditError as error:
-                work.end(reply_json(unrecorded(error)))
-                return
+            found, told = await asyncio.to_thread(look_at, self._ops.view, request, self._ops.now())
             work.tell(told)
             is_open = found.status_at(self._ops.now()) in {Status.WAITING, Status.RUNNING}
             if not is_open or self._loop.time() >= until:
-                work.end(reply_json(push_reply(found, self._ops.now())))
-                return
+                return reply_json(push_reply(found, self._ops.now()))
             await asyncio.sleep(LOOK_SECONDS)
 
 

@@ -11,6 +11,7 @@ import re
 import uuid
 from collections.abc import Awaitable
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -86,11 +87,20 @@ class Intake:
     """Bolt's listeners. `hand` gets every act that is new; a redelivered one finds its first answer and is not handed on.
 
     `opened` gets whoever opens Home. That is no act, so nothing is recorded of it. `check` says what is wrong in a form
-    that was sent, by input; it may read, and is given a thread.
+    that was sent, by input; it may read, and is given a thread. `environments`: see `commanded`.
     """
 
-    def __init__(self, log: Log, hand: Hand, opened: Callable[[Actor], None], check: Check, floods: Floods) -> None:
+    def __init__(
+        self,
+        log: Log,
+        hand: Hand,
+        opened: Callable[[Actor], None],
+        check: Check,
+        floods: Floods,
+        environments: Collection[str] = (),
+    ) -> None:
         self._log = log
+        self._environments = environments
         self._floods = floods
         self._hand = hand
         self._opened = opened
@@ -125,7 +135,8 @@ class Intake:
             response_url=answer_to if isinstance(answer_to, str) else None,
             trigger=whole_letters(body.get("trigger_id")) or None,
         )
-        if await self._record(act, commanded(text, actor, Front.SLACK, channel)):
+        said = commanded(text, actor, Front.SLACK, channel, environments=self._environments)
+        if await self._record(act, said):
             await ack()
         else:
             await ack(text=LOG_DOWN)
@@ -162,7 +173,10 @@ class Intake:
 
     async def _say(self, ack: Ack, act: Act) -> None:
         """Take what is as good as typed. Where the log is down it is told behind the acknowledgement."""
-        recorded = await self._record(act, commanded(act.text, act.actor, Front.SLACK, act.channel, thread=act.thread))
+        said = commanded(
+            act.text, act.actor, Front.SLACK, act.channel, thread=act.thread, environments=self._environments
+        )
+        recorded = await self._record(act, said)
         await ack()
         if not recorded:
             self._hand(replace(act, kind="log_down"))

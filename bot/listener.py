@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import time
 import uuid
+from collections import Counter
 from collections import OrderedDict
 from collections.abc import Iterable
 
@@ -26,10 +27,12 @@ logger = logging.getLogger("countersign.listener")
 
 BODY_BYTES = 64 * 1024
 BODY_SECONDS = 10.0
-"""So large a body may be, and so soon it must be there."""
+SLOW_SECONDS = 1.0
+"""So large a body may be, and so soon it must be there; one that is not there after a second costs as what is refused."""
 
 AT_ONCE = 96
-"""So many requests are served at the same time; a CI job that waits is one of them."""
+BODIES_OF_ONE = 16
+"""So many requests are served at the same time, a CI job that waits is one of them; so many bodies of one client are read."""
 
 POINTS = 120.0
 REFUSED_POINTS = 9.0
@@ -61,6 +64,7 @@ class Listener:
         self._table = table
         self._budget = Budget()
         self._at_once = 0
+        self._bodies: Counter[str] = Counter()
         self._runner: web.AppRunner | None = None
         self._application = web.Application(client_max_size=BODY_BYTES, middlewares=[self._guard])
         self._application.on_response_prepare.append(_with_headers)
@@ -87,11 +91,11 @@ class Listener:
         client = client_of(request, behind_proxy=self._table.behind_proxy)
         if not self._budget.take(client, time.monotonic()):
             return _refusal(429, "too many requests; try again in a minute", {"Retry-After": "60"})
-        if self._at_once >= AT_ONCE:
+        if self._at_once >= AT_ONCE or self._bodies[client] >= BODIES_OF_ONE:
             return _refusal(503, "too many requests at once; try again in a moment", {"Retry-After": "5"})
         self._at_once += 1
         try:
-            await asyncio.wait_for(request.read(), BODY_SECONDS)
+            await self._read(request, client)
             answer = await handler(request)
         except TimeoutError:
             answer = _refusal(408, "the request did not come in time", {"Connection": "close"})
@@ -111,6 +115,22 @@ class Listener:
             raise answer
         return answer
 
+    async def _read(self, request: web.Request, client: str) -> None:
+        """Have the body there. One that is slow is paid for once that is seen. Raises TimeoutError, HTTPException."""
+        body = asyncio.ensure_future(request.read())
+        self._bodies[client] += 1
+        try:
+            done, _ = await asyncio.wait([body], timeout=SLOW_SECONDS)
+            if not done:
+                self._budget.charge(client, REFUSED_POINTS)
+            await asyncio.wait_for(body, BODY_SECONDS - SLOW_SECONDS)
+        except ConnectionError as error:  # whoever leaves is no error of ours
+            raise web.HTTPBadRequest from error
+        finally:
+            body.cancel()
+            self._bodies[client] -= 1
+            self._bodies += Counter()  # forgets who has none
+
 
 class Budget:
     """What each client may still do: POINTS a minute, which come back evenly. For the event loop's thread alone."""
@@ -129,10 +149,10 @@ class Budget:
         return has_one
 
     def charge(self, client: str, points: float) -> None:
-        """Take more for what was refused; nobody's count falls below nothing."""
+        """Take more for what was refused. A count below nothing keeps its client out until it is back, a minute at most."""
         if client in self._left:
             left, since = self._left[client]
-            self._left[client] = (max(0.0, left - points), since)
+            self._left[client] = (max(-POINTS, left - points), since)
 
 
 def client_of(request: web.BaseRequest, *, behind_proxy: bool) -> str:

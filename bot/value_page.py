@@ -5,6 +5,7 @@ another place is refused: it lacks the ticket of the page that this browser was 
 """
 
 import asyncio
+import hashlib
 import html
 import secrets
 import uuid
@@ -18,6 +19,7 @@ from ops.giving_values import check_takes_value
 from ops.giving_values import give_value
 from ops.layer import Ops
 from ops.layer import record_refusal
+from ops.listener_settings import origin_of
 from ops.requests import Request
 from ops.status import Status
 from ops.supabase.multipart import parse_parts
@@ -53,9 +55,9 @@ class ValuePages:
         about = f"What you enter is set at once as {request.id}, without a line end behind it, and kept nowhere here."
         answer = _page(_title(request), about, _form(link))
         answer.set_cookie(
-            "ticket",
+            _cookie(token),
             link.ticket,
-            path=asked.path,
+            path="/",  # a proxy may have the page under another path; the name is of this page alone
             max_age=600,
             httponly=True,
             samesite="Strict",
@@ -70,7 +72,9 @@ class ValuePages:
             )
         fields = await _fields(asked)
         ticket = fields.get("ticket", "")
-        if not ticket or not secrets.compare_digest(ticket.encode(), asked.cookies.get("ticket", "").encode()):
+        if not ticket or not secrets.compare_digest(
+            ticket.encode(), asked.cookies.get(_cookie(asked.match_info["token"]), "").encode()
+        ):
             return _page("Not this way", "This form is not the one that was shown last. Nothing was done.", status=403)
         link = self._ops.value_links.take(asked.match_info["token"], ticket, self._ops.now())
         if link is None:
@@ -99,13 +103,21 @@ class ValuePages:
     @property
     def _is_https(self) -> bool:
         listener = self._ops.settings.listener
-        return listener is not None and listener.url.startswith("https:")
+        return listener is not None and origin_of(listener.url).startswith("https:")
 
     def _is_ours(self, asked: web.Request) -> bool:
         """Whether a browser that says where a form comes from says that it is this page."""
         listener = self._ops.settings.listener
         origin, site = asked.headers.get("Origin"), asked.headers.get("Sec-Fetch-Site")
-        return (origin is None or (listener is not None and origin == listener.url)) and site in {None, "same-origin"}
+        return (origin is None or (listener is not None and origin == origin_of(listener.url))) and site in {
+            None,
+            "same-origin",
+        }
+
+
+def _cookie(token: str) -> str:
+    """The name of a page's cookie, which is good for all paths: it says nothing of the token."""
+    return f"ticket-{hashlib.sha256(token.encode()).hexdigest()[:16]}"
 
 
 def _title(request: Request) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 _VARIABLES = ("GITHUB_ACTOR", "GITHUB_TRIGGERING_ACTOR")
 """Who started the workflow first, and who started this run of it again.
 
-https://docs.github.com/en/actions/reference/workflows-and-actions/variables (read 2026-11-23)
+https://docs.github.com/en/actions/reference/workflows-and-actions/variables
 """
 
 MOST = 4

@@ -23,6 +23,7 @@ from commands.words import Group
 from commands.words import Option
 from commands.words import Said
 from ops.approving import cancel
+from ops.asking_again import again_of
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -46,7 +47,7 @@ def run(ops: Ops, said: Said) -> Reply:
     if request.status is Status.INTERRUPTED:
         return _settled(ops, said, request, because)
     decided = cancel(ops, request.id, said.actor, said.act, because or TAKEN_BACK)
-    again = Command(f"push {request.environment}")
+    again = Command(again_of(request))
     page = Page(f"{decided.request.id} is cancelled. Nothing was run.", next=("to run it after all: ", again))
     return Reply(page, request_json(decided.request, ops.now()), request=decided.request.id)
 
@@ -54,7 +55,7 @@ def run(ops: Ops, said: Said) -> Reply:
 def _settled(ops: Ops, said: Said, request: Request, because: str) -> Reply:
     """Somebody looked at the target and says what became of the run; the target is free again."""
     settled = settle(ops, request.id, said.actor, said.act, because)
-    again = Command(f"push {settled.environment}")
+    again = Command(again_of(settled))
     page = Page(
         f"{settled.id} is settled. {settled.target} is free again.",
         next=("what is left of it can be asked for with ", again),

@@ -3,6 +3,7 @@
 import logging
 import uuid
 from collections.abc import Callable
+from collections.abc import Collection
 from collections.abc import Sequence
 
 from audit import AuditError
@@ -27,6 +28,7 @@ from ops.layer import record_refusal
 from ops.masking import mask_intake
 from ops.people import Actor
 from ops.requesting import check_member
+from ops.targets import target_names
 
 logger = logging.getLogger("countersign.commands")
 
@@ -78,9 +80,13 @@ def commanded(
     *,
     thread: str | None = None,
     behind: Sequence[str] = (),
+    environments: Collection[str] = (),
 ) -> Draft:
-    """The event of a typed line: the word if it is one, its arguments, and the text, all masked before anything is stored."""
-    kept = without_value(text[:TEXT_KEPT].replace("\x00", ""))
+    """The event of a typed line: the word if it is one, its arguments, and the text, all masked before anything is stored.
+
+    `environments` are the names that a line about secrets may begin with; what is none of them may be a value there.
+    """
+    kept = without_value(text[:TEXT_KEPT].replace("\x00", ""), environments)
     try:
         words = split_line(kept)
         word = words[0].lower().lstrip("/") if words else "help"
@@ -119,7 +125,8 @@ def say(
     `is_crowded`: there is no place for it, and that is the answer. `behind`: see `ops.behind`.
     """
     try:
-        ops.log.append([commanded(text, actor, front, behind=behind)], id=act)
+        said = commanded(text, actor, front, behind=behind, environments=target_names(ops.settings))
+        ops.log.append([said], id=act)
     except AuditError as error:
         return unrecorded(error)
     if is_crowded:

@@ -42,6 +42,7 @@ from ops.settings import resolve_secret
 from ops.supabase.client import ManagementApi
 from ops.supabase.client import need_api
 from ops.supabase.client import unmanaged_because
+from ops.supabase.managed_backups import check_point_possible
 from ops.targets import Target
 from ops.targets import all_targets
 from ops.tools import find_scratch_tools
@@ -171,12 +172,16 @@ def _projects(settings: Settings) -> Iterator[Check]:
             continue
         because = unmanaged_because(target)
         if because:
-            own = target.project_settings.access_token is not None
+            own = target.project_settings.access_token is not None or target.settings.restore_point
             said = f"functions, secrets and managed backups are not looked after: {because}"
             yield Check("problem" if own else "warning", what, said)
             continue
         with need_api(target, timeout_seconds=10, patience_seconds=0) as api:
             yield from _permissions(what, api)
+        try:
+            check_point_possible(target)
+        except OpsError as error:
+            yield Check("problem", f"{target.name} restore point", f"{error.message} {error.hint}")
 
 
 def _permissions(what: str, api: ManagementApi) -> Iterator[Check]:

@@ -36,9 +36,11 @@ from commands.knock import short_path
 from commands.knock import socket_path
 from commands.page_json import FORMAT
 from commands.reply import Reply
+from commands.reply import error_reply
 from commands.words import Front
 from commands.words import forgive
 from ops.errors import OpsError
+from ops.errors import Reason
 from ops.layer import Ops
 from ops.layer import terminal_actor
 from ops.masking import mask_intake
@@ -127,7 +129,12 @@ class Door:
                     return
                 words, behind = _asked(asked)
                 line, act = line_of(words), f"door:{uuid.uuid4()}"
-                with self._place_for(uid, line) as has_place, self.ops.values.hold(act, _value_in(asked)):
+                try:
+                    value = _value_in(asked)
+                except OpsError as error:
+                    _send(connection, reply_json(error_reply(error)))
+                    return
+                with self._place_for(uid, line) as has_place, self.ops.values.hold(act, value):
                     reply = say(
                         self.ops,
                         line,
@@ -212,16 +219,15 @@ def _asked(line: bytes) -> tuple[list[str], list[str]]:
 
 
 def _value_in(line: bytes) -> Value | None:
-    """The value of a secret that a guest said beside the words. Raises ValueError for what cannot be one."""
+    """The value of a secret that a guest said beside the words. Raises OpsError(BAD_USAGE) for one that cannot be set."""
     said = json.loads(line).get("value")
     if said is None:
         return None
-    if not isinstance(said, str):
-        raise ValueError
     try:
-        return checked_value(base64.b64decode(said, validate=True).decode())
-    except OpsError:
-        raise ValueError from None
+        text = base64.b64decode(said, validate=True).decode()
+    except (TypeError, ValueError):  # whose message would show it
+        raise OpsError(Reason.BAD_USAGE, "That value is not UTF-8 text, in Base64.", "Enter it again.") from None
+    return checked_value(text)
 
 
 def _send(connection: socket.socket, message: dict[str, Any]) -> None:

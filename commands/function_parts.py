@@ -64,12 +64,6 @@ def outcomes_parts(request: Request) -> list[Part]:
     ]
 
 
-def functions_left(request: Request) -> list[str]:
-    """The functions that a run did not deploy for certain."""
-    found: Mapping[str, Sequence[str]] = request.ending.get("functions") or {}
-    return [*found.get(LEFT, ()), *found.get(UNKNOWN, ())]
-
-
 def functions_done_text(request: Request) -> str:
     """`, 1 of 2 functions deployed`; empty where the run had none."""
     count = len(planned_functions(request.plan))

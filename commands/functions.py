@@ -131,7 +131,7 @@ def _row(one: Listed) -> Sequence[Line]:
     return [
         (Code(one.slug),),
         runs,
-        (_CHANGES[one.change],),
+        (_CHANGES[one.change] + (f"; {one.standing}" if one.standing else ""),),
         ("who has a token" if one.verify_jwt else "anybody",),
         (kept,),
     ]

@@ -6,13 +6,13 @@ from typing import Any
 
 from commands.adoption_parts import is_adoption
 from commands.function_parts import functions_done_text
-from commands.function_parts import functions_left
 from commands.kind_parts import files_text
 from commands.page import Code
 from commands.page import Line
 from commands.page_words import migrations
 from commands.page_words import plural
 from commands.partial_parts import filename_of
+from ops.afterwards import slugs_left
 from ops.errors import Reason
 from ops.requests import Request
 from ops.scripts import removed_by
@@ -49,7 +49,7 @@ def on_target(request: Request, status: Status) -> tuple[str, Line]:
 
 def is_all_applied(request: Request, status: Status) -> bool:
     """Whether a run that did not succeed has everything on the target: a check failed afterwards."""
-    is_half = request.ending.get("not_applied") or functions_left(request)
+    is_half = request.ending.get("not_applied") or slugs_left(request)
     return status is Status.PARTIALLY_APPLIED and not is_half
 
 

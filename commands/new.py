@@ -46,7 +46,7 @@ def run_new(
             "Here is no project: neither this folder nor one above it has a folder `supabase`.",
             "Go into the repository, or make the folder first.",
         )
-    content = _given() if arguments.from_stdin else b""
+    content = _given() if arguments.from_stdin else b"-- What this migration does, and why:\n"
     taken, unasked = _elsewhere(environments)
     taken |= branch_versions(folder)
     folder.mkdir(exist_ok=True)

@@ -112,7 +112,8 @@ def _next_while_waiting(request: Request) -> Line:
         what = Command(f"status {request.environment}")
         return ("it starts as soon as the target is free; ", what, " tells what is in the way.")
     if request.shown is None:
-        about = "the full SQL" if request.kind == PUSH else "what it stands for"
+        is_sql = request.kind == PUSH and not request.plan.get("functions")
+        about = "the full SQL" if is_sql else "what it stands for"
         return (f"{about} goes into the thread; then the Approve button appears.",)
     needed = plural(request.missing, "more approval" if request.approvals else "approval")
     cancels = (Who(request.by.id), " can cancel.")

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import Any
 
-from commands.function_parts import functions_left
 from commands.function_parts import outcomes_parts
 from commands.page import Code
 from commands.page import Command
@@ -19,6 +18,7 @@ from commands.page_words import shortened
 from ops.afterwards import CAN_BE_RESUMED
 from ops.afterwards import CAN_BE_UNDONE
 from ops.afterwards import is_on_target
+from ops.afterwards import slugs_left
 from ops.afterwards import versions_left
 from ops.asking_again import again_of
 from ops.blockers import pid_text
@@ -125,7 +125,7 @@ def has_broken(request: Request) -> bool:
 
 def may_resume(request: Request) -> bool:
     """Whether what is left of it can be asked for."""
-    return request.kind in CAN_BE_RESUMED and bool(versions_left(request) or functions_left(request))
+    return request.kind in CAN_BE_RESUMED and bool(versions_left(request) or slugs_left(request))
 
 
 def may_roll_back(request: Request) -> bool:

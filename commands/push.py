@@ -44,6 +44,7 @@ from commands.next_parts import card_line
 from commands.page import Button
 from commands.page import Command
 from commands.page import Page
+from commands.page import Paragraph
 from commands.plan import plan_json
 from commands.reply import Reply
 from commands.request_page import request_page
@@ -54,6 +55,7 @@ from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
+from ops.afterwards import found_failing
 from ops.approving import PREFIX_LENGTH
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -116,7 +118,7 @@ def run(ops: Ops, said: Said) -> Reply:
             progress=said.progress,
         )
     if asked.request is None:
-        return _nothing_to_do(asked.plan)
+        return _nothing_to_do(ops, asked.plan)
     request = asked.request
     if not request.needed and request.status is Status.WAITING:
         from ops.running import carry_out
@@ -134,12 +136,23 @@ def _because(said: Said, option: str) -> str:
     return " ".join((said.options[option], *said.arguments[1:])) if option in said.options else ""
 
 
-def _nothing_to_do(plan: Plan) -> Reply:
+def _nothing_to_do(ops: Ops, plan: Plan) -> Reply:
     there = {0: "it has no migrations", 1: "its one migration is applied"}
     words = there.get(plan.applied, f"all {plan.applied} migrations are applied")
     words += ", and all functions are as they should be" if plan.functions else ""
-    page = Page(f"{plan.target.name}: nothing to do, {words}", tone="good")
-    return Reply(page, {**plan_json(plan), "request": None, "status": "nothing_to_do", "steps": []})
+    headline = f"{plan.target.name}: nothing to do, {words}"
+    data = {**plan_json(plan), "request": None, "status": "nothing_to_do", "steps": []}
+    failing = found_failing(ops.view, plan.target)
+    if failing is None:
+        return Reply(Page(headline, tone="good"), data)
+    message = str(failing.ending["message"])
+    page = Page(
+        f"{headline}; but {failing.id} ended with something failing",
+        body=[Paragraph((message,))],
+        next=("see what holds now: ", Command(f"health {plan.target.environment}")),
+        tone="warning",
+    )
+    return Reply(page, {**data, "failing": {"request": failing.id, "message": message}})
 
 
 def _emergency(ops: Ops, said: Said) -> Reply:
@@ -155,7 +168,7 @@ def _emergency(ops: Ops, said: Said) -> Reply:
     commit = said.options.get("commit")
     asked = request_emergency(ops, target, said.actor, said.act, because, commit=commit, progress=said.progress)
     if asked.request is None:
-        return _nothing_to_do(asked.plan)
+        return _nothing_to_do(ops, asked.plan)
     request = asked.request
     reply = push_reply(request, ops.now())
     if request.status_at(ops.now()) is not Status.WAITING or request.override is not None:

@@ -167,6 +167,8 @@ def _for_approvers(request: Request, last_backup: LastBackup | Literal["unasked"
         facts.append(("Expires", (When(request.expires_at),)))
     if last_backup != "unasked":
         facts.append(("Last backup", _backup_line(last_backup, request)))
+    if request.at_supabase:
+        facts.append(("At Supabase", (f"{request.at_supabase}, as of ", When(request.requested_at))))
     known = [one for one in request.authors if one not in {request.by.id, request.by.user}]
     if known and request.needed:
         facts.append(("Written by", (*joined(map(Who, known)), ", who cannot approve it")))
@@ -189,7 +191,7 @@ def _backup_line(last: LastBackup | None, request: Request) -> Line:
     coming = (
         "; none will be taken, as the policy says" if level == "none" else f"; a new one is taken and {level} first"
     )
-    if request.plan["policy"].get("restore_point"):
+    if request.plan["policy"].get("restore_point") and request.files:
         coming += "; a restore point of Supabase is made right before"
     if last is None:
         return (f"none known{coming}",)

@@ -4,10 +4,11 @@ The list has the name, the beginning of the digest that Supabase shows, when it 
 read it. What functions read and the project does not have stands first. What has the same value on another environment is
 marked, as far as digests tell.
 
-`set` and `unset` ask for it, and take the approvals of a push: people agree to the name. The value is entered afterwards by
-whoever asked: type the same words again. At the terminal it is asked for without being shown, or read from standard input
-with `--from-stdin`; in Slack a private answer has a link to a page that is good once, for ten minutes, where `[listener]` is
-configured. It is set at once. It is in no log, no message and no file here, and Supabase gives it back to nobody.
+The list is for whoever may ask on that environment. `set` and `unset` ask for it, and take the approvals of a push: people
+agree to the name. The value is entered afterwards by whoever asked: type the same words again. At the terminal it is asked
+for without being shown, or read from standard input with `--from-stdin`; in Slack a private answer has a link to a page that
+is good once, for ten minutes, where `[listener]` is configured. It is set at once. It is in no log, no message and no file
+here, and Supabase gives it back to nobody.
 
 A value is never typed with the name: it would stand in the shell's history and in the list of processes. Whoever said yes
 to a request does not enter its value.
@@ -25,6 +26,7 @@ from dataclasses import replace
 
 from commands.asked import asked_reply
 from commands.next_parts import card_line
+from commands.page import Code
 from commands.page import Command
 from commands.page import Line
 from commands.page import Listing
@@ -49,9 +51,11 @@ from ops.giving_values import check_takes_value
 from ops.giving_values import give_value
 from ops.giving_values import waiting_for_value
 from ops.kinds.secrets import How
+from ops.kinds.secrets import check_no_value
 from ops.kinds.secrets import checked_name
 from ops.kinds.secrets import request_secret
 from ops.layer import Ops
+from ops.layer import may_request_now
 from ops.requests import Request
 from ops.supabase.client import need_api
 from ops.supabase.env_reads import FunctionReads
@@ -60,7 +64,9 @@ from ops.supabase.secrets import listed
 from ops.supabase.secrets import reads_at
 from ops.supabase.secrets import shared_secrets
 from ops.targets import Target
+from ops.targets import all_targets
 from ops.targets import find_target
+from ops.targets import target_names
 
 USAGE = "secrets ENVIRONMENT [set|unset NAME] [--from-stdin]"
 SUMMARY = "list a project's secrets by name, or ask to set one or take it away"
@@ -68,6 +74,7 @@ GROUP = Group.ASK
 FRONTS = frozenset({Front.SLACK, Front.TERMINAL})
 OPTIONS = {"from-stdin": Option(help="read the value from standard input, at the terminal")}
 
+IF_A_VALUE = "If it was a value, make a new one where it comes from, for this one was seen."
 NAMED = 3
 """So many functions are named in a line of the list."""
 
@@ -75,17 +82,26 @@ NAMED = 3
 def run(ops: Ops, said: Said) -> Reply:
     if not said.arguments:
         raise OpsError(Reason.ENVIRONMENT_NEEDED, "Say which environment's secrets.", f"Type `{USAGE}`.")
+    for one in said.arguments:
+        check_no_value(one)
+    if said.arguments[0].lower() not in target_names(ops.settings):
+        # neither repeated nor compared with what is near, as find_target does: it may be a value
+        names = ", ".join(sorted(one.name for one in all_targets(ops.settings)))
+        message = "Behind `secrets` stands an environment first, and there is none of that name; it is in no log."
+        raise OpsError(Reason.UNKNOWN_ENVIRONMENT, message, f"Choose one of: {names}. {IF_A_VALUE}")
     target = find_target(ops.settings, said.arguments[0])
     if len(said.arguments) == 1:
         return _list(ops, said, target)
     how = next((one for one in How if one == said.arguments[1].lower()), None)
     if how is None or len(said.arguments) == 2:
-        raise OpsError(Reason.BAD_USAGE, "`secrets` takes `set` or `unset`, then a name.", f"Type `{USAGE}`.")
+        raise OpsError(
+            Reason.BAD_USAGE, "`secrets` takes `set` or `unset`, then a name.", f"Type `{USAGE}`. {IF_A_VALUE}"
+        )
     if len(said.arguments) > 3:
         raise OpsError(
             Reason.BAD_USAGE,
             "`secrets` takes one name and nothing behind it; a value is never typed here. What stood there is in no log.",
-            "If it was a value, make a new one where it comes from, for this one was seen. Then name the secret alone.",
+            f"{IF_A_VALUE} Then name the secret alone.",
         )
     name = checked_name(said.arguments[2])
     return _set(ops, said, target, name) if how is How.SET else _ask(ops, said, target, how, name)
@@ -131,7 +147,7 @@ def _asked(ops: Ops, said: Said, request: Request) -> Reply:
 
 def _needed(ops: Ops, request: Request, name: str) -> Reply:
     """Nothing but the value is missing: a terminal that can ask for it does so now, and says the same words again with it."""
-    again = Command(f"secrets {request.environment} set {name}")
+    again = Code(f"countersign secrets {request.environment} set {name}")
     page = Page(
         f"{request.id} on {request.target} waits for the value of {name}",
         next=(again, " at a terminal asks for it without showing it; with --from-stdin it is read from there."),
@@ -172,6 +188,7 @@ def _reads(ops: Ops, target: Target, said: Said) -> tuple[str, FunctionReads]:
 
 
 def _list(ops: Ops, said: Said, target: Target) -> Reply:
+    may_request_now(ops, target, said.actor).or_raise()
     unread, reads = _reads(ops, target, said)
     said.progress(f"asking for the secrets of {target.name}")
     with need_api(target) as api:

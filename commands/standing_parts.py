@@ -13,6 +13,7 @@ from commands.page_words import joined
 from commands.page_words import migrations
 from commands.page_words import plural
 from ops.at_a_glance import Behind
+from ops.at_a_glance import Functions
 from ops.at_a_glance import Glance
 from ops.at_a_glance import Missing
 from ops.deployed import changed_since
@@ -59,7 +60,7 @@ def standing_json(ops: Ops, target: Target, seen: Glance) -> dict[str, Any]:
     changed = changed_since(ops.view, target)
     behind: Behind | None = seen.found.get("pending")
     missing: Missing | None = seen.found.get("secrets")
-    functions: tuple[str, ...] | None = seen.found.get("functions")
+    functions: Functions | None = seen.found.get("functions")
     health: tuple[Checked, ...] | None = seen.found.get("health")
     advice = advice_of(ops.view.last(kind=KIND, project=target.project, environment=target.environment))
     return {
@@ -68,7 +69,9 @@ def standing_json(ops: Ops, target: Target, seen: Glance) -> dict[str, Any]:
         "branch_commit": behind.commit if behind else None,
         "pending": list(behind.versions) if behind else None,
         "changed_outside_at": changed.at.isoformat() if changed else None,
-        "functions_behind": list(functions) if functions is not None else None,
+        "functions_behind": list(functions.behind) if functions else None,
+        "functions_not_on_branch": list(functions.not_on_branch) if functions else None,
+        "functions_standing": {slug: one.words for slug, one in functions.standing.items()} if functions else None,
         "secrets_missing": list(missing.needed) if missing else None,
         "health": [{**one.to_json(), "state": one.state} for one in health] if health is not None else None,
         "advisors": advice.counts if advice else None,
@@ -94,11 +97,21 @@ def _pending_line(target: Target, found: Behind) -> Line:
     return (f"{migrations(len(found.versions))} of ", *where, ": ", *_names(found.versions))
 
 
-def _functions_line(target: Target, found: tuple[str, ...]) -> Line:
+def _functions_line(target: Target, found: Functions) -> Line:
+    """What a push would change, apart from what is told of one by itself: changed outside, or rolled back on purpose."""
     branch = target.settings.branch
-    return (
-        (f"{plural(len(found), 'function')} behind {branch}: ", *_names(found)) if found else (f"all as in {branch}",)
-    )
+    behind = tuple(slug for slug in found.behind if slug not in (*found.standing, *found.not_on_branch))
+    told: list[Line] = []
+    if behind:
+        told.append((f"{plural(len(behind), 'function')} behind {branch}: ", *_names(behind)))
+    told += [(Code(slug), f" {one.words}") for slug, one in [*found.standing.items()][:NAMED]]
+    if len(found.standing) > NAMED:
+        told.append((f"and {len(found.standing) - NAMED} more like these",))
+    if found.not_on_branch:
+        told.append((f"not on {branch}: ", *_names(found.not_on_branch)))
+    if not told:
+        return (f"all as in {branch}",)
+    return tuple(span for number, line in enumerate(told) for span in (*(("; ",) if number else ()), *line))
 
 
 def _secrets_line(found: Missing) -> Line:

@@ -14,6 +14,7 @@ from commands.emergency_parts import owed_page
 from commands.emergency_parts import owing_page
 from commands.emergency_parts import reviewed_page
 from commands.kind_parts import subject_on_target
+from commands.next_parts import next_line
 from commands.page import Code
 from commands.page import Command
 from commands.page import Line
@@ -145,7 +146,9 @@ def _succeeded_page(_: Event, request: Request) -> Page:
 
 def _ended_badly_page(event: Event, request: Request) -> Page:
     said = (Code(request.id), ": ", *sentence_line(str((event.data or {})["message"])))
-    return _page(request, state_words(request, Status(event.kind)), said, tone="bad")
+    is_half = event.kind == "partially_applied"
+    following = next_line(request, Status.PARTIALLY_APPLIED, None) if is_half else ()
+    return _page(request, state_words(request, Status(event.kind)), said, next=following, tone="bad")
 
 
 def _page(request: Request, state: str, said: Line, *, next: Line = (), tone: Tone = "plain") -> Page:

@@ -15,6 +15,7 @@ See also: simulate, show, status
 
 from commands.emergency_parts import owed_facts
 from commands.emergency_parts import owed_next
+from commands.next_parts import next_line
 from commands.page import Command
 from commands.page import Line
 from commands.page import Listing
@@ -34,6 +35,7 @@ from commands.words import Front
 from commands.words import Group
 from commands.words import Option
 from commands.words import Said
+from ops.afterwards import is_left_half
 from ops.debts import Debt
 from ops.debts import review_owed
 from ops.layer import Ops
@@ -52,9 +54,11 @@ OPTIONS: dict[str, Option] = {}
 def run(ops: Ops, said: Said) -> Reply:
     explained = explain(ops, said.one("request, such as R-7"))
     request, status = explained.request, explained.request.status_at(explained.at)
-    page = (
-        _waits(explained) if status is Status.WAITING else _decided(explained, status, review_owed(ops.view, request))
-    )
+    if status is Status.WAITING:
+        page = _waits(explained)
+    else:
+        ways = next_line(request, status, None) if is_left_half(ops.view, request) else ()
+        page = _decided(explained, status, review_owed(ops.view, request), ways)
     approvals = [{"by": one.by.id, "at": one.at.isoformat()} for one in request.approvals]
     return Reply(page, {**explained_json(explained), "approvals": approvals}, request=request.id)
 
@@ -75,8 +79,9 @@ def _waits(explained: Explained) -> Page:
     return Page(headline, [("Expires", (When(request.expires_at),))], body, following, tone="plain")
 
 
-def _decided(explained: Explained, status: Status, owed: Debt | None) -> Page:
-    """What runs or is over: who ended it, and who had said yes; what is owed of it."""
+def _decided(explained: Explained, status: Status, owed: Debt | None, ways: Line) -> Page:
+    """What runs or is over: who ended it, and who had said yes; what is owed of it. `ways`: what can be asked for where it
+    left its target half-way."""
     request = explained.request
     first = explained.verdict.closed[0]
     facts: list[tuple[str, Line]] = [("Why", with_people(first.sentence, ()))]
@@ -85,6 +90,7 @@ def _decided(explained: Explained, status: Status, owed: Debt | None) -> Page:
     facts += owed_facts(owed, explained.at)
     yes = _said_yes(request)
     everything: Line = (Command(f"show {request.id}"), " tells everything about it.")
+    everything = (*ways, " ", *everything) if ways else everything
     return Page(
         f"{request.id} on {request.target}: {state_words(request, status)}",
         facts,

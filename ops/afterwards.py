@@ -2,18 +2,22 @@
 
 from collections.abc import Callable
 from collections.abc import Container
+from collections.abc import Mapping
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from audit import Event
 from audit import Query
 from audit import View
+from ops.errors import Reason
 from ops.requests import PUSH
 from ops.requests import UNDOING
 from ops.requests import Request
 from ops.requests import find_request
 from ops.requests import requests_about
 from ops.status import Status
+from ops.supabase.function_log import LEFT
+from ops.supabase.function_log import UNKNOWN
 from ops.targets import Target
 
 RESUME = "resume"
@@ -78,6 +82,31 @@ def half_way(view: View, target: Target) -> list[Request]:
     return [request for event, request in found if _is_half(request) and not _is_made_up_for(view, event, request)]
 
 
+def found_failing(view: View, target: Target) -> Request | None:
+    """The newest run of a target that deployed what it was to, and ended because something did not hold then; None where a
+    run behind it succeeded that looked at the same."""
+    query = Query(
+        project=target.project,
+        environment=target.environment,
+        kinds=("succeeded", "partially_applied"),
+        newest_first=True,
+        limit=_LOOKED_AT,
+    )
+    mended: set[str] = set()
+    for event in view.find(query):
+        if not event.stream.startswith("request:") or not event.request:
+            continue
+        request = find_request(view, event.request)
+        if event.kind == "partially_applied" and (event.data or {}).get("reason") == Reason.HEALTH_FAILED.value:
+            failing = {slug for step in request.steps for slug in step.detail.get("failing") or ()}
+            return None if failing and failing <= mended else request
+        if event.kind == "succeeded" and request.kind == "functions":
+            mended.add(str(request.plan["facts"]["function"]))  # it called no other one
+        elif request.kind in CAN_BE_RESUMED:
+            return None
+    return None
+
+
 def versions_left(request: Request) -> list[str]:
     """The versions of its files that are not on the target: as the run ended, or as a person found it."""
     there = set(request.settlement.versions) if request.settlement is not None else set(request.applied)
@@ -114,19 +143,39 @@ def _last_of(found: Sequence[Request], kinds: Container[str]) -> Request | None:
     return next((one for one in reversed(found) if one.kind in kinds), None)
 
 
+def is_left_half(view: View, request: Request) -> bool:
+    """Whether it ended half-way, and nobody went on with it, took it back or made up for it since."""
+    if not _is_half(request):
+        return False
+    ended = [
+        event for event in view.events(stream=request.stream) if event.kind in {"partially_applied", "interrupted"}
+    ]
+    return bool(ended) and not _is_made_up_for(view, ended[-1], request)
+
+
+def slugs_left(request: Request) -> list[str]:
+    """The functions that are not known to be as it wanted them, as the run ended."""
+    found: Mapping[str, Sequence[str]] = request.ending.get("functions") or {}
+    return [*found.get(LEFT, ()), *found.get(UNKNOWN, ())]
+
+
 def _is_half(request: Request) -> bool:
-    is_known = request.status is Status.PARTIALLY_APPLIED or request.settlement is not None
-    return request.kind in _CAN_BE_HALF and is_known and is_on_target(request) and bool(versions_left(request))
+    if request.kind not in _CAN_BE_HALF:
+        return False
+    if request.status is not Status.PARTIALLY_APPLIED and request.settlement is None:
+        return False
+    return bool(slugs_left(request)) or (is_on_target(request) and bool(versions_left(request)))
 
 
 def _is_made_up_for(view: View, ended: Event, request: Request) -> bool:
     """Whether somebody went on with it or took it back, or what was left came to the target in another way."""
     if afterwards_of(view, request).last is not None:
         return True
-    kinds = (*_FILE_DONE, "succeeded")
+    kinds = (*_FILE_DONE, "function_deployed", "succeeded")
     later = view.find(Query(project=request.project, environment=request.environment, kinds=kinds, after_seq=ended.seq))
-    since = {str(one.data["version"]) for one in later if one.data and one.kind != "succeeded"}
-    if not set(versions_left(request)) - since:
+    since = {str(one.data["version"]) for one in later if one.data and one.kind in _FILE_DONE}
+    deployed = {str(one.data["slug"]) for one in later if one.data and one.kind == "function_deployed"}
+    if not set(versions_left(request)) - since and not set(slugs_left(request)) - deployed:
         return True
     if request.ending.get("within") or request.settlement is not None:
         return False  # part of a file stays there, whatever is pushed behind it

@@ -12,6 +12,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from dataclasses import field
 from functools import partial
+from typing import TYPE_CHECKING
 from typing import Any
 
 from ops.errors import OpsError
@@ -23,6 +24,9 @@ from ops.supabase.client import ManagementApi
 from ops.supabase.client import api_for
 from ops.supabase.client import unmanaged_because
 from ops.targets import Target
+
+if TYPE_CHECKING:
+    from ops.supabase.function_standing import Standing
 
 logger = logging.getLogger("countersign.glance")
 
@@ -50,11 +54,21 @@ class Missing:
     optional: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Functions:
+    """The functions of a project, by name: those that a push of the branch would change, those that the branch does not
+    have, and what else is to be said of one (see `Standing`)."""
+
+    behind: tuple[str, ...]
+    not_on_branch: tuple[str, ...]
+    standing: "Mapping[str, Standing]"
+
+
 @dataclass
 class Glance:
     """What was seen of one target, by what was looked at; `because` says of the rest why it is not known.
 
-    `pending` is a `Behind`, `functions` the names of functions that are behind, `secrets` a `Missing`, `health` a tuple
+    `pending` is a `Behind`, `functions` a `Functions`, `secrets` a `Missing`, `health` a tuple
     of `Checked`. What is looked at is in one of the two.
     """
 
@@ -142,12 +156,19 @@ def _pending(ops: Ops, target: Target) -> Behind:
     return Behind(head, tuple(sorted(version for version in files if version not in there)))
 
 
-def _functions(ops: Ops, target: Target) -> tuple[str, ...]:
-    from ops.supabase.function_plan import functions_behind
+def _functions(ops: Ops, target: Target) -> Functions:
+    from ops.supabase.function_changes import Change
+    from ops.supabase.function_plan import function_changes
+    from ops.supabase.function_standing import standing_of
 
     repository, head = _head(ops, target)
     with closing(_api(target)) as api:
-        return tuple(one.slug for one in functions_behind(target, repository, head, api))
+        changes = function_changes(target, repository, head, api)
+    return Functions(
+        tuple(one.slug for one in changes if one.acts),
+        tuple(one.slug for one in changes if one.change in {Change.LEFT, Change.REMOVED}),
+        standing_of(ops.view, target, changes),
+    )
 
 
 def _secrets(ops: Ops, target: Target) -> Missing:

@@ -1,6 +1,6 @@
 """Who a CI job is, as its issuer proves it, and what such a job may ask for. Only plans and pushes, and waiting for them.
 
-The claims of GitHub's tokens: https://docs.github.com/en/actions/reference/security/oidc (read 2026-11-23).
+The claims of GitHub's tokens: https://docs.github.com/en/actions/reference/security/oidc.
 """
 
 import hashlib

@@ -20,7 +20,7 @@ ID_TOKEN_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"
 ID_TOKEN_SECRET = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
 """What GitHub gives a job that has `permissions: id-token: write`.
 
-https://docs.github.com/en/actions/reference/security/oidc (read 2026-11-23)
+https://docs.github.com/en/actions/reference/security/oidc
 """
 
 CONNECT_SECONDS = 10.0

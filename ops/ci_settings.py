@@ -15,7 +15,7 @@ from ops.setting_values import Table
 ISSUER = "https://token.actions.githubusercontent.com"
 """GitHub's own; on GitHub Enterprise Server it is https://HOST/_services/token.
 
-https://docs.github.com/en/actions/reference/security/oidc (read 2026-11-23)
+https://docs.github.com/en/actions/reference/security/oidc
 """
 
 _WORKFLOW = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+/\.github/workflows/[^@/\s]+\.ya?ml(@refs/[^\s]+)?")

@@ -1,6 +1,6 @@
 """What a commit's status on GitHub says of the requests for it: one context for each target.
 
-https://docs.github.com/en/rest/commits/statuses (read 2026-11-23)
+https://docs.github.com/en/rest/commits/statuses
 """
 
 from collections.abc import Mapping

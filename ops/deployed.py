@@ -7,12 +7,15 @@ from audit import Event
 from audit import Query
 from audit import View
 from ops.afterwards import CAN_BE_UNDONE
-from ops.outside import newest_state
 from ops.requests import find_request
 from ops.targets import Target
 
 _LOOKED_AT = 20
 """So many of a target's last runs are looked at for one that deployed a commit."""
+
+
+_STATES = ("state_noted", "changed_outside", "adopted")
+"""The kinds of events that say what state a target is in."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,12 @@ def last_deployed(view: View, target: Target) -> Deployed | None:
         if request.kind in CAN_BE_UNDONE and request.commit:
             return Deployed(request.commit, request.id, event.at)
     return None
+
+
+def newest_state(view: View, target: Target) -> Event | None:
+    """The newest event that says what state a target is in; None where none does."""
+    found = [view.last(kind=kind, project=target.project, environment=target.environment) for kind in _STATES]
+    return max((event for event in found if event), key=lambda event: event.seq, default=None)
 
 
 def changed_since(view: View, target: Target) -> Event | None:

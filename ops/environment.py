@@ -1,5 +1,6 @@
 """The settings of one environment: where it is, who must agree before it changes, and how a run there behaves."""
 
+import os
 from datetime import timedelta
 from typing import Any
 from typing import Literal
@@ -226,6 +227,8 @@ class Environment(Table):
             **({"restore_point": True} if self.restore_point else {}),
             "health": [check.policy() for check in self.health],
             **({"tables": sorted(self.tables)} if self.tables else {}),
+            **({"project_url": self.project_url} if self.project_ref and self.project_url else {}),
+            **({"management_api": managed} if self.project_ref and (managed := _other_api()) else {}),
             **({"prune": True} if self.prune else {}),
             **({"smoke": self.smoke} if self.smoke != "options" else {}),
             **({"exposed_schemas": sorted(self.exposed_schemas)} if self.exposed_schemas is not None else {}),
@@ -241,6 +244,12 @@ class Environment(Table):
         if self.hotfix:
             said |= {"hotfix": sorted(self.hotfix), "hotfix_passes": self.hotfix_passes}
         return said
+
+
+def _other_api() -> str:
+    """Where Management API calls go, where that is not Supabase's own address; else empty."""
+    base = os.environ.get("SUPABASE_API_URL", "").strip().rstrip("/")
+    return "" if base == "https://api.supabase.com" else base
 
 
 def _may_be_enough(people: set[str], approvals: int) -> bool:

@@ -11,6 +11,8 @@ from ops.git_folder import TREE
 from ops.git_folder import odd_entry
 
 MOST_BELOW = 20_000
+MOST_PARTS = 100
+"""Of a path: each folder around a file is asked for on the way to it."""
 
 
 class CommitFiles:
@@ -54,6 +56,8 @@ class CommitFiles:
         return found
 
     def _entry(self, path: str) -> tuple[str, str] | None:
+        if path.count("/") >= MOST_PARTS:
+            raise OpsError(Reason.REPOSITORY_REFUSED, f"{printable(path, 120)} has more than {MOST_PARTS} parts.")
         folder, _, name = path.rpartition("/")
         return (self._folder(folder) or {}).get(name)
 

@@ -42,7 +42,8 @@ class HistoryProblem:
     """A difference between history and files, or between a file and what is on the target. `blocks`: nothing may be
     pushed before it is settled, as `repair` says.
 
-    Codes: remote_only, out_of_order, edited, duplicate_version, invalid_index (these block), unknown, version_too_big.
+    Codes: remote_only, out_of_order, edited, duplicate_version, invalid_index (these block), unknown, version_too_big; and of
+    Supabase: function, restore_point.
     """
 
     code: str

@@ -56,6 +56,14 @@ def plain_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def origin_of(url: str) -> str:
+    """The origin of an address as a browser says it: small letters, no path, the port only where it is not the usual one."""
+    parts = urlsplit(url)
+    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    usual = parts.port in {None, {"http": 80, "https": 443}[parts.scheme]}
+    return f"{parts.scheme}://{host}" + ("" if usual else f":{parts.port}")
+
+
 PlainUrl = Annotated[str, AfterValidator(plain_url)]
 
 

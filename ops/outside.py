@@ -14,6 +14,7 @@ from audit import Query
 from audit import View
 from ops.database import connect
 from ops.database import target_failed
+from ops.deployed import newest_state
 from ops.fingerprint import Fingerprint
 from ops.fingerprint import read_fingerprint
 from ops.history import HistoryRow
@@ -31,9 +32,6 @@ from ops.scripts import removed_rows
 from ops.targets import Target
 
 WATCH = Actor("system:watch")
-
-_STATES = ("state_noted", "changed_outside", "adopted")
-"""The kinds of events that say what state a target is in."""
 
 _FIRST_LOOK = "it was looked at for the first time"
 _AFTER_A_RUN = "what our runs did since then is accounted for"
@@ -205,16 +203,6 @@ def _schema_words(objects: Sequence[Mapping[str, str]]) -> list[str]:
     if not objects:
         return ["The schema was changed; which objects cannot be told, for no copy of it as it was is at hand."]
     return [f"The schema was changed: {len(objects)} object{'s' if len(objects) != 1 else ''}."]
-
-
-def newest_state(view: View, target: Target) -> Event | None:
-    """The newest event that says what state a target is in; None where none does."""
-    return _newest(view, target, _STATES)
-
-
-def _newest(view: View, target: Target, kinds: Sequence[str]) -> Event | None:
-    found = [view.last(kind=kind, project=target.project, environment=target.environment) for kind in kinds]
-    return max((event for event in found if event), key=lambda event: event.seq, default=None)
 
 
 def _noted(target: Target, now: Fingerprint, because: str) -> Draft:

@@ -72,6 +72,8 @@ class Plan:
     """The number of the last event, before the target was looked at, that a run had ended there; 0: none had."""
     hotfix: Mapping[str, Any] = field(default_factory=dict)
     """Who asks for it as a hotfix and why (see `ops.hotfixing.hotfix_of`), which passes windows; empty: it is none."""
+    at_supabase: str = ""
+    """What Supabase itself can put back, in words, as it was looked at for the plan; empty where nobody looked."""
     emergency: str = ""
     """Why it is asked for as an emergency, which an overrider may let run without approvals; empty: it is not."""
     functions: "tuple[FunctionChange, ...]" = ()

@@ -173,6 +173,10 @@ def propose(ops: Ops, proposal: Proposal, actor: Actor, act: str) -> Request:
     may_request_now(ops, target, actor).or_raise()
     check_unlocked(ops.view, target, ops.now())
     _refuse_unrunnable(proposal)
+    if proposal.migrations and target.settings.restore_point:
+        from ops.supabase.managed_backups import check_point_possible  # what speaks to Supabase
+
+        check_point_possible(target)
     draft = Draft(
         kind="requested",
         actor=actor.id,

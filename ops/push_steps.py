@@ -86,12 +86,41 @@ def run_scripts(
     backup(recorder, target, guard)
     if recorder.request.files:
         migrate(recorder, target, guard, ready, changed_first)
-    if recorder.request.plan.get("functions"):
-        from ops.supabase.function_steps import deploy_and_look  # what speaks to Supabase; most plans have no functions
+    behind(recorder, target, ready.before)
 
-        deploy_and_look(recorder, target)
-    health(recorder, target, ready.before)
-    begin_watch(recorder, target)
+
+def behind(recorder: Recorder, target: Target, before: Sequence[Checked]) -> None:
+    """The steps behind the last statement: functions and secrets where the plan has some, health, the watch.
+
+    Once everything is deployed, what one step finds failing keeps no later one from its look, for there is no other run
+    that would make up for it. Raises OpsError with all that was found.
+    """
+    looks: list[Callable[[], None]] = [
+        partial(health, recorder, target, before),
+        partial(begin_watch, recorder, target),
+    ]
+    if not recorder.request.plan.get("functions"):
+        for look in looks:
+            look()
+        return
+    from ops.supabase.function_steps import function_steps  # what speaks to Supabase; most plans have no functions
+
+    deploy, *others = function_steps(recorder, target)
+    found: list[OpsError] = []
+    for step in (deploy, *others, *looks):
+        try:
+            step()
+        except OpsError as error:
+            if step is deploy and error.reason is not Reason.HEALTH_FAILED:
+                raise
+            found.append(error)
+    if len(found) == 1:
+        raise found[0]
+    if found:
+        reason = Reason.HEALTH_FAILED if any(one.reason is Reason.HEALTH_FAILED for one in found) else found[0].reason
+        details = {key: value for one in found for key, value in one.details.items()}
+        hint = " ".join(one.hint for one in found if one.hint)
+        raise OpsError(reason, " ".join(one.message for one in found), hint, exit_code=1, details=details)
 
 
 def preflight(recorder: Recorder, target: Target, standing: Standing | None) -> Ready:
@@ -140,9 +169,6 @@ def backup(recorder: Recorder, target: Target, guard: Guard) -> None:
             return
         if level is Level.NONE:
             result["said"] = "none, as the policy says"
-            return
-        if not request.files:
-            result["said"] = "none, for no statement runs: what the functions run now is kept instead"
             return
         unmet = isolation_unmet(target) if level in {Level.RESTORED, Level.IDENTICAL} else ""
         if unmet:

@@ -78,6 +78,15 @@ def plan_target(
     plan = _with_adopted(ops, make_plan(target, ops.repository(target), commit=commit, anew=True, progress=progress))
     problems = (*half_done(ops.view, target, plan.pending), *plan.problems)
     plan = replace(plan, problems=problems, emergency=emergency, hotfix=as_hotfix, landed_seq=landed_seq)
+    if plan.deployed:
+        # Here because it speaks to Supabase: most plans have no functions.
+        from ops.supabase.function_standing import with_rolled_back
+
+        plan = with_rolled_back(ops.view, plan)
+    if plan.pending and target.settings.project_ref is not None:
+        from ops.supabase.managed_backups import with_cover
+
+        plan = with_cover(plan)
     if target.settings.drift_every is not None:
         # Here because it reads whole schemas, which takes 50 ms to import: an environment that is not watched goes without.
         from ops.outside import look_if_strange
@@ -258,5 +267,6 @@ def requested(ops: Ops, plan: Plan, actor: Actor) -> Draft:
             "unknown_authors": sorted({one.name or one.email for one in plan.authors if not known[one.email]}),
             "expires_at": (ops.now() + plan.target.settings.expires).isoformat(),
             "rehearsal": summary(plan.rehearsal, plan.rehearsed),
+            **({"at_supabase": plan.at_supabase} if plan.at_supabase else {}),
         },
     )

@@ -89,6 +89,7 @@ class Request:
     """Of the eligible, who may fill a place of each rule, by its name."""
     rehearsal: Mapping[str, Any] | None = None
     """What the rehearsal showed, as JSON within bounds (`ops.rehearsing.summary`); None where there was none."""
+    at_supabase: str = ""  # what Supabase itself could put back then, in words; empty where nobody looked
     shown: Mapping[str, Any] | None = None
     steps: tuple[Step, ...] = ()
     applied: tuple[str, ...] = ()
@@ -276,6 +277,7 @@ def _from_requested(event: Event) -> Request:
         expires_at=datetime.fromisoformat(data["expires_at"]),
         place=event.place,
         rehearsal=data.get("rehearsal"),
+        at_supabase=data.get("at_supabase", ""),
         replaces=data.get("replaces"),
         queued_at=datetime.fromisoformat(data["queued_since"]) if data.get("queued_since") else None,
     )

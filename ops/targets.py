@@ -58,6 +58,11 @@ def all_targets(settings: Settings) -> list[Target]:
     ]
 
 
+def target_names(settings: Settings) -> frozenset[str]:
+    """Every name that some target goes by: `shop/prod`, and `prod`."""
+    return frozenset(name for one in all_targets(settings) for name in (one.name, one.environment))
+
+
 def find_target(settings: Settings, text: str) -> Target:
     """The target that `prod` or `shop/prod` names. Raises OpsError(UNKNOWN_ENVIRONMENT) with the nearest name."""
     targets = all_targets(settings)

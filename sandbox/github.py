@@ -1,7 +1,6 @@
 """What of GitHub a CI job and the bot meet: tokens for jobs, the keys that they are checked with, and commit statuses.
 
-Shapes: https://docs.github.com/en/actions/reference/security/oidc and https://docs.github.com/en/rest/commits/statuses
-(read 2026-11-23).
+Shapes: https://docs.github.com/en/actions/reference/security/oidc and https://docs.github.com/en/rest/commits/statuses.
 """
 
 import asyncio

@@ -83,6 +83,10 @@ class FakeProject:
     """Each temporary login that was given out, and its password."""
     functions: dict[str, FakeFunction] = field(default_factory=dict)
     bundles: dict[str, FakeFunction] = field(default_factory=dict)
+    body_root: str = ""
+    """Put before the paths that it says where a function's parts lie, such as file:///tmp/user_fn_x_1/source/."""
+    lost: tuple[str, ...] = ()
+    """Files whose paths end so do not come back with a body."""
     secrets: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Name to value and time of the last change; the API tells a digest of the value."""
     backups: list[dict[str, Any]] = field(default_factory=list)
@@ -190,9 +194,9 @@ class FakeProject:
 
     def function_body(self, asked: Asked) -> Answered:
         found = self._running(asked)
-        about = {"deno2_entrypoint_path": found.metadata.get("entrypoint_path", "")}
+        about = {"deno2_entrypoint_path": self.body_root + found.metadata.get("entrypoint_path", "")}
         parts = [_part('name="metadata"', {"Content-Type": "application/json"}, json.dumps(about).encode())]
-        for path, content in found.files:
+        for path, content in (one for one in found.files if not one[0].endswith(self.lost)):
             parts.append(_part(f'name="file"; filename="{path}"', {"Supabase-Path": path}, content))
         body = b"".join(parts) + f"--{BOUNDARY}--\r\n".encode()
         return Answered(200, body, f"multipart/form-data; boundary={BOUNDARY}")
@@ -250,8 +254,8 @@ class FakeProject:
             "updated_at": now,
             "verify_jwt": metadata.get("verify_jwt", before.said["verify_jwt"] if before else True),
             "import_map": bool(map_path),
-            "entrypoint_path": f"file://./{metadata['entrypoint_path']}",
-            "import_map_path": map_path,
+            "entrypoint_path": f"{self.body_root or 'file://./'}{metadata['entrypoint_path']}",
+            "import_map_path": f"{self.body_root}{map_path}" if map_path else "",
             "ezbr_sha256": whole.hexdigest(),
         }
         return FakeFunction(said, metadata, files)
@@ -265,13 +269,9 @@ class FakeProject:
     # --- secrets ---------------------------------------------------------------------------------------
 
     def list_secrets(self, _: Asked) -> Answered:
-        return Answered(
-            200,
-            [
-                {"name": name, "value": hashlib.sha256(value.encode()).hexdigest(), "updated_at": at}
-                for name, (value, at) in sorted(self.secrets.items())
-            ],
-        )
+        digests = {name: hashlib.sha256(value.encode()).hexdigest() for name, (value, _) in self.secrets.items()}
+        rows = ((name, self.secrets[name][1]) for name in sorted(digests))
+        return Answered(200, [{"name": name, "value": digests[name], "updated_at": at} for name, at in rows])
 
     def set_secrets(self, asked: Asked) -> Answered:
         if not isinstance(asked.json, list) or len(asked.json) > MOST_SECRETS:
@@ -292,7 +292,6 @@ class FakeProject:
     # --- backups ---------------------------------------------------------------------------------------
 
     def list_backups(self, _: Asked) -> Answered:
-        window = self.pitr or ()
         names = ("earliest_physical_backup_date_unix", "latest_physical_backup_date_unix")
         return Answered(
             200,
@@ -301,7 +300,7 @@ class FakeProject:
                 "walg_enabled": True,
                 "pitr_enabled": self.pitr is not None,
                 "backups": self.backups,
-                "physical_backup_data": dict(zip(names, window, strict=False)),
+                "physical_backup_data": dict(zip(names, self.pitr or (), strict=False)),
             },
         )
 

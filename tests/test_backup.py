@@ -6,6 +6,7 @@ import random
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import LiteralString
 
@@ -352,17 +353,22 @@ def test_a_tls_only_server_of_an_older_version_with_contrib_extensions(
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has the parser of a dump run as somebody else")
 def test_root_restores_under_another_user(database: str, tmp_path: Path) -> None:
     users: set[int] = set()
+    over = threading.Event()
 
-    def look() -> bool:
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if "--use-list=" in (process / "cmdline").read_text(errors="replace"):
-                    users.add(process.stat().st_uid)
-            except OSError:
-                continue
-        return False
+    def look() -> None:
+        while not over.is_set():
+            for process in Path("/proc").glob("[0-9]*"):
+                with suppress(OSError):
+                    if "--use-list=" in (process / "cmdline").read_text(errors="replace"):
+                        users.add(process.stat().st_uid)
 
     fill(database)
-    take_backup(database, level=Level.RESTORED, folder=tmp_path, label="user", stop=look)
+    looking = threading.Thread(target=look)
+    looking.start()
+    try:
+        take_backup(database, level=Level.RESTORED, folder=tmp_path, label="user")
+    finally:
+        over.set()
+        looking.join()
     assert users
     assert users - {0}

@@ -4,26 +4,23 @@ import json
 import os
 import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ops.errors import OpsError
+from ops.hazards.functions import function_hazards
 from ops.repository import Repository
-from ops.supabase.function_changes import Change
-from ops.supabase.function_changes import FunctionChange
 from ops.supabase.function_changes import changes_of
-from ops.supabase.function_changes import contradicts
-from ops.supabase.function_changes import is_body_of
-from ops.supabase.function_smoke import judge
 from ops.supabase.function_source import FunctionSource
 from ops.supabase.function_source import functions_at
-from ops.supabase.import_graph import imported_names
-from ops.supabase.import_graph import without_comments
-from ops.supabase.models import Function
-from ops.supabase.models import FunctionBody
-from ops.supabase.models import FunctionFile
+from ops.supabase.import_map import resolve
+from ops.supabase.import_map import without_comments
+from ops.supabase.module_imports import imports_in
+from ops.supabase.remote_imports import unpinned
+from ops.supabase.static_patterns import is_static
 from sandbox.stage import git
 from sandbox.supabase_api import SupabaseApi
 
@@ -93,7 +90,7 @@ def test_the_graph_follows_import_maps_scopes_and_folders(sources: Sources) -> N
               "imports": { "lib/": "../_lib/", "@b": "../_b.ts", "zod": "npm:zod", },
               "scopes": { "../_lib/": { "@b": "../_scoped.ts" } }, /* end */ }""",
             "supabase/functions/hello/c.json": "{}",
-            "supabase/functions/_lib/a.ts": 'import "@b"; import "./missing.ts"; import "/etc/passwd.ts";',
+            "supabase/functions/_lib/a.ts": 'import "@b"; import("./missing.ts"); import("/etc/passwd.ts");',
             "supabase/functions/_lib/unused.md": "taken along with its folder",
             "supabase/functions/_b.ts": "export const b = 1;",
             "supabase/functions/_scoped.ts": "export const s = 1;",
@@ -164,14 +161,127 @@ def test_config_that_is_no_toml_is_told(sources: Sources) -> None:
     ],
 )
 def test_imports_are_found_as_the_cli_finds_them(text: str, names: list[str]) -> None:
-    assert list(imported_names(text)) == names
+    assert [one.name for one in imports_in(text)] == names
 
 
 @pytest.mark.parametrize(
     "hostile", ["import " * 40_000, "import" + " " * 200_000, "import {" * 30_000, "import x\n" * 40_000]
 )
 def test_a_hostile_file_costs_time_in_proportion(hostile: str) -> None:
-    assert list(imported_names(hostile)) == []
+    assert imports_in(hostile) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds"),
+    [
+        ('import a from "./a.ts"; // import "./b.ts"', ["static", "mentioned"]),
+        ('\ufeffimport{a}from"./a.ts"', ["static"]),
+        ('const r = /"/; import "./a.ts"', ["static"]),
+        ('const s = `x ${ `import "./t.ts"` } y`; import "./b.ts"', ["mentioned", "static"]),
+        ('import type { A } from "./a.ts"; let z: typeof import("./c.ts")', ["types", "types"]),
+        ('import.meta.url; await import("./a.ts"); x.import("./b.ts")', ["dynamic", "mentioned"]),
+        ('import { /* it\'s */ "x y" as z } from "./a.ts"', ["static"]),
+        ('export const p = "./a.ts"', ["mentioned"]),
+    ],
+)
+def test_what_an_import_is_for(text: str, kinds: list[str]) -> None:
+    assert [one.kind for one in imports_in(text)] == kinds
+
+
+def plain_or_none(text: str) -> str | None:
+    try:
+        return without_comments(text)
+    except ValueError:
+        return None
+
+
+@pytest.mark.parametrize(
+    "cost",
+    [
+        lambda: imports_in("`${" * 60_000 + "=/[" * 60_000 + '"\\' * 60_000),
+        lambda: imports_in("import(" * 40_000 + "import 'x " * 20_000),
+        lambda: without_comments(", " * 80_000),
+        lambda: plain_or_none("/* " * 80_000),
+        lambda: plain_or_none('"\\' * 80_000),
+        lambda: is_static(["*a" * 6 + "*b", "**a" * 90 + "b"], "a" * 4_000),
+        lambda: resolve(({f"k{one}/": "/x/" for one in range(50_000)},), "k/" * 100),
+        lambda: ["" for _ in range(2_000) if unpinned("npm:" + "@" * 2_000)],
+    ],
+)
+def test_hostile_files_are_read_in_no_time(cost: Callable[[], object]) -> None:
+    began = time.process_time()
+    cost()
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "fits"),
+    [
+        *(("a/**/*.html", "a/b/c.html", True), ("a/**/*.html", "a/c.html", False), ("*.t", "a/b.t", False)),
+        *(("[ab]?.txt", "a1.txt", True), ("[!a]", "b", True), ("[!a]", "a", False), ("**", "a/b", True)),
+        *(("a*", "a", True), ("a.t", "abt", False), ("[z-a]", "z", False), ("a" * 301, "a" * 301, False)),
+    ],
+)
+def test_patterns_of_static_files(pattern: str, path: str, fits: bool) -> None:
+    assert is_static([pattern], path) is fits
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({HELLO: 'import "./gone.ts"'}, r"hello/gone\.ts is imported, but is not there"),
+        ({HELLO: 'import "/etc/passwd.ts"'}, "outside the repository"),
+        ({HELLO: 'import "./a.ts"', "supabase/functions/hello/a.ts": 'export * from "./gone.ts"'}, "not there"),
+        ({HELLO: "import '" + "./a" * 200 + ".ts'"}, "more than 100 parts"),
+        ({HELLO: 'import "./x.ts"\n' * 10_001, "supabase/functions/hello/x.ts": ""}, "more than 10,000 imports"),
+        ({"supabase/functions/hello/deno.json": '{"imports": {}}' + " " * 2**18}, "larger than 256 KB"),
+        ({"supabase/config.toml": f"[functions.hello]\nstatic_files = {['a'] * 21}"}, "more than 20 patterns"),
+        ({HELLO: 'import("./gone.ts"); import type { X } from "./x.ts"'}, ""),
+        ({HELLO: '// import "./gone.ts" "../../../../up.ts"\nconst s = `import "/etc/x.ts"`'}, ""),
+        ({HELLO: 'import("./a.ts")', "supabase/functions/hello/a.ts": 'import "./gone.ts"'}, ""),
+        ({HELLO: 'import "./a.ts"; import("./a.ts?x")', "supabase/functions/hello/a.ts": ""}, ""),
+    ],
+)
+def test_what_cannot_start_is_a_problem_and_no_more(sources: Sources, more: dict[str, str], problem: str) -> None:
+    found = sources({HELLO: "1", **more})["hello"].problem
+    assert re.search(problem, found) if problem else not found
+
+
+def test_a_bundle_is_searched_for_words_alone(sources: Sources) -> None:
+    bundle = 'import "./gone.ts"; import "./a.ts"; import "npm:zod";\n' + "(){};" * 220_000
+    began = time.process_time()
+    found = sources({HELLO: bundle, "supabase/functions/hello/a.ts": ""})["hello"]
+    assert time.process_time() - began < 1
+    assert (found.problem, paths(found)) == ("", ["hello/index.ts", "hello/a.ts"])
+    assert "too large to be read" in found.warnings[0]
+    assert found.remote == ((HELLO, "npm:zod"),)
+
+
+def test_a_name_that_is_too_long_is_told(sources: Sources) -> None:
+    found = sources({f"supabase/functions/{'a' * length}/index.ts": "1" for length in (100, 101)})
+    assert not found["a" * 100].problem
+    assert "longer than 100 letters" in found["a" * 101].problem
+
+
+def test_a_path_of_many_parts_is_refused(sources: Sources) -> None:
+    deep = "a/" * 99
+    found = sources({HELLO: f'import "./{deep}b.ts"', f"supabase/functions/hello/{deep}b.ts": "1"})["hello"]
+    assert "has more than 100 parts" in found.problem
+    assert not sources({HELLO: f'// import "./{"a/" * 900}b.ts"'})["hello"].problem
+
+
+def test_what_is_fetched_from_elsewhere_is_named(sources: Sources) -> None:
+    text = (
+        'import "https://mia:pw@x.io/m@1.0.0.ts?token=t"; import "z"; import "npm:a@1.2.3/sub"; await import("jsr:@s/b@^1")\n'
+        'import type { T } from "npm:types"; // import "npm:said"\nimport "jsr:@s/c@1.0.0-rc.1"; import "npm:@s/d"'
+    )
+    source = sources(
+        {HELLO: text, "supabase/functions/hello/deno.json": '{"imports": {"z": "npm:zod@3", "u": "npm:u"}}'}
+    )
+    found = function_hazards(changes_of([source["hello"]], {}, {}, prune=False))
+    told = [(one.level, one.message) for one in found if one.rule == "function-remote-import"]
+    assert [level for level, _ in told] == ["caution"]
+    assert told[0][1].endswith(": https://x.io/m@1.0.0.ts, npm:zod@3, jsr:@s/b@^1, npm:@s/d.")
 
 
 def test_comments_go_and_texts_stay() -> None:
@@ -179,67 +289,17 @@ def test_comments_go_and_texts_stay() -> None:
     assert read == {"a": "// no /* comment */", "c": ["x"]}
 
 
-def source_of(text: str = "1", verify_jwt: bool | None = None) -> FunctionSource:
-    return FunctionSource("hello", HELLO, "", (), verify_jwt, (FunctionFile(HELLO, text.encode()),))
-
-
-def runs(verify_jwt: bool | None = True, slug: str = "hello") -> Function:
-    return Function(id="1", slug=slug, name=slug, status="ACTIVE", version=3, verify_jwt=verify_jwt, ezbr_sha256="e")
-
-
-@pytest.mark.parametrize(
-    ("said", "running", "same", "prune", "expected"),
-    [
-        (None, None, False, False, (Change.CREATED, True)),
-        (False, None, False, False, (Change.CREATED, False)),
-        (None, runs(), True, False, (Change.UNCHANGED, True)),
-        (None, runs(verify_jwt=False), True, False, (Change.UNCHANGED, False)),
-        (True, runs(verify_jwt=None), True, False, (Change.UNCHANGED, True)),
-        (False, runs(), True, False, (Change.CHANGED, False)),
-        (None, runs(), False, False, (Change.CHANGED, True)),
-    ],
-)
-def test_what_becomes_of_a_function(
-    said: bool | None, running: Function | None, same: bool, prune: bool, expected: tuple[Change, bool]
-) -> None:
-    there = {"hello": running} if running is not None else {}
-    change = changes_of([source_of(verify_jwt=said)], there, {"hello": same}, prune=prune)[0]
-    assert (change.change, change.verify_jwt) == expected
-
-
-@pytest.mark.parametrize(("prune", "change"), [(False, Change.LEFT), (True, Change.REMOVED)])
-def test_what_the_commit_lacks_stays_unless_prune_is_said(prune: bool, change: Change) -> None:
-    found: FunctionChange = changes_of([], {"old": runs(slug="old")}, {}, prune=prune)[0]
-    assert (found.slug, found.change, found.acts) == ("old", change, prune)
-
-
-def test_where_files_lie_on_the_platform_makes_no_difference() -> None:
-    there = FunctionBody(
-        {"deno2_entrypoint_path": "file:///srv/user_fn/functions/hello/index.ts"},
-        (FunctionFile("/srv/user_fn/functions/hello/index.ts", b"1"),),
-    )
-    assert is_body_of(there, source_of())
-    assert not is_body_of(there, source_of("2"))
-    assert contradicts(there, source_of()) == ""
-    assert "index.ts" in contradicts(there, source_of("2"))
-    assert "does not come back" in contradicts(FunctionBody({}, ()), source_of())
-
-
-@pytest.mark.parametrize(
-    ("status", "verify_jwt", "is_well"),
-    [
-        (200, True, True),
-        (204, False, True),
-        (401, True, True),
-        (400, False, True),
-        (404, False, False),
-        (503, True, False),
-    ],
-)
-def test_what_an_answer_to_the_first_call_says(status: int, verify_jwt: bool, is_well: bool) -> None:
-    assert judge(status, verify_jwt=verify_jwt).is_well is is_well
-
-
+ODD = {
+    "odd-comment": '// import "./a.ts"\n/* import "./b.ts" */\n// we import the data from "./c.ts", or from "./gone.ts"\n',
+    "odd-default": 'import d, { x } from "./a.ts"\nimport * as n from "./b.ts"\n',
+    "odd-export": 'export function f() { return "./a.ts"; }\nexport default "./b.ts"\n',
+    "odd-lines": 'import\n  x\n  from\n  "./a.ts"\nexport {\n y\n}\nfrom\n"./b.ts"\n',
+    "odd-pattern": 'const r = /"/; import "./a.ts"\n',
+    "odd-template": 'const s = `import "./a.ts"`, t = "import(\'./b.ts\')";\n',
+    "odd-types": 'import type { x } from "./a.ts"\nexport type { y } from "./b.ts"\nlet z: typeof import("./c.ts")\n',
+    "odd-word": 'reimport "./a.ts"; const myexport = "./b.ts"; IMPORT x FROM "./c.ts"\n',
+}
+"""What the CLI takes for an import, since it knows no comments and no texts."""
 CLI = os.environ.get("COUNTERSIGN_TEST_SUPABASE", "")
 
 
@@ -260,7 +320,7 @@ def test_the_real_cli_uploads_the_same(sources: Sources, supabase_api: SupabaseA
             "supabase/functions/_data/a1.txt": "1",
             "supabase/functions/_data/c1.txt": "1",
             "supabase/functions/_types/x.ts": "export type X = 1; export type Y = 2",
-            "supabase/functions/_lib/a.ts": 'import "@b"; import "./missing.ts"; import "/etc/passwd.ts";',
+            "supabase/functions/_lib/a.ts": 'import "@b"; import("./missing.ts"); import("/etc/passwd.ts");',
             "supabase/functions/_lib/deep/unused.md": "taken along",
             "supabase/functions/_b.ts": "export const b = 1;",
             "supabase/functions/_b2.ts": "2",
@@ -269,6 +329,8 @@ def test_the_real_cli_uploads_the_same(sources: Sources, supabase_api: SupabaseA
             "supabase/functions/maps/world.json": '{"imports": {"k": "./k.ts", "r": "https://deno.land/x/r.ts"}}',
             "supabase/functions/maps/k.ts": "1",
             "supabase/functions/off/index.ts": "1",
+            **{f"supabase/functions/{slug}/index.ts": text for slug, text in ODD.items()},
+            **{f"supabase/functions/{slug}/{name}.ts": "1" for slug in ODD for name in "abc"},
             "src/util.ts": "export {}",
         }
     )
@@ -284,7 +346,7 @@ def test_the_real_cli_uploads_the_same(sources: Sources, supabase_api: SupabaseA
         check=True,
     )
     sent = {dict(one.query)["slug"]: one.parts for one in supabase_api.seen("POST .*/functions/deploy")}
-    assert sorted(sent) == ["hello", "world"] == sorted(found)
+    assert sorted(sent) == ["hello", *sorted(ODD), "world"] == sorted(found)
     for slug, parts in sent.items():
         ours = [("file", one.path, one.content) for one in found[slug].files]
         assert [part for part in parts if part[0] == "file"] == ours

@@ -178,6 +178,7 @@ def test_a_run_that_is_killed_behind_its_upload_is_taken_up_and_sends_nothing_tw
     assert [one.kind for one in told if one.stream.startswith("request:")][-2:] == ["resumed", "succeeded"]
     assert len(api.seen("POST .*/functions/deploy")) == 1
     assert last(stage, "function_deployed")["found"] is True
+    assert last(stage, "function_deployed")["kept"] == last(stage, "function_kept")["sha256"]
 
 
 def test_the_card_and_the_file_name_the_functions(stage: Stage, api: SupabaseApi) -> None:

@@ -128,6 +128,7 @@ def told(**changed: Any) -> dict[str, Any]:
         "history": [],
         "blocked": None,
         "skipped": {},
+        "functions": [],
         **changed,
     }
 

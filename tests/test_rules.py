@@ -295,6 +295,23 @@ def test_what_changed_of_a_policy_is_said_rule_by_rule(
         assert found == words
 
 
+def test_where_a_project_is_asked_is_part_of_its_policy(monkeypatch: pytest.MonkeyPatch) -> None:
+    url = {"project_url": "https://shop.acme.example"}
+    usual = Environment.model_validate({**BASE, "approvals": 0, "project_ref": "a" * 20})
+    moved = Environment.model_validate({**BASE, "approvals": 0, "project_ref": "a" * 20, **url})
+    alone = Environment.model_validate({**BASE, "approvals": 0, **url})
+    monkeypatch.setenv("SUPABASE_API_URL", "https://api.supabase.com/")
+    before = usual.policy()
+    assert not {"project_url", "management_api"} & {*before, *alone.policy()}
+    monkeypatch.setenv("SUPABASE_API_URL", "https://api.acme.example/")
+
+    assert not {"project_url", "management_api"} & alone.policy().keys()
+    assert [str(one) for one in policy_changes(before, moved.policy())] == [
+        "the address of the project none → https://shop.acme.example",
+        "the address of the Management API none → https://api.acme.example",
+    ]
+
+
 def test_a_refusal_for_want_of_a_rule_says_which_were_skipped() -> None:
     request = replace(a_request({}), plan={"policy": policy(0, SECURITY), "files": []})
     with pytest.raises(OpsError, match=r"Every rule of shop/prod was skipped for this plan \(security\)"):

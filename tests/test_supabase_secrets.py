@@ -69,7 +69,11 @@ def test_what_is_missing_or_shared_is_a_hazard_and_a_default_makes_it_worth_know
     found = secret_hazards(READS, [secret("SMTP")], Shared(shared), "prod")
     assert [(one.rule, one.level.value, one.message) for one in found] == [
         ("secret-missing", "info", "The function pay reads MODE, which is not set there; each has a default."),
-        ("secret-missing", "caution", "The function pay reads STRIPE_KEY, which is not set there."),
+        (
+            "secret-missing",
+            "caution",
+            "The function pay reads STRIPE_KEY, which is not set there. `secrets prod set STRIPE_KEY` asks for it.",
+        ),
         ("secret-shared", "caution", "SMTP has the same value there as on dev."),
     ]
     assert "secrets prod set STRIPE_KEY" in found[1].safe_way
@@ -127,17 +131,26 @@ def test_what_is_no_name_is_refused_and_not_repeated(text: str) -> None:
         "SECRETS prod set KEY --from-stdin hunter2",
         "secrets prod set KEY HUNTER2",
         'secrets prod set "KEY hunter2"',
+        "secrets hunter2",
+        "secrets prod hunter2",
+        "secrets set hunter2",
+        "secrets set KEY=hunter2",
+        "secrets set KEY hunter2",
+        "secrets prod hunter2 KEY",
+        "secrets hunter2 set KEY",
+        "secrets KEY hunter2",
     ],
 )
 def test_a_value_that_somebody_typed_with_the_name_is_not_stored(line: str) -> None:
-    stored = str(commanded(line, ANA, Front.SLACK).data)
+    stored = str(commanded(line, ANA, Front.SLACK, environments={"prod"}).data)
     assert "hunter2" not in stored.lower()
-    assert "prod" in stored
+    assert ("prod" in stored) is ("prod" in line)
+    assert "hunter2" not in str(commanded(line, ANA, Front.SLACK).data).lower()
 
 
 def test_a_line_without_a_value_is_stored_as_it_was_typed() -> None:
     line = "secrets prod set STRIPE_KEY --from-stdin"
-    data = commanded(line, TERMINAL, Front.TERMINAL).data
+    data = commanded(line, TERMINAL, Front.TERMINAL, environments={"prod"}).data
     assert (data["text"], data["arguments"]) == (line, ["prod", "set", "STRIPE_KEY", "--from-stdin"])
 
 

@@ -18,7 +18,8 @@ def value_gate(facts: Facts) -> Gate:
     return Gate(
         VALUE,
         False,
-        f"It waits for the value of {name}. Whoever asked enters it when nothing else is in the way.",
+        f"It waits for the value of {name}. Whoever asked, or a requester at the terminal, enters it when nothing else is in "
+        "the way.",
         f"`secrets {facts.request.environment} set {name}` takes it: hidden at the terminal, or by a link that Slack gives.",
         Reason.VALUE_NEEDED,
     )

@@ -20,4 +20,20 @@ FUNCTION_REMOVED = Rule(
     left_alone="",
     safe_way="Delete it only when nothing has called it for a while; its logs tell.",
 )
-FUNCTION_RULES = (FUNCTION_OPEN, FUNCTION_REMOVED)
+FUNCTION_ROLLED_BACK = Rule(
+    "function-rolled-back",
+    HazardClass.COMPATIBILITY,
+    Level.CAUTION,
+    caught="",
+    left_alone="",
+    safe_way="Mend what it was rolled back for, or take the change out of the branch, before it is pushed again.",
+)
+FUNCTION_REMOTE_IMPORT = Rule(
+    "function-remote-import",
+    HazardClass.UNCHECKED,
+    Level.CAUTION,
+    caught="",
+    left_alone="",
+    safe_way="Import npm: and jsr: packages with an exact version, and keep what comes from elsewhere in the repository.",
+)
+FUNCTION_RULES = (FUNCTION_OPEN, FUNCTION_REMOVED, FUNCTION_ROLLED_BACK, FUNCTION_REMOTE_IMPORT)

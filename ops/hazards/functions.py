@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from collections.abc import Sequence
+from itertools import islice
 
 from ops.hazards.finding import hazard_of
 from ops.hazards.finding import in_order
 from ops.hazards.foreign import foreign_project
 from ops.hazards.function_rules import FUNCTION_OPEN
+from ops.hazards.function_rules import FUNCTION_REMOTE_IMPORT
 from ops.hazards.function_rules import FUNCTION_REMOVED
 from ops.hazards.model import RULES
 from ops.hazards.model import Act
@@ -22,6 +24,7 @@ from ops.migration import Migration
 from ops.supabase.function_changes import Change
 from ops.supabase.function_changes import FunctionChange
 from ops.supabase.function_changes import asks_for_token
+from ops.supabase.remote_imports import unpinned
 
 _OF_FILES: dict[str, Check] = {
     "secret-in-file": secret_in_file,
@@ -30,6 +33,7 @@ _OF_FILES: dict[str, Check] = {
     "foreign-project": foreign_project,
 }
 """The rules of migrations that hold for the files of functions as well."""
+_MOST_NAMED = 20
 
 
 def function_hazards(acting: Sequence[FunctionChange], project_ref: str = "") -> tuple[Hazard, ...]:
@@ -41,7 +45,7 @@ def function_hazards(acting: Sequence[FunctionChange], project_ref: str = "") ->
         if one.source is not None
         for file in one.source.files
     }
-    return in_order((*found, *_of_files(texts, project_ref)))
+    return in_order((*found, *_remote(acting), *_of_files(texts, project_ref)))
 
 
 def _of_the_whole(change: FunctionChange) -> Iterator[Hazard]:
@@ -56,6 +60,22 @@ def _of_the_whole(change: FunctionChange) -> Iterator[Hazard]:
         elif asks_for_token(change.running):
             said = f"Anybody can call {change.slug} from now on: verify_jwt is switched off."
             yield hazard_of(FUNCTION_OPEN, place, Found(said), 1)
+
+
+def _remote(acting: Sequence[FunctionChange]) -> Iterator[Hazard]:
+    """What is fetched from elsewhere when it is put together, and may be something else by then; by file."""
+    of_file: dict[str, dict[str, None]] = {}
+    for change in acting:
+        for path, name in change.source.remote if change.source is not None else ():
+            shown = unpinned(name)
+            if shown:
+                of_file.setdefault(path, {})[shown] = None
+    for path, names in sorted(of_file.items()):
+        left = len(names) - _MOST_NAMED
+        more = f" and {left:,} more" if left > 0 else ""
+        listed = ", ".join(islice(names, _MOST_NAMED))
+        said = f"Imports what is not in the commit, and may change without one: {listed}{more}."
+        yield hazard_of(FUNCTION_REMOTE_IMPORT, path, Found(said), 1)
 
 
 def _of_files(texts: dict[str, str], project_ref: str) -> Iterator[Hazard]:

@@ -16,7 +16,7 @@ from ops.proposing import fingerprint_now
 from ops.proposing import people_of
 from ops.proposing import propose
 from ops.proposing import what_changed_since
-from ops.push_steps import health
+from ops.push_steps import behind
 from ops.push_steps import preflight
 from ops.recovery import Standing
 from ops.requests import Request
@@ -34,13 +34,13 @@ from ops.supabase.function_plan import since_of
 from ops.supabase.function_resume import deploys
 from ops.supabase.function_resume import functions_moved
 from ops.supabase.function_source import functions_at
-from ops.supabase.function_steps import deploy_and_look
 from ops.supabase.function_wanted import source_of
+from ops.supabase.function_wanted import unknown_of
+from ops.supabase.function_wanted import unusable
 from ops.supabase.kept_functions import Kept
 from ops.supabase.kept_functions import KeptFunctions
 from ops.supabase.models import Function
 from ops.targets import Target
-from ops.watch import begin_watch
 
 STEPS = ("preflight", *FUNCTION_STEPS, "health")
 
@@ -84,7 +84,7 @@ def request_rollback(
 ) -> Request:
     """Ask to put back what a function ran before, or a version that is named, as it was kept on this machine.
 
-    Raises OpsError(NOT_ALLOWED) where nothing is kept, and as `request_deploy` does.
+    Raises OpsError(NOT_ALLOWED) where nothing is kept, or not enough of it, and as `request_deploy` does.
     """
     may_request_now(ops, target, actor).or_raise()
     store = KeptFunctions.of(target)
@@ -101,11 +101,22 @@ def request_rollback(
             exit_code=3,
         )
     source = source_of(slug, kept)
+    why = unusable(source, kept)
+    if why:
+        commit = kept.deployed.commit if kept.deployed is not None else ""
+        from_commit = f"functions {target.environment} deploy {slug} --commit {commit[:12] or 'SHA'}"
+        raise OpsError(
+            Reason.NOT_ALLOWED,
+            f"Version {kept.version} of the function {slug} is kept here, but cannot be put back as it ran: {why}.",
+            f"Deploy it from {'its' if commit else 'a'} commit: `{from_commit}`.",
+            exit_code=3,
+        )
     change = changes_of([source], {slug: running} if running else {}, {}, prune=False)[0]
     change = replace(change, kept=kept.sha256)
     does = (
         f"Deploys what the function {slug} ran as version {kept.version}, as it was kept; it gets a new version.",
         deploys(change),
+        *unknown_of(kept),
     )
     proposal = _proposal(target, change, title=f"roll back {slug} on", commit="", does=does, how="rollback")
     facts = {**proposal.facts, "version": kept.version}
@@ -132,7 +143,7 @@ def _proposal(
         commit=commit,
         fingerprint=fingerprint_now(target),
         does=(*does, *keeps),
-        loses=("Nothing of the database: no statement runs.",),
+        loses=("Nothing of the database: no statement runs, so no backup of it is taken.",),
         facts={"how": how, "function": change.slug},
         steps=STEPS,
         functions=(change,),
@@ -150,9 +161,7 @@ def carry_out(recorder: Recorder, target: Target, guard: Guard | None, standing:
     if guard is None:
         raise ValueError(recorder.request.kind)
     ready = preflight(recorder, target, standing)
-    deploy_and_look(recorder, target)
-    health(recorder, target, ready.before)
-    begin_watch(recorder, target)
+    behind(recorder, target, ready.before)
 
 
 KIND = Kind(what_changed=what_changed, carry_out=carry_out)

@@ -69,9 +69,8 @@ class Present:
         return bool(self.digest)
 
 
-def checked_name(text: str) -> str:
-    """The name of a secret as somebody typed it. Raises OpsError(BAD_USAGE), also for a value that was typed with it."""
-    name = text.partition("=")[0]
+def check_no_value(text: str) -> None:
+    """Raise OpsError(BAD_USAGE) for NAME=VALUE, and for what was covered as such."""
     if "=" in text or text.startswith("«masked"):
         raise OpsError(
             Reason.BAD_USAGE,
@@ -79,6 +78,11 @@ def checked_name(text: str) -> str:
             "Slack. It was covered here, and nothing was done.",
             "Make a new value where it comes from, for this one was seen; then `secrets ENVIRONMENT set NAME` asks for it.",
         )
+
+
+def checked_name(name: str) -> str:
+    """The name of a secret as somebody typed it. Raises OpsError(BAD_USAGE), also for a value that was typed with it."""
+    check_no_value(name)
     if not _NAME.fullmatch(name):
         raise OpsError(
             Reason.BAD_USAGE,
@@ -127,8 +131,8 @@ def _does(target: Target, how: How, name: str, present: Present, read_by: tuple[
     what = f"in place of what is there ({now})" if present.is_there else "which it does not have yet"
     return (
         f"Sets the secret {name} of the project {ref}, {what}.",
-        "The value is not part of this: whoever asked enters it afterwards, at the terminal or on a page that is good once. "
-        "It is set at once, and kept nowhere here.",
+        "The value is not part of this. Whoever asked enters it afterwards, on a page that is good once or at the terminal; "
+        "a requester at the terminal may, too. It is set at once, and kept nowhere here.",
         *read,
     )
 

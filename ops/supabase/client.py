@@ -26,6 +26,7 @@ from ops.settings import resolve_secret
 from ops.supabase import models
 from ops.supabase.budget import Budget
 from ops.supabase.multipart import parse_parts
+from ops.supabase.slug import SLUG
 from ops.targets import Target
 
 if TYPE_CHECKING:  # httpx is slow to load, and few words speak to the API
@@ -35,14 +36,13 @@ if TYPE_CHECKING:  # httpx is slow to load, and few words speak to the API
 
 DEFAULT_API = "https://api.supabase.com"
 DEFAULT_TIMEOUT_SECONDS = 30.0
-DEFAULT_PATIENCE_SECONDS = 60.0
+DEFAULT_PATIENCE_SECONDS = 20.0
 MOST_SECRETS = 100
 LONGEST_SECRET_NAME = 256
 LONGEST_SECRET_BYTES = 24_576
 LONGEST_POINT_NAME = 20
 SERVICES = ("auth", "db", "pooler", "realtime", "rest", "storage")
 
-_SLUG = re.compile(r"[A-Za-z0-9_-]{1,100}")
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _BUDGET = Budget()
 
@@ -59,6 +59,13 @@ def unmanaged_because(target: Target, environment: Mapping[str, str] = os.enviro
     except OpsError:
         return f"{reference.removeprefix('$')} is not set" if reference.startswith("$") else f"{reference} is not there"
     return ""
+
+
+def _what_to_set(target: Target) -> str:
+    if target.settings.project_ref is None:
+        where = f"[projects.{target.project}.environments.{target.environment}]"
+        return f'Name its Supabase project in the configuration: project_ref = "…" under {where}; see docs/supabase.md.'
+    return "Set it for the process that runs Countersign (the bot's, when the bot is up); docs/supabase.md tells more."
 
 
 def api_for(
@@ -91,7 +98,7 @@ def need_api(
         raise OpsError(
             Reason.BAD_CONFIG,
             f"Nothing but the database of {target.name} can be reached: {because}.",
-            "docs/supabase.md says what to set, for the process that runs Countersign (the bot's, when the bot is up).",
+            _what_to_set(target),
         )
     from ops.supabase.transport import Transport
 
@@ -331,7 +338,7 @@ class ManagementApi:
 
 
 def _slug(slug: str) -> str:
-    if not _SLUG.fullmatch(slug):
+    if not SLUG.fullmatch(slug):
         raise OpsError(Reason.BAD_USAGE, f"{slug[:100]!r} is no function's name.", "Letters, digits, _ and - only.")
     return quote(slug, safe="")
 

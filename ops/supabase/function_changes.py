@@ -7,10 +7,14 @@ from dataclasses import field
 from enum import StrEnum
 from typing import Any
 
+from ops.supabase.function_places import as_seen_from
+from ops.supabase.function_places import file_named
 from ops.supabase.function_source import FunctionSource
+from ops.supabase.function_source import plain_path
 from ops.supabase.function_source import shape_of
 from ops.supabase.models import Function
 from ops.supabase.models import FunctionBody
+from ops.supabase.static_patterns import is_static
 
 
 class Change(StrEnum):
@@ -108,19 +112,45 @@ def _change(source: FunctionSource, running: Function | None, is_same: bool) -> 
 
 def is_body_of(body: FunctionBody, source: FunctionSource) -> bool:
     """Whether a downloaded body is this source: every file, by its place and its bytes. Doubt is a no."""
-    return shape_of(entrypoint_of(body) or source.entrypoint, body.files) == shape_of(source.entrypoint, source.files)
+    return _entry_of(body, source) != "" and not _differs(body, source, may_lack=())
 
 
 def contradicts(body: FunctionBody, source: FunctionSource) -> str:
-    """What of a downloaded body is not as it was uploaded, in words; empty: nothing. What does not come back (whether
-    static files do is not promised) contradicts nothing, but the entry must."""
-    there = shape_of(entrypoint_of(body) or source.entrypoint, body.files)
+    """What of a downloaded body is not as it was uploaded, in words; empty: nothing. Static files alone may be missing, for
+    whether they come back is not promised."""
+    if not _entry_of(body, source):
+        return f"the entry {source.entrypoint.rsplit('/', 1)[-1]} does not come back"
+    return _differs(body, source, may_lack=source.static_patterns)
+
+
+def metadata_contradicts(running: Function, source: FunctionSource) -> str:
+    """What the platform says of a function that is not how this source is deployed, in words; empty: nothing. Its patterns
+    of static files are never told."""
+    if running.import_map is not None and running.import_map != bool(source.import_map):
+        return "it has an import map, which it is not to have" if running.import_map else "its import map is missing"
+    if source.import_map and running.import_map_path and running.entrypoint_path:
+        there = as_seen_from(running.entrypoint_path, running.import_map_path)
+        if there != as_seen_from(source.entrypoint, source.import_map):
+            return f"its import map is {there}"
+    return ""
+
+
+def _entry_of(body: FunctionBody, source: FunctionSource) -> str:
+    """The file of a body that is its entry, where that is named as the source's is; else empty."""
+    paths = {plain_path(one.path) for one in body.files}
+    found = file_named(entrypoint_of(body) or source.entrypoint, paths)
+    return found if found.rsplit("/", 1)[-1] == source.entrypoint.rsplit("/", 1)[-1] and found in paths else ""
+
+
+def _differs(body: FunctionBody, source: FunctionSource, *, may_lack: Sequence[str]) -> str:
+    there = shape_of(_entry_of(body, source), body.files)
     ours = shape_of(source.entrypoint, source.files)
-    entry = source.entrypoint.rsplit("/", 1)[-1]
-    odd = sorted(path for path, sha256 in there.items() if path in ours and ours[path] != sha256)
+    odd = sorted(path for path, sha256 in there.items() if ours.get(path) != sha256)
     if odd:
-        return f"{odd[0]} is not what was uploaded"
-    return "" if entry in there else f"the entry {entry} does not come back"
+        return f"{odd[0]} is {'not what' if odd[0] in ours else 'there, and not of what'} was uploaded"
+    path_of = {as_seen_from(source.entrypoint, one.path): one.path for one in source.files}
+    lacks = sorted(path for path in ours if path not in there and not is_static(may_lack, path_of[path]))
+    return f"{lacks[0]} does not come back" if lacks else ""
 
 
 def entrypoint_of(body: FunctionBody) -> str:

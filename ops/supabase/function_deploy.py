@@ -6,6 +6,7 @@ Whatever became of an earlier try is looked at first, so a run that died, or los
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,12 +15,15 @@ from ops.afterwards import CAN_BE_RESUMED
 from ops.asking_again import again_of
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.requests import fold
 from ops.steps import Recorder
 from ops.supabase.client import ManagementApi
 from ops.supabase.client import api_for
 from ops.supabase.client import unmanaged_because
 from ops.supabase.function_changes import asks_for_token
 from ops.supabase.function_changes import contradicts
+from ops.supabase.function_changes import live
+from ops.supabase.function_changes import metadata_contradicts
 from ops.supabase.function_changes import running_json
 from ops.supabase.function_log import DONE
 from ops.supabase.function_log import UNKNOWN
@@ -27,9 +31,9 @@ from ops.supabase.function_log import outcomes_of
 from ops.supabase.function_log import planned_functions
 from ops.supabase.function_smoke import smoke
 from ops.supabase.function_source import FunctionSource
-from ops.supabase.function_wanted import wanted_sources
 from ops.supabase.kept_functions import Deployed
 from ops.supabase.kept_functions import KeptFunctions
+from ops.supabase.kept_functions import Recipe
 from ops.supabase.models import Function
 from ops.supabase.models import FunctionMetadata
 from ops.targets import Target
@@ -44,8 +48,8 @@ class Wanted:
     verify_jwt: bool
     base: Mapping[str, Any] | None
     source: FunctionSource | None
-    is_kept: bool = False
-    """It is what was kept, and no commit's."""
+    kept: str = ""
+    """Not empty: it is what was kept under this hash, and no commit's."""
 
     @property
     def sha256(self) -> str:
@@ -58,21 +62,20 @@ class Wanted:
         return self.source.metadata(self.verify_jwt)
 
 
-def deploy_functions(recorder: Recorder, target: Target) -> None:
-    """The step `functions` of a run; nothing where its plan has none. Raises OpsError when the run must end there."""
+def deploy_functions(recorder: Recorder, target: Target, sources: Callable[[], Mapping[str, FunctionSource]]) -> None:
+    """The step `functions` of a run. `sources` reads what it deploys. Raises OpsError: HEALTH_FAILED where all of it is
+    deployed and one does not answer as it should; others when the run must end there."""
     request = recorder.request
     planned = planned_functions(request.plan)
-    if not planned:
-        return
     with recorder.step("functions", {"functions": [str(one["slug"]) for one in planned]}) as result:
         api = api_for(target)
         if api is None:
             message = f"The functions of {target.name} cannot be deployed: {unmanaged_because(target)}."
-            raise OpsError(Reason.BAD_CONFIG, message, "Set it, then go on with `resume`.", exit_code=1)
-        sources = wanted_sources(recorder.ops, request, target)
-        wanted = [_wanted(one, sources) for one in planned]
+            raise OpsError(Reason.BAD_CONFIG, message, f"Set it. {_goes_on(recorder)}", exit_code=1)
+        found = sources()
+        wanted = [_wanted(one, found) for one in planned]
         with api:
-            _Deployment(recorder, target, api, wanted).carry_out()
+            _carry_out(recorder, _Deployment(recorder, target, api, wanted))
         answers = {one.slug: smoke(target, one.slug, one.verify_jwt) for one in wanted if one.source is not None}
         result["functions"] = {slug: said.words for slug, said in answers.items()}
         bad = [f"{slug} {said.words}" for slug, said in answers.items() if not said.is_well]
@@ -83,14 +86,36 @@ def deploy_functions(recorder: Recorder, target: Target) -> None:
                 f"Look with `functions {target.environment} logs NAME`; "
                 f"`functions {target.environment} rollback NAME` asks for what ran before.",
                 exit_code=1,
+                details={"failing": [slug for slug, said in answers.items() if not said.is_well]},
             )
         result["said"] = _said(wanted)
 
 
+def _carry_out(recorder: Recorder, deployment: "_Deployment") -> None:
+    """The same failure comes out with what to type then, which is known only once it is written down what became of all."""
+    try:
+        deployment.carry_out()
+    except OpsError as error:
+        if error.reason is Reason.PLAN_CHANGED:
+            raise
+        hint = " ".join(part for part in (error.hint, _goes_on(recorder)) if part)
+        raise OpsError(error.reason, error.message, hint, exit_code=error.exit_code, details=error.details) from error
+
+
+def _goes_on(recorder: Recorder) -> str:
+    """What is typed to have the rest: a run that left nothing cannot be gone on with, so it is asked for again."""
+    request = fold(recorder.ops.view.events(stream=recorder.request.stream))
+    outcomes = outcomes_of(recorder.ops.view.events(stream=request.stream), request.plan)
+    is_half = bool(request.applied) or bool({DONE, UNKNOWN} & {*outcomes.values()})
+    if request.kind not in CAN_BE_RESUMED or not is_half:
+        return f"`{again_of(request)}` asks for it again."
+    return f"`resume {request.id}` goes on with what is left."
+
+
 def _wanted(planned: Mapping[str, Any], sources: Mapping[str, FunctionSource]) -> Wanted:
     slug = str(planned["slug"])
-    change, source, is_kept = str(planned["change"]), sources.get(slug), bool(planned.get("kept"))
-    return Wanted(slug, change, bool(planned["verify_jwt"]), planned["running"], source, is_kept)
+    change, source, kept = str(planned["change"]), sources.get(slug), str(planned.get("kept") or "")
+    return Wanted(slug, change, bool(planned["verify_jwt"]), planned["running"], source, kept)
 
 
 def _said(wanted: Sequence[Wanted]) -> str:
@@ -109,7 +134,10 @@ class _Deployment:
         self.api = api
         self.wanted = wanted
         self.kept = KeptFunctions.of(target)
-        self.kept_names: dict[str, str] = {}
+        events = recorder.ops.view.events(stream=recorder.request.stream)
+        found = [one.data for one in events if one.kind == "function_kept" and one.data]
+        self.kept_names = {str(data["slug"]): str(data["sha256"]) for data in found}
+        """Also those that a runner kept which died since."""
 
     def carry_out(self) -> None:
         """Raises OpsError: PLAN_CHANGED where something else runs than was looked at, STOPPED, those of the API."""
@@ -120,7 +148,7 @@ class _Deployment:
             self._keep(one)
         if at_base and self.recorder.stop():
             message = f"{self.recorder.request.id} was stopped before {', '.join(one.slug for one in at_base)}."
-            raise OpsError(Reason.STOPPED, message, self._goes_on(), exit_code=1)
+            raise OpsError(Reason.STOPPED, message, exit_code=1)
         deployed = [one for one in at_base if one.source is not None]
         if deployed:
             self._deploy(deployed)
@@ -136,15 +164,31 @@ class _Deployment:
         """Whether the function is as it is to be; then that is written down. Raises OpsError(PLAN_CHANGED) where it is
         neither that nor what it was when it was asked for."""
         running = self._running(wanted.slug)
-        if may_be_ours and self._is_done(wanted, running):
+        if may_be_ours and not self._lacks(wanted, running):
             self._record_done(wanted, running, found=True)
             return True
         if running_json(running) == wanted.base:
             if may_be_ours:
                 self._record_failed(wanted, "not_there", "what ran before still runs")
             return False
+        raise self._moved(wanted)
+
+    def _check_still(self, wanted: Sequence[Wanted]) -> None:
+        """The last look before something is sent. Raises OpsError(PLAN_CHANGED) where somebody deployed one meanwhile; what
+        that one runs is kept, as far as it can be downloaded."""
+        if len(wanted) == 1:
+            running = {one.slug: self._running(one.slug) for one in wanted}
+        else:
+            running = {**live(self.api.functions())}
+        for one in wanted:
+            if running_json(running.get(one.slug)) != one.base:
+                with suppress(OpsError):
+                    self._keep(one)
+                raise self._moved(one)
+
+    def _moved(self, wanted: Wanted) -> OpsError:
         changed = f"the functions on the target ({wanted.slug})"
-        raise OpsError(
+        return OpsError(
             Reason.PLAN_CHANGED,
             f"Since {self.recorder.request.id} was made, this changed: {changed}. It is left as it is.",
             f"Ask again: `{again_of(self.recorder.request)}`.",
@@ -156,14 +200,22 @@ class _Deployment:
         found = self.api.function(slug)
         return None if found is None or found.status == "REMOVED" else found
 
-    def _is_done(self, wanted: Wanted, running: Function | None) -> bool:
-        """Whether what runs is what was sent: another version than before, whose files contradict nothing."""
-        if wanted.source is None or running is None:
-            return wanted.source is None and running is None
-        if running_json(running) == wanted.base or asks_for_token(running) != wanted.verify_jwt:
-            return False
+    def _lacks(self, wanted: Wanted, running: Function | None) -> str:
+        """Why what runs is not what was sent, in words; empty: it is, as another version than before whose files and
+        metadata contradict nothing."""
+        if wanted.source is None:
+            return "it still runs" if running is not None else ""
+        if running is None:
+            return "it is not there"
+        if running_json(running) == wanted.base:
+            return "what ran before still runs"
+        if asks_for_token(running) != wanted.verify_jwt:
+            return "it lets calls without a token in" if wanted.verify_jwt else "it asks for a token"
+        odd = metadata_contradicts(running, wanted.source)
+        if odd:
+            return odd
         body = self.api.function_body(wanted.slug)
-        return body is not None and not contradicts(body, wanted.source)
+        return "it cannot be downloaded" if body is None else contradicts(body, wanted.source)
 
     def _keep(self, wanted: Wanted) -> None:
         """What runs is on our disk before another one takes its place, or nothing takes it."""
@@ -177,7 +229,7 @@ class _Deployment:
                 message = (
                     f"What {wanted.slug} runs cannot be downloaded, so there would be no way back. It is left as it is."
                 )
-                raise OpsError(Reason.BACKUP_NOT_PROVEN, message, self._goes_on(), exit_code=1)
+                raise OpsError(Reason.BACKUP_NOT_PROVEN, message, exit_code=1)
             kept = self.kept.keep(running, body)
         self.kept_names[wanted.slug] = kept.sha256
         data = {"slug": wanted.slug, "version": running.version, "ezbr_sha256": running.ezbr_sha256}
@@ -191,6 +243,7 @@ class _Deployment:
             return
         bundles = []
         for one in wanted:
+            self._check_still([one])
             self._intend("bundle", [one])
             self.recorder.progress(f"functions: {one.slug}")
             bundles.append(self.api.deploy_function(one.slug, one.metadata, _files(one), bundle_only=True))
@@ -202,6 +255,7 @@ class _Deployment:
 
     def _send(self, how: str, wanted: Sequence[Wanted], send: Callable[[], object]) -> None:
         """Say it, do it, and look: what the project shows counts, whatever was answered."""
+        self._check_still(wanted)
         self._intend(how, wanted)
         self.recorder.progress(f"functions: {', '.join(one.slug for one in wanted)}")
         failed: OpsError | None = None
@@ -209,32 +263,36 @@ class _Deployment:
             send()
         except OpsError as error:
             failed = error
-        missing = [one for one in wanted if not self._verified(one, failed)]
-        if missing:
-            names = ", ".join(one.slug for one in missing)
-            said = failed.message if failed is not None else "Supabase took it, but what runs is not what was sent."
+        lacking = {one.slug: why for one in wanted if (why := self._lacks_now(one, failed))}
+        if lacking:
+            names = ", ".join(lacking)
+            said = "; ".join(dict.fromkeys(lacking.values()))
+            said = f"Supabase took it, but what runs is not what was sent: {said}."
+            said = failed.message if failed is not None else said
             reason = failed.reason if failed is not None else Reason.API_FAILED
-            raise OpsError(reason, f"{names} is not deployed: {said}", self._hint(failed), exit_code=1)
+            message = f"{names} is not deployed as asked for: {said}"
+            raise OpsError(reason, message, failed.hint if failed is not None else "", exit_code=1)
 
-    def _verified(self, wanted: Wanted, failed: OpsError | None) -> bool:
+    def _lacks_now(self, wanted: Wanted, failed: OpsError | None) -> str:
         try:
             running = self._running(wanted.slug)
-            is_done = self._is_done(wanted, running)
+            lacks = self._lacks(wanted, running)
         except OpsError as error:
             self._record_failed(wanted, "unknown", error.message)
             raise OpsError(
                 error.reason,
                 f"Whether {wanted.slug} is deployed is not known: {(failed or error).message}",
-                self._hint(failed or error),
+                (failed or error).hint,
                 exit_code=1,
             ) from error
-        if is_done:
+        if not lacks:
             self._record_done(wanted, running, found=failed is not None)
         elif running_json(running) == wanted.base:
             self._record_failed(wanted, "not_there", failed.message if failed else "what ran before still runs")
         else:
-            self._record_failed(wanted, "unknown", "what runs is neither what ran before nor what was sent")
-        return is_done
+            message = f"what runs is neither what ran before nor what was sent: {lacks}"
+            self._record_failed(wanted, "unknown", message)
+        return lacks
 
     def _record_done(self, wanted: Wanted, running: Function | None, *, found: bool) -> None:
         data = {
@@ -247,20 +305,21 @@ class _Deployment:
             "found": found,
         }
         self.recorder.record("function_deployed", data)
-        if running is not None and not wanted.is_kept:
-            self.kept.note_deployed(running, Deployed(wanted.sha256, self.recorder.request.commit))
+        if running is not None and wanted.source is not None:
+            self._note(wanted, wanted.source, running)
+
+    def _note(self, wanted: Wanted, source: FunctionSource, running: Function) -> None:
+        """How this version was made, for whoever puts it back; not where that is a guess of ours."""
+        if wanted.kept:
+            kept = self.kept.by_sha256(wanted.slug, wanted.kept)
+            if kept is None or kept.deployed is None or kept.deployed.recipe is None:
+                return
+        commit = "" if wanted.kept else self.recorder.request.commit
+        recipe = Recipe(source.entrypoint, source.import_map, source.static_patterns)
+        self.kept.note_deployed(running, Deployed(wanted.sha256, commit, recipe))
 
     def _record_failed(self, wanted: Wanted, outcome: str, message: str) -> None:
         self.recorder.record("function_deploy_failed", {"slug": wanted.slug, "outcome": outcome, "message": message})
-
-    def _goes_on(self) -> str:
-        request = self.recorder.request
-        if request.kind not in CAN_BE_RESUMED:
-            return f"`{again_of(request)}` asks for it again."
-        return f"`resume {request.id}` goes on with what is left."
-
-    def _hint(self, failed: OpsError | None) -> str:
-        return " ".join(part for part in (failed.hint if failed is not None else "", self._goes_on()) if part)
 
 
 def _files(wanted: Wanted) -> Sequence[Any]:

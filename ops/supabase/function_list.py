@@ -15,6 +15,8 @@ from ops.supabase.client import need_api
 from ops.supabase.function_changes import Change
 from ops.supabase.function_changes import asks_for_token
 from ops.supabase.function_plan import function_changes
+from ops.supabase.function_standing import AS_WE_LEFT_IT
+from ops.supabase.function_standing import standing_of
 from ops.supabase.kept_functions import KeptFunctions
 from ops.targets import Target
 
@@ -35,6 +37,8 @@ class Listed:
     verify_jwt: bool
     updated_at: datetime | None
     kept: tuple[int, ...]
+    standing: str = ""
+    """What else is to be said of it: changed outside, or rolled back; empty for nothing."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -44,6 +48,7 @@ class Listed:
             "verify_jwt": self.verify_jwt,
             "updated_at": self.updated_at.isoformat() if self.updated_at else None,
             "kept": list(self.kept),
+            "standing": self.standing,
         }
 
 
@@ -54,6 +59,7 @@ def list_functions(ops: Ops, target: Target) -> tuple[str, tuple[Listed, ...]]:
     commit = repository.resolve(target.settings.branch)
     with need_api(target) as api:
         changes = function_changes(target, repository, commit, api)
+    standing = standing_of(ops.view, target, changes)
     kept = KeptFunctions.of(target)
     found = []
     for one in sorted(changes, key=lambda change: change.slug):
@@ -68,6 +74,7 @@ def list_functions(ops: Ops, target: Target) -> tuple[str, tuple[Listed, ...]]:
                 asks_for_token(running) if running is not None else one.verify_jwt,
                 datetime.fromtimestamp(updated / 1000, UTC) if updated else None,
                 tuple(dict.fromkeys(versions)),
+                standing.get(one.slug, AS_WE_LEFT_IT).words,
             )
         )
     return commit, tuple(found)

@@ -17,6 +17,7 @@ from ops.supabase.function_changes import FunctionChange
 from ops.supabase.function_changes import changes_of
 from ops.supabase.function_changes import is_body_of
 from ops.supabase.function_changes import live
+from ops.supabase.function_changes import metadata_contradicts
 from ops.supabase.function_source import Functions
 from ops.supabase.function_source import FunctionSource
 from ops.supabase.function_source import read_functions
@@ -93,13 +94,6 @@ def hazards_of_functions(target: Target, acting: Sequence[FunctionChange]) -> tu
     return function_hazards(acting, target.settings.project_ref or "")
 
 
-def functions_behind(
-    target: Target, repository: Repository, commit: str, api: ManagementApi
-) -> tuple[FunctionChange, ...]:
-    """The functions of a commit that do not run as they are in it. Raises OpsError."""
-    return tuple(one for one in function_changes(target, repository, commit, api) if one.acts)
-
-
 def function_changes(
     target: Target, repository: Repository, commit: str, api: ManagementApi
 ) -> tuple[FunctionChange, ...]:
@@ -128,7 +122,7 @@ def is_same(api: ManagementApi, kept: KeptFunctions, source: FunctionSource, run
         if body is None:
             return False
         found = kept.keep(running, body)
-    return is_body_of(found.body, source)
+    return is_body_of(found.body, source) and not metadata_contradicts(running, source)
 
 
 def _secret_hazards(target: Target, acting: Sequence[FunctionChange], api: ManagementApi) -> tuple[Hazard, ...]:

@@ -16,11 +16,13 @@ from ops.git_tree import CommitFiles
 from ops.repository import Repository
 from ops.supabase.import_graph import ROOT
 from ops.supabase.import_graph import Gathering
-from ops.supabase.import_graph import UnreadableError
+from ops.supabase.import_map import UnreadableError
 from ops.supabase.models import FunctionFile
 from ops.supabase.models import FunctionMetadata
+from ops.supabase.slug import LONGEST_SLUG
+from ops.supabase.slug import SLUG
 
-_SLUG = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,127}")
+_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*+")
 FOLDER = "functions"
 
 
@@ -40,6 +42,8 @@ class FunctionSource:
     files: tuple[FunctionFile, ...]
     warnings: tuple[str, ...] = ()
     problem: str = ""
+    remote: tuple[tuple[str, str], ...] = ()
+    """What is fetched from elsewhere when it is put together: the file that imports it, and what it imports."""
 
     def metadata(self, running_verify_jwt: bool | None) -> FunctionMetadata:
         """What goes along with a deployment, where the one that runs verifies tokens or not (None: none runs)."""
@@ -135,14 +139,14 @@ def _tables(read: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
 
 def _slugs(tree: CommitFiles, folder: str, config: Mapping[str, Any]) -> list[str]:
     """Folders with an index.ts, and what config.toml names."""
-    odd = next((slug for slug in config if not _SLUG.fullmatch(slug)), None)
+    odd = next((slug for slug in config if not _NAME.fullmatch(slug) or not SLUG.fullmatch(slug)), None)
     if odd is not None:
         raise OpsError(
             Reason.REPOSITORY_REFUSED,
             f"config.toml names the function {odd[:60]!r}, which Supabase would not take.",
-            "A function's name begins with a letter and has letters, digits, - and _.",
+            f"A function's name begins with a letter and has letters, digits, - and _, {LONGEST_SLUG} at most.",
         )
-    there = [name for name in tree.names(folder) if _SLUG.fullmatch(name)]
+    there = [name for name in tree.names(folder) if _NAME.fullmatch(name)]
     return sorted({*config, *(name for name in there if tree.read(f"{folder}/{name}/index.ts") is not None)})
 
 
@@ -154,6 +158,8 @@ def _source(tree: CommitFiles, supabase: str, slug: str, table: Mapping[str, Any
     verify_jwt, problem = table.get("verify_jwt"), ""
     static: list[str] = []
     try:
+        if not SLUG.fullmatch(slug):
+            raise UnreadableError(f"its name is longer than {LONGEST_SLUG} letters")
         verify_jwt = _checked(table, "verify_jwt", bool, None)
         entrypoint = _path(base, _checked(table, "entrypoint", str, "")) or entrypoint
         import_map = _import_map(gathering, base, slug, entrypoint, _checked(table, "import_map", str, ""))
@@ -174,6 +180,7 @@ def _source(tree: CommitFiles, supabase: str, slug: str, table: Mapping[str, Any
         files=tuple(FunctionFile(path, content) for path, content in gathering.files.items()),
         warnings=tuple(gathering.warnings),
         problem=problem,
+        remote=tuple(gathering.remote),
     )
 
 

@@ -8,9 +8,9 @@ import binascii
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
+from dataclasses import asdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,8 @@ from ops.errors import Reason
 from ops.supabase.models import Function
 from ops.supabase.models import FunctionBody
 from ops.supabase.models import FunctionFile
+from ops.supabase.slug import SLUG
 from ops.targets import Target
-
-_SLUG = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +32,21 @@ class Kept:
     version: int
     verify_jwt: bool | None
     body: FunctionBody
+    entrypoint_path: str = ""
+    """This and the next two: as the API says them of what runs; empty and None where it did not."""
+    import_map_path: str = ""
+    import_map: bool | None = None
+    deployed: "Deployed | None" = None
+    """None: somebody else deployed it."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How the files of a function became one: what is uploaded along with them, and not all told again."""
+
+    entrypoint: str
+    import_map: str
+    static_patterns: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -41,6 +55,8 @@ class Deployed:
 
     sha256: str
     commit: str
+    recipe: Recipe | None = None
+    """None: an older version of this program wrote it down."""
 
 
 class KeptFunctions:
@@ -64,6 +80,8 @@ class KeptFunctions:
         files = [{"path": one.path, "base64": base64.b64encode(one.content).decode()} for one in body.files]
         about = {"slug": function.slug, "id": function.id, "version": function.version}
         about |= {"ezbr_sha256": function.ezbr_sha256, "verify_jwt": function.verify_jwt}
+        about |= {"entrypoint_path": function.entrypoint_path, "import_map_path": function.import_map_path}
+        about |= {"import_map": function.import_map}
         content = json.dumps({**about, "metadata": dict(body.metadata), "files": files}, sort_keys=True).encode()
         self._write(self._path(function, "json"), content)
         kept = self.find(function)
@@ -88,18 +106,17 @@ class KeptFunctions:
 
     def note_deployed(self, function: Function, deployed: Deployed) -> None:
         """Remember that this version is what we deployed."""
-        content = json.dumps({"sha256": deployed.sha256, "commit": deployed.commit}).encode()
-        self._write(self._path(function, "deployed.json"), content)
+        content: dict[str, Any] = {"sha256": deployed.sha256, "commit": deployed.commit}
+        if deployed.recipe is not None:
+            content["recipe"] = asdict(deployed.recipe)
+        self._write(self._path(function, "deployed.json"), json.dumps(content).encode())
 
     def deployed(self, function: Function) -> Deployed | None:
         """What we know of this version; None: nothing, so what it runs must be looked at."""
-        read = _parsed(self._path(function, "deployed.json"))
-        found = read[1] if read is not None else {}
-        sha256, commit = found.get("sha256"), found.get("commit")
-        return Deployed(sha256, commit) if isinstance(sha256, str) and isinstance(commit, str) else None
+        return _deployed(self._path(function, "deployed.json"))
 
     def _folder(self, slug: str) -> Path:
-        if not _SLUG.fullmatch(slug):
+        if not SLUG.fullmatch(slug):
             raise OpsError(Reason.TARGET_REFUSED, f"{slug[:60]!r} is no name of a function.", exit_code=1)
         return self.folder / slug
 
@@ -147,6 +164,29 @@ def _read(path: Path) -> Kept | None:
     try:
         files = tuple(FunctionFile(str(one["path"]), base64.b64decode(one["base64"])) for one in read["files"])
         body = FunctionBody(dict(read["metadata"]), files)
-        return Kept(hashlib.sha256(content).hexdigest(), int(read["version"]), read["verify_jwt"], body)
+        return Kept(
+            sha256=hashlib.sha256(content).hexdigest(),
+            version=int(read["version"]),
+            verify_jwt=read["verify_jwt"],
+            body=body,
+            entrypoint_path=str(read.get("entrypoint_path") or ""),
+            import_map_path=str(read.get("import_map_path") or ""),
+            import_map=read.get("import_map"),
+            deployed=_deployed(path.with_name(f"{path.stem}.deployed.json")),
+        )
     except (KeyError, TypeError, ValueError, binascii.Error):
         return None
+
+
+def _deployed(path: Path) -> Deployed | None:
+    read = _parsed(path)
+    found = read[1] if read is not None else {}
+    sha256, commit = found.get("sha256"), found.get("commit")
+    if not (isinstance(sha256, str) and isinstance(commit, str)):
+        return None
+    try:
+        recipe = found["recipe"]
+        how = Recipe(str(recipe["entrypoint"]), str(recipe["import_map"]), tuple(map(str, recipe["static_patterns"])))
+    except (KeyError, TypeError):
+        return Deployed(sha256, commit)
+    return Deployed(sha256, commit, how)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC
 from datetime import datetime
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from typing import Any
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.history import HistoryProblem
 from ops.progress import Told
 from ops.supabase.client import api_for
 from ops.supabase.client import need_api
@@ -19,6 +21,7 @@ from ops.supabase.client import unmanaged_because
 from ops.targets import Target
 
 if TYPE_CHECKING:
+    from ops.plan import Plan
     from ops.steps import Recorder
     from ops.supabase.client import ManagementApi
     from ops.supabase.models import RestorePoint
@@ -57,6 +60,7 @@ class Kept:
     backups: tuple[Managed, ...]
     earliest: datetime | None = None
     latest: datetime | None = None
+    has_pitr: bool = False
 
     def covers(self, moment: datetime) -> bool:
         return self.earliest is not None and self.latest is not None and self.earliest <= moment <= self.latest
@@ -97,6 +101,7 @@ def read_kept(api: "ManagementApi") -> Kept:
         tuple(sorted(backups, key=lambda one: one.at, reverse=True)),
         _unix(span.earliest_physical_backup_date_unix) if found.pitr_enabled else None,
         _unix(span.latest_physical_backup_date_unix) if found.pitr_enabled else None,
+        found.pitr_enabled,
     )
 
 
@@ -110,6 +115,43 @@ def look_at_kept(target: Target) -> tuple[Kept | None, str]:
             return read_kept(api), ""
     except OpsError as error:
         return None, f"Supabase's own backups are not known: {error.message}"
+
+
+def with_cover(plan: "Plan") -> "Plan":
+    """The plan with what Supabase could put back behind it, as `backups` says it; and, where the policy wants a restore
+    point that cannot come about, blocked by that before anybody is asked."""
+    kept, why = look_at_kept(plan.target)
+    plan = replace(plan, at_supabase=kept.words() if kept is not None else "")
+    problem = _point_problem(plan.target, kept, why)
+    return replace(plan, problems=(problem, *plan.problems)) if problem is not None else plan
+
+
+def check_point_possible(target: Target) -> None:
+    """Raise OpsError(PLAN_BLOCKED) where the policy wants a restore point, and Supabase keeps none for the project."""
+    if target.settings.restore_point:
+        problem = _point_problem(target, *look_at_kept(target))
+        if problem is not None and problem.blocks:
+            raise OpsError(Reason.PLAN_BLOCKED, problem.message, problem.repair, exit_code=3)
+
+
+def _point_problem(target: Target, kept: Kept | None, why: str) -> HistoryProblem | None:
+    if not target.settings.restore_point or (kept is not None and kept.has_pitr):
+        return None
+    where = f"[projects.{target.project}.environments.{target.environment}]"
+    repair = f"Switch it on in Supabase, or leave restore_point out of {where}."
+    if kept is not None:
+        message = (
+            "`restore_point = true`, but the project has no point-in-time recovery, without which Supabase makes none."
+        )
+        return HistoryProblem("restore_point", "", message, repair, blocks=True)
+    because = unmanaged_because(target)
+    if because:
+        message = f"`restore_point = true`, but Supabase cannot be asked for one: {because}."
+        return HistoryProblem(
+            "restore_point", "", message, f"Set that, or leave restore_point out of {where}.", blocks=True
+        )
+    message = f"Whether Supabase can make the restore point of `restore_point = true` is not known. {why}"
+    return HistoryProblem("restore_point", "", message, repair, blocks=False)
 
 
 @contextmanager

@@ -173,7 +173,8 @@ def secret_hazards(
         if read.is_optional:
             found.append(_hazard(SECRET_MISSING, f"{said}; each has a default.", environment, read, Level.INFO))
         else:
-            found.append(_hazard(SECRET_MISSING, f"{said}.", environment, read))
+            hint = f" `secrets {environment} set {read.name}` asks for it."
+            found.append(_hazard(SECRET_MISSING, f"{said}.{hint}", environment, read))
     for name, others in shared.by_name.items():
         if (one := reads.by_name.get(name)) is not None:
             message = f"{name} has the same value there as on {' and '.join(others)}."

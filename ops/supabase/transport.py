@@ -253,8 +253,9 @@ class Transport:
         if status == 402:
             return ApiError(
                 Reason.API_PLAN,
-                f"The Supabase plan of {self._ref} does not include {call.name} (402).{said}",
-                "Nothing was done. Change the project's plan, or leave that part out.",
+                f"The Supabase plan of {self._ref} does not include this: {call.name} (402).{said}",
+                "Nothing was done. Change the project's plan, or switch that part off in the configuration: docs/supabase.md "
+                "names each setting.",
                 exit_code=2,
                 status=status,
             )
@@ -275,7 +276,7 @@ class Transport:
             return ""
         text = _message(body).replace(self._token, "«masked»")
         shown = printable(text, _SHOWN)
-        return f" It says: {shown}" if shown else ""
+        return f" It says: {shown}{'' if shown[-1] in '.!?' else '.'}" if shown else ""
 
 
 def _message(body: bytes) -> str:
@@ -301,7 +302,10 @@ def _unknown_words(unknown: bool) -> str:
 def _unknown_hint(unknown: bool) -> str:
     if unknown:
         return "Look at what is there before you ask again; Countersign does not send it a second time by itself."
-    return "Nothing was changed. See status.supabase.com, and try again."
+    return (
+        "Nothing was changed. See status.supabase.com, and try again. Where only the database is to be pushed meanwhile: "
+        'functions = "off" in the environment.'
+    )
 
 
 def _seconds(text: str | None) -> float | None:

@@ -24,6 +24,7 @@ from ops.requests import find_request
 from ops.schema.deriving import SESSION
 from ops.schema.naming import words_of
 from ops.scripts import Script
+from ops.supabase.function_standing import functions_that_stay
 from ops.undo.base import Base
 from ops.undo.base import base_of
 from ops.undo.contents import counted
@@ -56,8 +57,9 @@ def offers(
 ) -> tuple[Offer, ...]:
     """The ways to undo a request, in the order in which they should be thought of; `only` looks for that one alone.
 
-    Reads the target, changes nothing there. Raises OpsError: NOT_ALLOWED for who may not request there, and for what cannot
-    be undone as it stands (see `look_back`); what reading and copying raise.
+    Empty where it deployed functions alone, which are put back one by one. Reads the target, changes nothing there. Raises
+    OpsError: NOT_ALLOWED for who may not request there, and for what cannot be undone as it stands (see `look_back`); what
+    reading and copying raise.
     """
     target = ops.target_of(request)
     may_request_now(ops, target, actor).or_raise()
@@ -66,6 +68,8 @@ def offers(
     def work() -> tuple[Offer, ...]:
         tell(f"looking at {target.name}")
         past = look_back(ops, request, actor)
+        if not any(one.files for one in past.chain) and functions_that_stay(ops.view, past.chain):
+            return ()  # no statement of it ran, so the database says nothing of what it did
         nothing = _nothing(ops, past, actor, tell)
         if nothing is not None:
             return (nothing,)
@@ -91,7 +95,7 @@ def request_undo(
     found = offers(ops, request, actor, progress, only=way)
     offer = next((one for one in found if one.proposal is not None), None)
     if offer is None or offer.proposal is None:
-        because = found[0].because if found else "There is no such way."
+        because = found[0].because if found else "It ran no statement: it deployed functions alone."
         raise OpsError(
             Reason.NOT_ALLOWED,
             f"{request.id} cannot be undone in this way ({way.value}). {because}",

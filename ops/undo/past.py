@@ -95,7 +95,7 @@ def look_back(ops: Ops, request: Request, actor: Actor) -> Past:
     Raises OpsError: NOT_ALLOWED for what never ran, cannot be undone by this, was gone on with or applied again, or has
     something newer standing on it (with what is to be undone instead, or first), and what reading raises.
     """
-    chain = tuple(_chain(ops, request))
+    chain = tuple(chain_of(ops, request))
     for one in reversed(chain):
         _check_ran(one)
     _check_last(ops, request)
@@ -132,7 +132,8 @@ def look_back(ops: Ops, request: Request, actor: Actor) -> Past:
 def _check_ran(request: Request) -> None:
     status, number = request.status, request.id
     if request.kind not in KINDS:
-        _refuse(f"{number} is a {request.kind}, which ran no migrations of a branch.", _opposite(request))
+        what = "about a function" if request.kind == "functions" else f"a {request.kind}"
+        _refuse(f"{number} is {what}, which ran no migrations of a branch.", _opposite(request))
     if status is Status.INTERRUPTED:
         hint = f"Look at the target, then `cancel {number} <what you found>`; what is there then can be undone."
         if request.settlement is None:
@@ -147,6 +148,9 @@ def _check_ran(request: Request) -> None:
 
 def _opposite(request: Request) -> str:
     """What takes back what a request of another kind did, as far as anything does."""
+    if request.kind == "functions":
+        slug = request.plan["facts"]["function"]
+        return f"`functions {request.environment} rollback {slug}` puts back what the function {slug} ran before."
     if request.kind in UNDOING:
         return f"`push {request.environment}` applies again what it took back."
     scripts = scripts_in(request.plan)
@@ -189,7 +193,7 @@ def _own(events: Iterable[Event], request: Request) -> frozenset[str]:
     return frozenset(found) | {version for version in settled if version in planned and version not in last}
 
 
-def _chain(ops: Ops, request: Request) -> Iterator[Request]:
+def chain_of(ops: Ops, request: Request) -> Iterator[Request]:
     """The request, and what it went on with: a half that was finished is taken back with its other half."""
     yield request
     while request.kind == RESUME and request.of is not None:
