@@ -42,13 +42,8 @@ from ops.status import TRANSITIONS
 from ops.status import Status
 from ops.targets import nearest
 
-ADOPT = "adopt"
-"""The kind of a request that makes what a target has the baseline."""
-PUSH = "push"
-"""The kind of a request that runs the files of a branch."""
-RESUME = "resume"
-SECRETS = "secrets"
-"""The kind of a request that sets a secret, or takes one away."""
+ADOPT, PUSH, RESUME, SECRETS = "adopt", "push", "resume", "secrets"
+"""Kinds of requests that others ask about by name."""
 UNDOING = frozenset({"rollback", "restore"})
 """The kinds that take back what another request did."""
 BESIDE = frozenset({"terminate"})

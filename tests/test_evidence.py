@@ -241,7 +241,8 @@ def test_without_a_key_it_proves_little_and_says_so(world: World, tmp_path: Path
     assert checked(tmp_path / "R-2-evidence") == (2, SAID_UNSIGNED.format(*_counts(tmp_path / "R-2-evidence")))
     assert checked(tmp_path / "R-2-evidence", "--key", world.key)[0] == 1
     read = [one for one in Reader(copy / "audit.db").find(Query(kinds=("configured",))) if one.actor.startswith("os:")]
-    assert [(one.data or {})["secrets"] for one in read] == [["$SHOP_DEV_DATABASE_URL", "$SHOP_PROD_DATABASE_URL"]]
+    names = ["$SHOP_DEV_DATABASE_URL", "$SHOP_PROD_DATABASE_URL", "$SUPABASE_ACCESS_TOKEN"]
+    assert [(one.data or {})["secrets"] for one in read] == [names]
 
 
 SAID_UNSIGNED = "It cannot be told: {} files and {} events fit together, and nobody has signed any of them.\n"

@@ -34,6 +34,13 @@ export const WORDS: readonly Word[] = [
   { typed: "/migrate backup prod", does: "Take a backup now and prove it" },
   { typed: "/migrate backups prod", does: "The backups there are and their proofs" },
   { typed: "/migrate restore prod ", does: "Ask to go back to a backup" },
+  { typed: "/migrate functions prod", does: "Edge functions, their logs, and rolling one back" },
+  { typed: "/migrate secrets prod", does: "Names of secrets, who reads them, what is missing" },
+  { typed: "/migrate health prod", does: "Whether everything works now" },
+  { typed: "/migrate tables prod", does: "Rows, size, row level security" },
+  { typed: "/migrate evidence R-1", does: "Everything about a request, with proofs, as a file" },
+  { typed: "/migrate export ", does: "Events of the log as a file" },
+  { typed: "/migrate population ", does: "Every production change of a period" },
   { typed: "/migrate adopt prod", does: "Make what prod has now the baseline" },
   { typed: "/migrate help", does: "What you may do here" },
 ];
