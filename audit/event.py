@@ -37,13 +37,16 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAX_INTEGER = 2**53 - 1
 _PLAIN = frozenset({str, bool, type(None)})
 _ENCODER = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), check_circular=False)
+# What the encoder above makes anew for every text, in a Python that has it: skipkeys is off, allow_nan on as there.
+_MAKE = getattr(json.encoder, "c_make_encoder", None)
+_IN_C = _MAKE and _MAKE(None, _ENCODER.default, encode_basestring, None, ":", ",", True, False, True)
 _quoted = encode_basestring  # a text in JSON's quotes, what is beyond ASCII as it is; TypeError for anything else
 _digits = int.__repr__  # TypeError for anything but a number
 _NUMBERED_ID = re.compile(r"/[0-9]+\Z")
 _AT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, init=False)
 class Draft:
     """An event that somebody wants recorded; number, time, place and hashes are the log's to give.
 
@@ -55,9 +58,25 @@ class Draft:
     actor: str
     stream: str
     data: Mapping[str, Any]
-    project: str | None = None
-    environment: str | None = None
-    request: str | None = None
+    project: str | None
+    environment: str | None
+    request: str | None
+
+    def __init__(
+        self,
+        *,
+        kind: str,
+        actor: str,
+        stream: str,
+        data: Mapping[str, Any],
+        project: str | None = None,
+        environment: str | None = None,
+        request: str | None = None,
+    ) -> None:
+        # all at once: a frozen dataclass's own makes a call for each, which every append waits for
+        self.__dict__.update(
+            kind=kind, actor=actor, stream=stream, data=data, project=project, environment=environment, request=request
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,8 +125,10 @@ def canonical_data(draft: Draft, kinds: Mapping[str, type[BaseModel]]) -> tuple[
     if model is None:
         raise BadEvent(f"There is no event kind {draft.kind!r}.", "Kinds are listed in audit/kinds.py.")
     try:
-        # not pydantic's own JSON mode: it would quietly write NaN as null
-        dumped = model.model_validate(draft.data if type(draft.data) is dict else dict(draft.data)).model_dump()
+        # Not pydantic's own JSON mode: it would quietly write NaN as null. What `model_validate` and `model_dump` call is
+        # called here, since every append waits for what they do around it.
+        given = draft.data if type(draft.data) is dict else dict(draft.data)
+        dumped = model.__pydantic_serializer__.to_python(model.__pydantic_validator__.validate_python(given))
         is_plain = _is_plain(dumped)
         text = _encode(dumped) if is_plain else rfc8785.dumps(dumped).decode()
         encoded = text.encode()
@@ -229,7 +250,7 @@ def canonical(value: Any) -> bytes:
 
 
 def _encode(value: Any) -> str:
-    return _ENCODER.encode(value)
+    return "".join(_IN_C(value, 0)) if _IN_C else _ENCODER.encode(value)
 
 
 def _is_plain(value: Any) -> bool:
@@ -246,4 +267,4 @@ def _is_plain(value: Any) -> bool:
         value = value.values()
     elif kind is not list:
         return False
-    return all(map(_is_plain, [held for held in value if type(held) not in _PLAIN]))
+    return _PLAIN.issuperset(map(type, value)) or all(map(_is_plain, value))

@@ -272,7 +272,9 @@ def _lifted(query: Query) -> tuple[list[str], dict[str, Any]]:
 
 def _lift(clauses: list[str], parameters: dict[str, Any], column: str, values: Sequence[str]) -> None:
     name = f"value{len(clauses)}"
-    if len(values) == 1:
+    if column == "kind" and list(values) == ["requested"]:
+        clauses.append("kind = 'requested'")  # in words, else SQLite does not see that an index has just these
+    elif len(values) == 1:
         # what is not a request's stream is long, and its index is not in the log's order
         is_long = column == "stream" and not values[0].startswith("request:")
         clauses.append(f"{'+' if is_long else ''}{column} = :{name}")

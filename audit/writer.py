@@ -47,6 +47,8 @@ _LAST = "SELECT seq, at, hash FROM event ORDER BY seq DESC LIMIT 1"
 _MAX_PLACES = 1000
 
 SETTLED_NANOSECONDS = 2 * 10**9
+JUST_NOW_NANOSECONDS = 10**6
+"""So long a look at the log's files holds, where one act follows the other; behind each commit there is another look."""
 
 Decide = Callable[[View], Sequence[Draft]]
 
@@ -92,6 +94,7 @@ class Writer:
         self._path = path
         self._folder = str(path.parent)
         self._folder_seen: tuple[int, int, int] | None = None
+        self._looked = 0  # when its files were last seen to be in their place, in the monotonic clock's nanoseconds
         self._file_names = (str(path), f"{path}-wal", str(lock_path(path)))
         self._clock = clock
         self._kinds = kinds
@@ -121,7 +124,8 @@ class Writer:
         """Records acts in one transaction and returns what became of each, after the commit; an act that fails
         leaves the others alone. Raises when the transaction as a whole did not come through: CommitError where it
         is unknown whether it did, anything else where it did not."""
-        self._check_files()
+        if time.monotonic_ns() - self._looked > JUST_NOW_NANOSECONDS:
+            self._check_files()
         self._cursor.execute("BEGIN IMMEDIATE")  # a plain BEGIN would ask for the write lock too late
         if (self._cursor.execute(_LAST).fetchone() or Head()) != self._head:
             raise LogDamaged(
@@ -278,6 +282,7 @@ class Writer:
             folder = None
         stamp = (folder.st_dev, folder.st_ino, folder.st_mtime_ns) if folder else None
         if folder and stamp == self._folder_seen:
+            self._looked = time.monotonic_ns()
             return
         if folder is None or self._identities() != self._files:
             raise LogUnavailable(
@@ -287,3 +292,4 @@ class Writer:
         # a folder may change twice within one tick of its clock, so one that changed just now is looked at again
         if time.time_ns() - folder.st_mtime_ns > SETTLED_NANOSECONDS:
             self._folder_seen = stamp
+        self._looked = time.monotonic_ns()

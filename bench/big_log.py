@@ -42,19 +42,17 @@ def build(path: Path, count: int) -> None:
     with closing(schema.connect_writer(path)) as connection:
         log_id = connection.execute("SELECT id FROM log").fetchone()[0]
         connection.execute("PRAGMA synchronous = 0")
-        kept = [*schema.INDEXES, *schema.TRIGGERS]
-        for name in ("event_links", "payload_links", *(sql.split()[2] for sql in schema.INDEXES)):
-            connection.execute(
-                f"DROP {'INDEX' if name.startswith('event_') and name != 'event_links' else 'TRIGGER'} {name}"
-            )
+        own = "type = 'index' AND sql IS NOT NULL AND tbl_name = 'event' OR name IN ('event_links', 'payload_links')"
+        kept = connection.execute(f"SELECT type, name, sql FROM sqlite_master WHERE {own}").fetchall()  # noqa: S608 (constants only)
+        for type_, name, _ in kept:
+            connection.execute(f"DROP {type_} {name}")
         for batch in _batches(log_id, count):
             connection.execute("BEGIN IMMEDIATE")
             connection.executemany(_EVENT, (row[0] for row in batch))
             connection.executemany("INSERT INTO payload VALUES (?, ?, ?)", (row[1] for row in batch))
             connection.execute("COMMIT")
-        for sql in kept:
-            if sql.split()[2] not in {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}:
-                connection.execute(sql)
+        for _, _, sql in kept:
+            connection.execute(sql)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

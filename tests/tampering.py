@@ -218,14 +218,14 @@ def another_log(path: Path, chance: Random) -> None:
 
 
 def hide_from_an_index(path: Path, chance: Random) -> None:
-    """The row is there and hashes well, but whoever asks by actor does not see it."""
+    """The row is there and hashes well, but whoever asks by kind does not see it."""
     with Opened(path) as connection:
         seq = chance.randint(1, len(rows_of(connection)))
-        sql = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'event_actor'").fetchone()[0]
-        connection.execute("DROP INDEX event_actor")
+        sql = connection.execute("SELECT sql FROM sqlite_master WHERE name = 'event_kind'").fetchone()[0]
+        connection.execute("DROP INDEX event_kind")
         connection.execute(f"{sql} WHERE seq <> {seq}")
         connection.execute("PRAGMA writable_schema = 1")
-        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'event_actor'", (sql,))
+        connection.execute("UPDATE sqlite_master SET sql = ? WHERE name = 'event_kind'", (sql,))
 
 
 def a_view_that_filters(path: Path, chance: Random) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,7 @@ def test_a_log_whose_files_go_away_under_it_stops(path: Path, name: str, fate: s
         else:
             shutil.copy(file, path.with_name("copy"))
             path.with_name("copy").replace(file)
+        time.sleep(0.002)  # where one act follows the other, only the look behind the second tells
         size_bytes = path.with_name("audit.db-wal").stat().st_size if name == "audit.db" else None
         for _ in range(2):
             with pytest.raises(LogUnavailable, match="moved or replaced"):

@@ -5,6 +5,7 @@ import json
 import re
 import sqlite3
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -118,8 +119,23 @@ def test_file_is_private_in_a_private_folder(path: Path) -> None:
     assert path.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_the_schema_is_the_one_that_files_out_there_have(path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ((), "d92235d7d41a96ead3862439548cfda7d6ec8968526dbad40a785cc0499c1eec"),
+        (
+            (
+                "DROP INDEX event_requester",
+                "CREATE INDEX event_actor ON event (actor)",
+            ),  # as it was before `fewer_pages`
+            "3da5b07d2236147116b8718df867f06475e3e5f3b6bbb27edd284a11af0c8c6b",
+        ),
+    ],
+    ids=["now", "before"],
+)
+def test_the_schema_is_the_one_that_files_out_there_have(path: Path, changes: Sequence[str], expected: str) -> None:
     """A change here breaks every log there is, unless a migration comes with it."""
+    raw(path, *changes)
     sql = "SELECT type, name, sql FROM sqlite_master WHERE tbl_name != '_sqlite_migrations' ORDER BY type, name"
-    digest = hashlib.sha256(repr(raw(path, sql)).encode()).hexdigest()
-    assert digest == "3da5b07d2236147116b8718df867f06475e3e5f3b6bbb27edd284a11af0c8c6b"
+    assert hashlib.sha256(repr(raw(path, sql)).encode()).hexdigest() == expected
+    Log.open(path).close()

@@ -133,7 +133,7 @@ def test_insert_by_sqlite_utils_is_refused_aloud(path: Path, how: dict[str, bool
         ("DROP TRIGGER event_no_update", "trigger event_no_update is missing"),
         ("CREATE TRIGGER more AFTER INSERT ON event BEGIN SELECT 1; END", "trigger more does not belong here"),
         ("ALTER TABLE event ADD COLUMN note TEXT", "table event was changed"),
-        ("DROP INDEX event_actor", "index event_actor is missing"),
+        ("DROP INDEX event_requester", "index event_requester is missing"),
         ("PRAGMA user_version = 7", "user_version is 7"),
         ("PRAGMA application_id = 0", "application_id is 0"),
     ],
@@ -143,6 +143,14 @@ def test_a_changed_schema_is_not_written_to(path: Path, statement: str, named: s
     with pytest.raises(LogDamaged, match=named):
         Log.open(path)
     assert [problem.code for problem in verify(path).problems] == ["schema"]
+
+
+def test_the_index_of_an_earlier_version_is_as_good(path: Path) -> None:
+    raw(path, "DROP INDEX event_requester", "CREATE INDEX event_actor ON event (actor)")
+    with Log.open(path) as log:
+        log.append([commanded("three")])
+    assert verify(path).ok
+    assert len(Reader(path).find(Query(actor=commanded("one").actor))) == 3
 
 
 def test_a_view_in_place_of_the_table_is_noticed(path: Path) -> None:

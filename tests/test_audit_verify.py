@@ -182,17 +182,17 @@ def test_an_erasure_with_its_record_is_in_order(path: Path) -> None:
 
 
 def test_a_row_hidden_from_an_index_is_found(path: Path) -> None:
-    """Chain and schema are as they were; a query by actor would not show the row."""
+    """Chain and schema are as they were; a query by kind would not show the row."""
     raw(
         path,
         "PRAGMA writable_schema = 1",
-        "UPDATE sqlite_master SET sql = sql || ' WHERE seq <> 5' WHERE name = 'event_actor'",
+        "UPDATE sqlite_master SET sql = sql || ' WHERE seq <> 5' WHERE name = 'event_kind'",
     )
-    raw(path, "REINDEX event_actor")
+    raw(path, "REINDEX event_kind")
     raw(
         path,
         "PRAGMA writable_schema = 1",
-        "UPDATE sqlite_master SET sql = replace(sql, ' WHERE seq <> 5', '') WHERE name = 'event_actor'",
+        "UPDATE sqlite_master SET sql = replace(sql, ' WHERE seq <> 5', '') WHERE name = 'event_kind'",
     )
     assert found(path) == {(None, "structure")}
 
