@@ -62,9 +62,13 @@ class View:
         """A view for several reads one after the other; here that is this one."""
         yield self
 
-    def events(self, *, stream: str) -> list[Event]:
-        """All events of a stream, in order of place."""
-        return self._events("SELECT * FROM events WHERE stream = :stream ORDER BY place", stream=stream)
+    def events(self, *, stream: str, since_place: int = 1) -> list[Event]:
+        """All events of a stream from a place on, in order of place."""
+        return self._events(
+            "SELECT * FROM events WHERE stream = :stream AND place >= :place ORDER BY place",
+            stream=stream,
+            place=since_place,
+        )
 
     def act(self, id: str) -> list[Event]:
         """The events of one act, `<id>`, `<id>/2`…, in order; empty when there is none."""

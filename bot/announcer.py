@@ -98,6 +98,7 @@ class Announcer:
         self._last: set[str] = set()
         self._failures: dict[str, int] = {}
         self._looked_at: dict[str, float] = {}
+        self._told: dict[str, int] = {}  # up to which place of its stream a card's thread was told of
         self._updates: deque[float] = deque()
         self._changed = threading.Condition()
         self._over = False
@@ -253,9 +254,7 @@ class Announcer:
         )
 
     def _may_change_by_itself(self, request: Request, has_end: bool) -> bool:
-        if request.status_at(self._ops.now()) is not Status.WAITING:
-            return False
-        return has_end or has_clock(self._ops, request)
+        return request.status_at(self._ops.now()) is Status.WAITING and (has_end or has_clock(self._ops, request))
 
     def _post(self, request: Request) -> Card:
         """A new card. Its thread is empty, so its Approve button comes with the SQL."""
@@ -373,12 +372,13 @@ class Announcer:
 
     def _tell_thread(self, request: Request, card: Card) -> None:
         """What happened, one line each, below the card."""
-        for event in self._ops.view.events(stream=stream_of(request.id)):
+        told = self._told.get(request.id, 0)
+        for event in self._ops.view.events(stream=stream_of(request.id), since_place=told + 1):
             page = note_of(event, request)
-            if page is None or self._store.was_told(event.id):
-                continue
-            post(self._api, card.channel, page, thread=card.message)
-            self._store.tell(event.id)
+            if page is not None and not self._store.was_told(event.id):
+                post(self._api, card.channel, page, thread=card.message)
+                self._store.tell(event.id)
+            self._told[request.id] = event.place
 
 
 def _is_shown_at(card: Card, request: Request) -> bool:

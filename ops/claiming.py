@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from audit import Draft
 from audit import Event
+from audit import Query
 from audit import View
 from ops.errors import OpsError
 from ops.errors import Reason
@@ -36,12 +37,13 @@ class Claim:
 
 def claims_of(view: View, request: Request, now: datetime) -> tuple[Claim, ...]:
     """Who is looking at a request at this moment, the first first; each person once."""
-    found = {claim.by: claim for event in view.events(stream=request.stream) if (claim := _claim_of(event))}
+    said = view.find(Query(kinds=("claimed",), stream=request.stream))
+    found = {claim.by: claim for event in said if (claim := _claim_of(event))}
     return tuple(one for one in found.values() if now < one.until)
 
 
 def _claim_of(event: Event) -> Claim | None:
-    if event.kind != "claimed" or not event.data:
+    if not event.data:
         return None
     return Claim(Actor(event.actor), datetime.fromisoformat(event.data["until"]))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from dataclasses import field
 from dataclasses import replace
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 from audit import Event
@@ -15,6 +16,7 @@ from audit import View
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.people import Actor
+from ops.reading_on import read_on
 from ops.rules import OWN
 from ops.rules import Filled
 from ops.rules import Rule
@@ -247,10 +249,7 @@ def stream_of(request: str) -> str:
 
 def fold(events: Sequence[Event]) -> Request:
     """The request that these events of its stream tell of, in the order of their places. The first is `requested`."""
-    request = _from_requested(events[0])
-    for event in events[1:]:
-        request = _apply(request, event)
-    return request
+    return reduce(_apply, events[1:], _from_requested(events[0]))
 
 
 def _from_requested(event: Event) -> Request:
@@ -351,8 +350,8 @@ def is_one_of(actor: Actor, people: Container[str | None]) -> bool:
 def find_request(view: View, request: str) -> Request:
     """The request of this number, read from the log. Raises OpsError(UNKNOWN_REQUEST) with the nearest number."""
     number = request.strip().upper()[:40]
-    events = view.events(stream=stream_of(number))
-    if not events:
+    found = read_on(view, stream_of(number), _from_requested, _apply, view)
+    if found is None:
         last = view.next_number("R-")
         highest = int(last.removeprefix("R-")) - 1
         near = _meant(number, highest)
@@ -362,7 +361,7 @@ def find_request(view: View, request: str) -> Request:
             f"There is no request {number!r}." + (f" Did you mean {near}?" if near else ""),
             f"Look at it with `show {near}`." if near else newest,
         )
-    return fold(events)
+    return found
 
 
 def _meant(number: str, highest: int) -> str | None:
@@ -396,4 +395,6 @@ def _gone_on(view: View, request: Request) -> Request:
 def open_requests(view: View, *, but: Container[str] = ()) -> list[Request]:
     """The requests that wait, run or keep a target blocked, oldest first; those in `but` are not even read."""
     with view.together() as one:
-        return [fold(one.events(stream=stream_of(request))) for request in one.open_requests() if request not in but]
+        streams = [stream_of(request) for request in one.open_requests() if request not in but]
+        found = [read_on(one, stream, _from_requested, _apply, view) for stream in streams]
+    return [request for request in found if request is not None]
