@@ -91,15 +91,14 @@ class Journal(Protocol):
     def statement_intended(self, intent: Intent) -> None:
         """Called before anything of the intent goes to the server."""
 
-    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
-        """Begin to keep it, and in one piece with it the intent of what comes behind it, if that is known; what is
-        returned waits until both are durable, and is called before COMMIT."""
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> None:
+        """Called before COMMIT. In one piece with it the intent of what comes behind it is kept, if that is known."""
 
     def catch_up(self) -> None:
         """Called while statements run that take their time: keep now what would else come with the next entry."""
 
     def batch_intended(self, batch: BatchIntent) -> Callable[[], None]:
-        """The same for the COMMIT of a batch."""
+        """Begin to keep it; what is returned waits until it is durable, and is called before the COMMIT of the batch."""
 
     def batches_begun(self, migration: Migration) -> Begun | None:
         """The newest batch of this file that may be on the target, from whichever run; None: there is none."""

@@ -42,9 +42,6 @@ from ops.migrations import Migration
 # Our own transactions wait for the log only; a process that froze must not keep locks for ever.
 _IDLE_IN_TRANSACTION = "60s"
 
-_A_MOMENT_SECONDS = 0.05
-"""What takes longer is waited for by people; what takes less is told with the next entry of the journal."""
-
 # Texts after which a limit may be switched off: every file that pg_dump made begins with SET lock_timeout = 0.
 _MAY_DROP_LIMITS = re.compile(r"_timeout|\breset\b|\bdiscard\b", re.IGNORECASE)
 _MAY_BUILD = re.compile(r"index\b|constraint\b|\bkey\b", re.IGNORECASE)
@@ -82,14 +79,14 @@ class Session:
 
     def run_together(self, text: str, meanwhile: Callable[[], None], later: Callable[[], None]) -> Answers:
         """Send several statements of a plain file as one message, watched; `meanwhile` is called while they run, and
-        `later` besides when they take their time.
+        `later` besides when that was not long enough for them.
 
         An error of the server's is among the answers. Raises psycopg.Error when the connection ends.
         """
 
         def until_answered() -> None:
             meanwhile()
-            if not _is_readable(self.connection.pgconn.socket, _A_MOMENT_SECONDS):
+            if not _is_readable(self.connection.pgconn.socket, 0):
                 later()
 
         with self.watch.over(builds=_MAY_BUILD.search(text) is not None):
@@ -181,10 +178,8 @@ class _Announced:
 
     intent: Intent
     journal: Journal
-    wait: Callable[[], None]
 
     def withdraw(self) -> None:
-        self.wait()
         told = "nothing of it was sent"
         nothing = Finished(self.intent.version, 0, self.intent.statements, Outcome.ROLLED_BACK, 0.0, told)
         self.journal.segment_finished(nothing)
@@ -209,15 +204,14 @@ class Sessions:
             self._touched[migration.version] = touched_relations(migration) if plain else None
         return self._touched[migration.version]
 
-    def announce(self, intent: Intent, journal: Journal, wait: Callable[[], None]) -> None:
-        """What comes next is being written down; `wait` returns when it is durable."""
-        self._announced = _Announced(intent, journal, wait)
+    def announce(self, intent: Intent, journal: Journal) -> None:
+        """What comes next is written down."""
+        self._announced = _Announced(intent, journal)
 
     def intend(self, intent: Intent, journal: Journal) -> None:
         """Have the intent in the journal, durably; another one that was announced is taken back."""
         announced, self._announced = self._announced, None
         if announced is not None and announced.intent == intent:
-            announced.wait()
             return
         if announced is not None:
             announced.withdraw()

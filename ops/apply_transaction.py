@@ -190,13 +190,15 @@ class Transaction:
         if self.work.check_catalog is not None and self.work.is_one_transaction:
             self.work.check_catalog(catalog_sha256)
         commit = CommitIntent(self.work.migration.version, self.segment, xid, catalog_sha256)
-        wait_until_durable = self.work.journal.commit_intended(commit, self._following)
-        if self._following is not None:
-            self.work.sessions.announce(self._following, self.work.journal, wait_until_durable)
-        self.work.guard.check()
-        wait_until_durable()
+        # The server answers while this thread writes: to have another one write costs more than both.
+        self.work.guard.check(meanwhile=partial(self._intend_commit, commit))
         self._commit = commit
         self.session.commit()
+
+    def _intend_commit(self, commit: CommitIntent) -> None:
+        self.work.journal.commit_intended(commit, self._following)
+        if self._following is not None:
+            self.work.sessions.announce(self._following, self.work.journal)
 
     def _end(self) -> tuple[str, str]:
         """Behind the last statement: the schema's hash and the transaction's number."""

@@ -192,11 +192,11 @@ def target_failed(target: str, error: psycopg.Error) -> OpsError:
     )
 
 
-def _nothing() -> None:
-    pass
+def nothing() -> None:
+    """What is done meanwhile where there is nothing to do."""
 
 
-def sent(connection: Connection, text: bytes, meanwhile: Callable[[], None] = _nothing) -> list[PGresult]:
+def sent(connection: Connection, text: bytes, meanwhile: Callable[[], None] = nothing) -> list[PGresult]:
     """Send a message as it is and return the server's answers, an error of the server's as the last of them.
 
     `meanwhile` is called when it has been sent. What a cursor does besides takes longer than a short answer. Raises

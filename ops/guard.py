@@ -23,6 +23,7 @@ import psycopg
 
 from ops.database import NOTICES_A_DEAD_CLIENT
 from ops.database import Connection
+from ops.database import nothing
 from ops.database import refused
 from ops.database import sent
 from ops.errors import OpsError
@@ -122,9 +123,23 @@ class Guard:
         """Whether a check has found it lost; asks nobody."""
         return bool(self._lost)
 
-    def check(self) -> None:
-        """Ask the server whether the lock is still ours. Raises OpsError(CONNECTION_LOST) for good when it is not."""
-        if not self.ask(_is_held_here):
+    def check(self, meanwhile: Callable[[], None] = nothing) -> None:
+        """Ask the server whether the lock is still ours. Raises OpsError(CONNECTION_LOST) for good when it is not.
+
+        `meanwhile` is called while the question is on its way; what it raises comes out here, when that is answered.
+        """
+        raised: list[Exception] = []
+
+        def do() -> None:
+            try:
+                meanwhile()
+            except Exception as error:  # an answer that nobody reads would be the next question's
+                raised.append(error)
+
+        is_held = self.ask(lambda connection: _is_held_here(connection, do))
+        if raised:
+            raise raised[0]
+        if not is_held:
             self._lost = "the lock is gone"
             raise self._loss()
 
@@ -155,9 +170,9 @@ class Guard:
                 return  # kept in `_lost`: whoever asks next is told
 
 
-def _is_held_here(connection: Connection) -> bool:
+def _is_held_here(connection: Connection, meanwhile: Callable[[], None]) -> bool:
     """Raises psycopg.Error."""
-    answer = sent(connection, _HELD_HERE)[-1]
+    answer = sent(connection, _HELD_HERE, meanwhile)[-1]
     error = refused(answer)
     if error is not None:
         raise error

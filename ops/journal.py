@@ -42,10 +42,10 @@ class LogJournal:
     def statement_intended(self, intent: Intent) -> None:
         self._recorder.record("statement_sent", _intent_data(intent))
 
-    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> None:
         if following is not None:
             self._recorder.record_later("statement_sent", _intent_data(following))
-        return self._recorder.begin(
+        self._recorder.record(
             "commit_sent",
             {
                 "version": commit.version,

@@ -120,11 +120,10 @@ class ListJournal:
     def statement_intended(self, intent: Intent) -> None:
         self._keep(intent)
 
-    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> None:
         if following is not None:
             self._keep(following)
         self._keep(commit)
-        return lambda: None
 
     def catch_up(self) -> None:
         self.caught_up += 1

@@ -261,7 +261,7 @@ def test_an_intent_that_comes_to_nothing_is_taken_back() -> None:
     with fresh_target() as target, closing(connect(target.admin_url, purpose="test")) as admin:
 
         def end_the_guard(entry: object) -> None:
-            if isinstance(entry, CommitIntent) and entry.version == files[2].version:
+            if isinstance(entry, Finished) and entry.version == files[1].version:
                 admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ~ 'guard'")
 
         journal = ListJournal(before=end_the_guard)
@@ -281,10 +281,10 @@ def test_what_waits_for_the_next_entry_is_told_when_a_file_takes_its_time() -> N
     with fresh_target() as target, closing(target.connect("somebody")) as somebody:
 
         class LettingGo(ListJournal):
-            def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
+            def commit_intended(self, commit: CommitIntent, following: Intent | None) -> None:
                 if following is not None and following.version == files[2].version:
                     somebody.execute("BEGIN; LOCK TABLE plain_0")
-                return super().commit_intended(commit, following)
+                super().commit_intended(commit, following)
 
             def catch_up(self) -> None:
                 super().catch_up()

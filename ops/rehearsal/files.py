@@ -370,8 +370,7 @@ class _NoJournal:
 
     def statement_intended(self, intent: Intent) -> None: ...
 
-    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> Callable[[], None]:
-        return lambda: None
+    def commit_intended(self, commit: CommitIntent, following: Intent | None) -> None: ...
 
     def catch_up(self) -> None: ...
 
