@@ -1,9 +1,7 @@
 """`countersign plan` beside `supabase db push --dry-run`, as typed at a terminal: with the bot running, and alone."""
 
 import sys
-from collections.abc import Iterator
 from collections.abc import Sequence
-from contextlib import contextmanager
 
 from bench.measuring import Bound
 from bench.measuring import Figure
@@ -30,21 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for count in (2,) if options.tiny else (1, 100, 1000):
                 project.hold(count)
                 project.fresh_database()
-                with _bot(project, with_bot):
+                with project.bot(with_bot):
                     figures += _against_the_rival(project, count, where, options.rounds)
             figures.append(_growth(project, where, with_bot, options.rounds, options.tiny))
     return report("Plans", figures, folder=options.folder, notes=() if SUPABASE else (NO_RIVAL,))
-
-
-@contextmanager
-def _bot(project: Project, wanted: bool) -> Iterator[None]:
-    """The bot as a process beside, or not."""
-    if wanted:
-        project.stage.start_bot()
-    try:
-        yield
-    finally:
-        project.stage.stop_bot()
 
 
 def _against_the_rival(project: Project, count: int, where: str, rounds: int) -> list[Figure | Bound]:
@@ -66,7 +53,7 @@ def _growth(project: Project, where: str, with_bot: bool, rounds: int, tiny: boo
     for applied in sizes:
         project.hold(applied + 1)
         project.fresh_database(applied)
-        with _bot(project, with_bot):
+        with project.bot(with_bot):
             project.ours(*PLAN)
             seconds[applied] = [project.ours(*PLAN) for _ in range(rounds)]
     short, long = sizes

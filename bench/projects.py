@@ -4,7 +4,9 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
 from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -76,6 +78,22 @@ class Project:
                     read = read_migration(_name(number), version, name, _sql(number).encode())
                     rows.write_row((version, name, [statement.text for statement in read.statements]))
             connection.execute("VACUUM ANALYZE supabase_migrations.schema_migrations")
+
+    def empty_database(self) -> None:
+        """Have the target empty again, under the name that it has: a bot that runs knows no other."""
+        name = f"bench_{self._databases}"
+        self.postgres.drop_database(name)
+        self.postgres.create_database(name)
+
+    @contextmanager
+    def bot(self, wanted: bool) -> Iterator[None]:
+        """The bot as a process beside, or not."""
+        if wanted:
+            self.stage.start_bot()
+        try:
+            yield
+        finally:
+            self.stage.stop_bot()
 
     def ours(self, *words: str) -> float:
         """Seconds that `countersign <words>` takes at a terminal, from its start to its exit."""
