@@ -130,8 +130,9 @@ class Announcer:
             elif request not in self._wanted:
                 self._last.add(request)
             due = time.monotonic() + after_seconds
-            self._wanted[request] = min(due, self._wanted.get(request, due))
-            self._changed.notify_all()
+            if due < self._wanted.get(request, due + 1):  # else a run would wake this thread for each event
+                self._wanted[request] = due
+                self._changed.notify_all()
 
     def _on_events(self, events: Sequence[Event]) -> None:
         shown = (event for event in events if event.stream.startswith("request:") and event.kind != "watch_sampled")
@@ -246,8 +247,7 @@ class Announcer:
         if self._may_change_by_itself(request, bool(lock or claims or waits.closed)):
             self.note(request.id, after_seconds=CLOCK_SECONDS)  # time alone changes what it says
         last = LastBackup(*backup) if backup else None
-        is_waiting = request.status is Status.WAITING
-        ahead = self._queues.ahead(request) if is_waiting else ()
+        ahead = self._queues.ahead(request) if request.status is Status.WAITING else ()
         owed, lacks = review_owed(self._ops.view, request), waits_in_vain_for(self._ops.view, request)
         return request_page(
             seen, self._ops.now(), last, lock, since, waits, claims, ahead, owed=owed, without_factor=lacks

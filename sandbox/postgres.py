@@ -136,6 +136,14 @@ class LocalPostgres:
         with self._admin() as connection:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
+    def rename_database(self, name: str, new: str) -> None:
+        """Ends the sessions there first."""
+        with self._admin() as connection:
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} RENAME TO {}").format(sql.Identifier(name), sql.Identifier(new))
+            )
+
     def _admin(self, database: str = "template1") -> psycopg.Connection:
         return psycopg.connect(self.url(database, ADMIN), autocommit=True)
 
