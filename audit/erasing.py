@@ -3,23 +3,17 @@
 What is deleted and the event that says so are one transaction, so the log never shows the one without the other.
 """
 
-import os
 import sqlite3
 import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
-from audit.errors import DATABASE_ERRORS
 from audit.errors import LogUnavailable
-from audit.errors import no_log
-from audit.errors import translated
-from audit.errors import unusable
 from audit.event import Event
 from audit.event import uuid7
 from audit.kinds import KINDS
-from audit.lock import take_lock
-from audit.log import WAIT_SECONDS
+from audit.lock import log_held
 from audit.writer import Act
 from audit.writer import Decide
 from audit.writer import Done
@@ -38,17 +32,9 @@ def erase(path: Path, decide: Decide, *, clock: Callable[[], datetime]) -> list[
     Whatever was decided, the WAL is empty and the search index gone afterwards. Raises NoLog, LogBusy, LogDamaged, what
     `decide` raises, and LogUnavailable: also when a reader keeps the old text in the WAL, where saying it again helps.
     """
-    try:
-        path = path.resolve(strict=True)
-    except OSError as error:
-        raise no_log(path) from error
-    try:
-        lock = take_lock(path, WAIT_SECONDS)
-    except OSError as error:
-        raise unusable(path, error) from error
-    try:
-        forget_beside(path)
-        eraser = _Eraser(path, clock=clock, kinds=KINDS)
+    with log_held(path) as file:
+        forget_beside(file)
+        eraser = _Eraser(file, clock=clock, kinds=KINDS)
         try:
             [outcome] = eraser.run([Act(id=uuid7(clock()), is_new=True, decide=decide)])
             if not isinstance(outcome, Done):
@@ -56,14 +42,8 @@ def erase(path: Path, decide: Decide, *, clock: Callable[[], datetime]) -> list[
             eraser.empty_wal()
         finally:
             eraser.close()
-        forget_beside(path)
+        forget_beside(file)
         return outcome.events
-    except OSError as error:
-        raise unusable(path, error) from error
-    except DATABASE_ERRORS as error:
-        raise translated(error, path) from error
-    finally:
-        os.close(lock)
 
 
 def forget_beside(path: Path) -> None:

@@ -5,11 +5,18 @@ import fcntl
 import os
 import stat
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from audit.errors import DATABASE_ERRORS
 from audit.errors import LogBusy
 from audit.errors import LogUnavailable
+from audit.errors import no_log
+from audit.errors import translated
+from audit.errors import unusable
 
+WAIT_SECONDS = 1.5
 POLL_SECONDS = 0.02
 
 
@@ -37,6 +44,28 @@ def take_lock(path: Path, wait_seconds: float) -> int:
                 "Try again when the bot or the other command is done with it.",
             )
         time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def log_held(path: Path) -> Iterator[Path]:
+    """A log that nobody has open for writing, by its one real name, for as long as this lasts.
+
+    What the system and SQLite raise meanwhile becomes an AuditError. Raises NoLog, LogBusy, LogUnavailable.
+    """
+    try:
+        path = path.resolve(strict=True)  # two names of one log must meet at one lock
+    except OSError as error:
+        raise no_log(path) from error
+    try:
+        lock = take_lock(path, WAIT_SECONDS)
+        try:
+            yield path
+        finally:
+            os.close(lock)
+    except OSError as error:
+        raise unusable(path, error) from error
+    except DATABASE_ERRORS as error:
+        raise translated(error, path) from error
 
 
 def _is_taken(path: Path, descriptor: int) -> bool:

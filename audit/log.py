@@ -36,6 +36,7 @@ from audit.event import Event
 from audit.event import check_id
 from audit.event import uuid7
 from audit.kinds import KINDS
+from audit.lock import WAIT_SECONDS
 from audit.lock import take_lock
 from audit.writer import Act
 from audit.writer import CommitError
@@ -45,7 +46,6 @@ from audit.writer import Writer
 
 MAX_WAITING = 1024
 MAX_BATCH = 256
-WAIT_SECONDS = 1.5
 
 Callback = Callable[[Sequence[Event]], None]
 logger = logging.getLogger("countersign.audit")

@@ -36,7 +36,7 @@ LIVE = 0o600
 
 _COLUMNS = tuple(name for name in COLUMNS if name != "data")
 _EVENTS = f"SELECT {', '.join(_COLUMNS)} FROM event WHERE seq > ? AND seq <= ? ORDER BY seq LIMIT {SLICE_EVENTS}"  # noqa: S608 (constants only)
-_PUT_EVENT = f"INSERT INTO event ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"  # noqa: S608
+_PUT_EVENT = f"INSERT INTO event ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' for _ in _COLUMNS)})"  # noqa: S608 (constants only)
 _PAYLOADS = "SELECT seq, salt, data FROM payload WHERE seq > ? AND seq <= ? ORDER BY seq"
 _PUT_PAYLOAD = "INSERT INTO payload (seq, salt, data) VALUES (?, ?, ?)"
 _REACHED = "SELECT stream, max(place) FROM event WHERE seq <= :seq {0} GROUP BY stream"

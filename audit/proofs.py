@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from collections.abc import Mapping
+from functools import partial
 
 from audit.base import Base
 from audit.errors import AuditError
@@ -68,7 +69,7 @@ def _known_before(base: Base, proofs: Mapping[int, str]) -> dict[tuple[int, int]
         start = stop
     for seq, path in proofs.items():
         ranges: list[tuple[int, int]] = []
-        inclusion_path(seq - 1, base.seq, lambda start, stop, ranges=ranges: _noted(ranges, start, stop))  # type: ignore[misc]
+        inclusion_path(seq - 1, base.seq, partial(_noted, ranges))
         known.update(zip(reversed(ranges), map(bytes.fromhex, json.loads(path)), strict=True))
     return known
 

@@ -208,7 +208,7 @@ def _checked(rows: Sequence[tuple[Any, ...]], log_id: str, part: Part) -> list[b
     tail, seq_before = f',"log":{quoted(log_id)},"place":', part.after + part.events
     previous_before, at_before = part.last_hash, part.last_at
     leaves: list[bytes] = []
-    for seq, id_, at, kind, actor, project, environment, request, stream, place, commitment, previous, hash_, salt, data, is_object in rows:  # fmt: skip # noqa: E501
+    for seq, id_, at, kind, actor, project, environment, request, stream, place, commitment, previous, hash_, salt, data, is_object in rows:  # fmt: skip # noqa: E501 (a row as it lies; sixteen lines say no more)
         if seq != seq_before + 1 or (previous != previous_before and previous_before):
             raise NotAsItShouldBe
         if at != at_before and (at < at_before or not is_written_at(at)):

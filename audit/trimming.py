@@ -1,7 +1,6 @@
 """Taking old events out of a log: a file without them is made beside it, and takes its place when it is whole."""
 
 import json
-import os
 from collections.abc import Callable
 from collections.abc import Collection
 from contextlib import closing
@@ -10,12 +9,7 @@ from pathlib import Path
 from audit import schema
 from audit.base import Base
 from audit.erasing import forget_beside
-from audit.errors import DATABASE_ERRORS
-from audit.errors import no_log
-from audit.errors import translated
-from audit.errors import unusable
-from audit.lock import take_lock
-from audit.log import WAIT_SECONDS
+from audit.lock import log_held
 from audit.parts import LIVE
 from audit.parts import Part
 from audit.parts import unwatched
@@ -35,27 +29,13 @@ def trim(
     The log is as it was, or without them, whatever ends this. Raises NoLog, LogBusy, LogDamaged (also when somebody reads it)
     and LogUnavailable.
     """
-    try:
-        path = path.resolve(strict=True)
-    except OSError as error:
-        raise no_log(path) from error
-    try:
-        lock = take_lock(path, WAIT_SECONDS)
-    except OSError as error:
-        raise unusable(path, error) from error
-    try:
-        with closing(schema.connect_writer(path)) as writer:
+    with log_held(path) as file:
+        with closing(schema.connect_writer(file)) as writer:
             writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        forget_beside(path)  # what ends this behind the renaming leaves no words of what is gone
-        view = Reader(path, leaves_no_trace=True)
+        forget_beside(file)  # what ends this behind the renaming leaves no words of what is gone
+        view = Reader(file, leaves_no_trace=True)
         paths = inclusion_paths(Roots(view, base.seq), needed(view))
         carried = {seq: json.dumps([one.hex() for one in hashes]) for seq, hashes in paths.items()}
-        write_part(path, path, Part(base, view.size(), carried), mode=LIVE, crashpoint=crashpoint)
-        forget_beside(path)
+        write_part(file, file, Part(base, view.size(), carried), mode=LIVE, crashpoint=crashpoint)
+        forget_beside(file)
         return len(carried)
-    except OSError as error:
-        raise unusable(path, error) from error
-    except DATABASE_ERRORS as error:
-        raise translated(error, path) from error
-    finally:
-        os.close(lock)

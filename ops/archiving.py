@@ -207,7 +207,7 @@ def _check_members(members: tarfile.TarFile, segments: Sequence[Segment]) -> Non
         content = members.extractfile(member) if member else None
         if member is None or member.name != name or content is None:
             raise _damaged(f"{name} did not get into the archive.", "Look at the disk.")
-        if sha256 and hashlib.file_digest(content, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]
+        if sha256 and hashlib.file_digest(content, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]  # it reads into, which typeshed does not say of it
             raise _damaged(f"{name} is not in the archive as it was.", "Look at the disk.")
 
 

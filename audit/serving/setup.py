@@ -30,7 +30,7 @@ SETTINGS = {
 READING = {"view-instance", "view-database", "view-table", "view-query", "execute-sql"}
 
 
-class ReadOnly(Database):  # type: ignore[misc]
+class ReadOnly(Database):  # type: ignore[misc]  # Datasette has no types
     """A file that is opened for each question and closed behind it: nothing is held in between, and what is put in the
     file's place is seen."""
 

@@ -117,7 +117,7 @@ class Site:
 
     # What Datasette asks its plugins for. -----------------------------------------------------------------------
 
-    @hookimpl  # type: ignore[untyped-decorator]
+    @hookimpl  # type: ignore[untyped-decorator]  # pluggy's, seen through Datasette, which has no types
     def register_routes(self) -> list[tuple[str, Any]]:
         return [
             (r"^/$", self.home),
@@ -134,17 +134,17 @@ class Site:
             (r"^/style\.css$", self.style),
         ]
 
-    @hookimpl  # type: ignore[untyped-decorator]
+    @hookimpl  # type: ignore[untyped-decorator]  # as above
     def actor_from_request(self, request: Request) -> dict[str, str] | None:
         reader = request.scope.get("reader")
         return {"id": reader} if reader else None
 
-    @hookimpl  # type: ignore[untyped-decorator]
+    @hookimpl  # type: ignore[untyped-decorator]  # as above
     def permission_allowed(self, actor: Mapping[str, str] | None, action: str, resource: Any) -> bool:
         # beside the doors, which stand before all of this; `_internal` is Datasette's own
         return actor is not None and action in READING and resource != "_internal"
 
-    @hookimpl  # type: ignore[untyped-decorator]
+    @hookimpl  # type: ignore[untyped-decorator]  # as above
     def extra_template_vars(self, request: Request) -> dict[str, Any]:
         return {
             "reader": request.scope.get("reader") if request else None,
@@ -153,14 +153,14 @@ class Site:
             "told": told,
         }
 
-    @hookimpl  # type: ignore[untyped-decorator]
+    @hookimpl  # type: ignore[untyped-decorator]  # as above
     def render_cell(self, value: Any, column: str, database: str | None) -> Any:
         if database not in {"answers", "log"}:
             return None
         turned = isinstance(value, str) and _UNSEEN.search(value) is not None
         return _linked(column, value) or (seen(value) if turned else None)
 
-    @hookimpl  # type: ignore[untyped-decorator]
+    @hookimpl  # type: ignore[untyped-decorator]  # as above
     async def handle_exception(self, request: Request, exception: Exception) -> Response:
         """A foreseen error with its sentence; of any other only a name under which the operator finds it."""
         status = getattr(exception, "status", 500)
@@ -270,7 +270,7 @@ class Site:
         found = months(runs, _seconds_between, asked["since"], asked["until"])
         names = [month.name for month in found]
         pictures = [
-            {"figure": one, "svg": Markup(svg(one, names)), "values": [shown(value) for value in one.values]}  # noqa: S704
+            {"figure": one, "svg": Markup(svg(one, names)), "values": [shown(value) for value in one.values]}  # noqa: S704 (our own drawing)
             for one in figures(found)
         ]
         targets = [one[0] for one in (await asyncio.to_thread(self._ask, TARGETS, {}))[1]]

@@ -155,7 +155,7 @@ def _listening(arguments: Any) -> socket.socket:
 def _need_datasette() -> None:
     os.environ["DATASETTE_LOAD_PLUGINS"] = ""  # whatever else is installed has no part in these pages
     try:
-        import datasette.app  # noqa: F401
+        import datasette.app  # noqa: F401 (whether it loads is the question)
     except ImportError as error:
         message = "The pages are made with Datasette, which is not installed here."
         raise OpsError(Reason.TOOLS_MISSING, message, "Install it: pip install 'countersign[auditors]'.") from error
