@@ -13,6 +13,7 @@ from supabase_support import managed_target
 
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.supabase.api_error import ApiError
 from ops.supabase.budget import Budget
 from ops.supabase.client import LONGEST_SECRET_BYTES
 from ops.supabase.client import ManagementApi
@@ -23,7 +24,6 @@ from ops.supabase.models import Function
 from ops.supabase.models import FunctionFile
 from ops.supabase.models import FunctionMetadata
 from ops.supabase.multipart import parse_parts
-from ops.supabase.transport import ApiError
 from ops.supabase.transport import Transport
 from sandbox.supabase_api import REF
 from sandbox.supabase_api import SupabaseApi

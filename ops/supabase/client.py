@@ -24,6 +24,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.settings import resolve_secret
 from ops.supabase import models
+from ops.supabase.api_error import ApiError
 from ops.supabase.budget import Budget
 from ops.supabase.multipart import parse_parts
 from ops.supabase.slug import SLUG
@@ -177,8 +178,6 @@ class ManagementApi:
 
     def logs(self, sql: str, start: datetime, end: datetime) -> tuple[Mapping[str, Any], ...]:
         """Rows of the logs between two moments, at most 24 hours apart. `sql` is ClickHouse's, over the table `logs`."""
-        from ops.supabase.transport import ApiError
-
         query = {"sql": sql, "iso_timestamp_start": _iso(start), "iso_timestamp_end": _iso(end)}
         found = self._get("/analytics/endpoints/logs", models.LogRows, "analytics_logs_read", query)
         if found.error:

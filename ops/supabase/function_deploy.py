@@ -17,6 +17,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.requests import fold
 from ops.steps import Recorder
+from ops.supabase.api_error import once_looked
 from ops.supabase.client import ManagementApi
 from ops.supabase.client import api_for
 from ops.supabase.client import unmanaged_because
@@ -246,7 +247,10 @@ class _Deployment:
             self._check_still([one])
             self._intend("bundle", [one])
             self.recorder.progress(f"functions: {one.slug}")
-            bundles.append(self.api.deploy_function(one.slug, one.metadata, _files(one), bundle_only=True))
+            try:
+                bundles.append(self.api.deploy_function(one.slug, one.metadata, _files(one), bundle_only=True))
+            except OpsError as error:
+                raise once_looked(error) from error  # whatever was built: nothing runs of it before all are started
         self._send("start", wanted, lambda: self.api.put_functions(bundles))
 
     def _intend(self, how: str, wanted: Sequence[Wanted]) -> None:
@@ -264,14 +268,21 @@ class _Deployment:
         except OpsError as error:
             failed = error
         lacking = {one.slug: why for one in wanted if (why := self._lacks_now(one, failed))}
-        if lacking:
-            names = ", ".join(lacking)
-            said = "; ".join(dict.fromkeys(lacking.values()))
-            said = f"Supabase took it, but what runs is not what was sent: {said}."
-            said = failed.message if failed is not None else said
-            reason = failed.reason if failed is not None else Reason.API_FAILED
-            message = f"{names} is not deployed as asked for: {said}"
-            raise OpsError(reason, message, failed.hint if failed is not None else "", exit_code=1)
+        if not lacking:
+            return
+        names, found = ", ".join(lacking), "; ".join(dict.fromkeys(lacking.values()))
+        if failed is None:
+            message = (
+                f"{names} is not deployed as asked for: Supabase took it, but what runs is not what was sent: {found}."
+            )
+            raise OpsError(Reason.API_FAILED, message, exit_code=1)
+        outcomes = self._outcomes()
+        if any(outcomes[slug] == UNKNOWN for slug in lacking):
+            told = failed.message
+        else:
+            failed = once_looked(failed)
+            told = f"{failed.message} Looked at since: {found}."
+        raise OpsError(failed.reason, f"{names} is not deployed as asked for: {told}", failed.hint, exit_code=1)
 
     def _lacks_now(self, wanted: Wanted, failed: OpsError | None) -> str:
         try:
@@ -288,7 +299,7 @@ class _Deployment:
         if not lacks:
             self._record_done(wanted, running, found=failed is not None)
         elif running_json(running) == wanted.base:
-            self._record_failed(wanted, "not_there", failed.message if failed else "what ran before still runs")
+            self._record_failed(wanted, "not_there", once_looked(failed).message if failed is not None else lacks)
         else:
             message = f"what runs is neither what ran before nor what was sent: {lacks}"
             self._record_failed(wanted, "unknown", message)

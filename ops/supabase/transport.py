@@ -13,9 +13,10 @@ from typing import Any
 
 import httpx
 
-from ops.errors import OpsError
 from ops.errors import Reason
 from ops.masking import printable
+from ops.supabase.api_error import ApiError
+from ops.supabase.api_error import hint_of
 from ops.supabase.budget import Budget
 
 TRIES = 3
@@ -25,31 +26,6 @@ _SHOWN = 200
 _PAUSES_SECONDS = (0.25, 1.0)
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol)
 _PASSING = {500, 502, 503, 504, 520, 521, 522, 523, 524}
-
-
-class ApiError(OpsError):
-    """The Management API did not do or say what was asked. `status` is None where no answer came.
-
-    `outcome_unknown`: it was asked to change something and may have done so. Look before asking again.
-    """
-
-    def __init__(
-        self,
-        reason: Reason,
-        message: str,
-        hint: str,
-        *,
-        exit_code: int,
-        status: int | None = None,
-        outcome_unknown: bool = False,
-        retry_after_seconds: float | None = None,
-    ) -> None:
-        details: dict[str, Any] = {"status": status, "outcome": "unknown" if outcome_unknown else "not_done"}
-        if retry_after_seconds is not None:
-            details["retry_after_seconds"] = round(retry_after_seconds, 1)
-        super().__init__(reason, message, hint, exit_code=exit_code, details=details)
-        self.status = status
-        self.outcome_unknown = outcome_unknown
 
 
 @dataclass(frozen=True)
@@ -154,8 +130,8 @@ class Transport:
         """An answer that came and cannot be read."""
         return ApiError(
             Reason.API_FAILED,
-            f"Supabase answered {call.name} with {status}, but {what}.{_unknown_words(not call.reads)}",
-            _unknown_hint(not call.reads),
+            f"Supabase answered {call.name} with {status}, but {what}.",
+            hint_of(not call.reads),
             exit_code=1,
             status=status,
             outcome_unknown=not call.reads,
@@ -218,8 +194,8 @@ class Transport:
         kind = "no connection came about" if isinstance(error, _NOT_SENT) else _plain_kind(error)
         return ApiError(
             Reason.API_FAILED,
-            f"Supabase did not answer {call.name}: {kind}.{_unknown_words(unknown)}",
-            _unknown_hint(unknown),
+            f"Supabase did not answer {call.name}: {kind}.",
+            hint_of(unknown),
             exit_code=1,
             outcome_unknown=unknown,
         )
@@ -263,8 +239,8 @@ class Transport:
         redirect = " It pointed elsewhere, where the token does not go." if 300 <= status < 400 else ""
         return ApiError(
             Reason.API_FAILED,
-            f"Supabase answered {call.name} with {status}.{redirect}{said}{_unknown_words(unknown)}",
-            _unknown_hint(unknown),
+            f"Supabase answered {call.name} with {status}.{redirect}{said}",
+            hint_of(unknown),
             exit_code=1,
             status=status,
             outcome_unknown=unknown,
@@ -293,19 +269,6 @@ def _plain_kind(error: httpx.HTTPError) -> str:
     if isinstance(error, httpx.TimeoutException):
         return "the time for an answer ran out"
     return "the connection broke before the answer was whole"
-
-
-def _unknown_words(unknown: bool) -> str:
-    return " Whether it was done is unknown." if unknown else ""
-
-
-def _unknown_hint(unknown: bool) -> str:
-    if unknown:
-        return "Look at what is there before you ask again; Countersign does not send it a second time by itself."
-    return (
-        "Nothing was changed. See status.supabase.com, and try again. Where only the database is to be pushed meanwhile: "
-        'functions = "off" in the environment.'
-    )
 
 
 def _seconds(text: str | None) -> float | None:
