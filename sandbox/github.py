@@ -3,60 +3,38 @@
 Shapes: https://docs.github.com/en/actions/reference/security/oidc and https://docs.github.com/en/rest/commits/statuses.
 """
 
-import asyncio
 import itertools
 import json
 import secrets
-import threading
 import time
 from collections import deque
-from types import TracebackType
 from typing import Any
-from typing import Self
 
 import jwt
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from sandbox.loop_server import LoopServer
+
 KID = "sandbox-1"
 STATUS_TOKEN = "ghs_" + "0" * 36
 
 
-class FakeGithub:
+class FakeGithub(LoopServer):
     """`with FakeGithub() as github:`; `environment(sha)` is what a job has. All it says is about one repository."""
 
     def __init__(self, repository: str = "acme/shop", repository_id: str = "712345678") -> None:
+        super().__init__("github")
         self.repository = repository
         self.repository_id = repository_id
         self.statuses: list[dict[str, Any]] = []
         self.fail_statuses: deque[int] = deque()
         """HTTP statuses that the next posts of a commit status are answered with."""
-        self.port = 0
         self._secret = secrets.token_hex(16)
         self._sha = ""
         self._claims: dict[str, Any] = {}
         self._numbers = itertools.count(1)
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox-github", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        asyncio.run_coroutine_threadsafe(self._runner.cleanup(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
-
-    @property
-    def url(self) -> str:
-        """The API, and the issuer of tokens; no slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
 
     def claims(self, sha: str, /, **others: Any) -> dict[str, Any]:
         """What is said of a job that runs for this commit of main, started by a push; `others` say it otherwise."""
@@ -99,15 +77,12 @@ class FakeGithub:
             "ACTIONS_ID_TOKEN_REQUEST_TOKEN": self._secret,
         }
 
-    async def _listen(self) -> None:
+    def application(self) -> web.Application:
         app = web.Application()
         app.router.add_get("/token", self._token)
         app.router.add_get("/.well-known/jwks", self._keys)
         app.router.add_post("/repos/{owner}/{name}/statuses/{sha}", self._status)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
     async def _token(self, request: web.Request) -> web.Response:
         if request.headers.get("Authorization", "").lower() != f"bearer {self._secret}":

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
-from typing import Self
 from typing import TypeVar
 
 from aiohttp import web
@@ -22,6 +21,7 @@ from pydantic import ValidationError
 from ops.errors import OpsError
 from ops.errors import Reason
 from sandbox import page_acts
+from sandbox.loop_server import LoopServer
 from sandbox.page_bodies import Body
 from sandbox.page_bodies import Break
 from sandbox.page_bodies import Click
@@ -86,37 +86,23 @@ def listen(port: int) -> socket.socket:
     return listening
 
 
-class PageServer:
+class PageServer(LoopServer):
     """Serves one world to browsers, on a thread with a loop of its own. `with PageServer(world, listen(0)) as page:`"""
 
     def __init__(self, world: World, listening: socket.socket) -> None:
+        super().__init__("page")
         self.world = world
         self.port: int = listening.getsockname()[1]
         self._listening = listening
         self._hosts = {f"127.0.0.1:{self.port}", f"localhost:{self.port}"}
         self._over = threading.Event()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="page")
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox-page", daemon=True)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/"
+        return f"{super().url}/"
 
-    def __enter__(self) -> Self:
-        self._thread.start()
-        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result(30)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result(30)
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
-        self._pool.shutdown(wait=False, cancel_futures=True)
-
-    async def _listen(self) -> None:
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_BODY_BYTES, middlewares=[self._guarded])
         for path in FILES:
             app.router.add_get(path, self._static)
@@ -135,16 +121,15 @@ class PageServer:
         app.router.add_post("/api/clock", self._clock)
         app.router.add_post("/api/faults", self._faults)
         app.router.add_post("/api/break", self._break)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.SockSite(self._runner, self._listening).start()
+        return app
 
-    async def _close(self) -> None:
-        await self._runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+    def site(self, runner: web.AppRunner) -> web.BaseSite:
+        return web.SockSite(runner, self._listening)
+
+    async def shut_down(self) -> None:
+        self._over.set()
+        await super().shut_down()
+        self._pool.shutdown(wait=False, cancel_futures=True)
 
     # --- at the door ---------------------------------------------------------------------------------
 

@@ -3,21 +3,18 @@
 import asyncio
 import json
 import secrets
-import threading
 import time
 from collections.abc import Callable
 from collections.abc import Coroutine
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any
-from typing import Self
-from typing import TypeVar
 
 from aiohttp import BodyPartReader
 from aiohttp import web
 
 from sandbox import slack_chat
 from sandbox import slack_files
+from sandbox.loop_server import LoopServer
 from sandbox.slack_delivery import Delivery
 from sandbox.slack_delivery import Kind
 from sandbox.slack_delivery import SignedHttp
@@ -47,10 +44,8 @@ JSON_FIELDS = {
 }
 EVENT_RETRY_SECONDS = (0.0, 60.0, 300.0)
 
-T = TypeVar("T")
 
-
-class SlackServer:
+class SlackServer(LoopServer):
     """A Slack for one workspace and one app, on 127.0.0.1, in a thread with a loop of its own.
 
     `deliver_to` is the app's request URL; without it everything goes over Socket Mode. `clock` gives seconds since
@@ -72,6 +67,7 @@ class SlackServer:
         event_retry_seconds: tuple[float, ...] = EVENT_RETRY_SECONDS,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__("slack")
         self.workspace = workspace or demo_workspace()
         self.bot_token = bot_token or f"xoxb-{secrets.token_hex(12)}"
         self.app_token = app_token or f"xapp-{secrets.token_hex(12)}"
@@ -82,74 +78,32 @@ class SlackServer:
         self.faults = Faults()
         self.sockets = Sockets(self.state.app_id, ack_seconds)
         self.deliver_twice = False
-        self.port = 0
         self._http = SignedHttp(deliver_to, self.signing_secret, ack_seconds, clock) if deliver_to else None
         self._down = False
         self._scan_seconds = scan_seconds
         self._event_retry_seconds = event_retry_seconds
         self._background: set[asyncio.Task[Any]] = set()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox-slack", daemon=True)
 
     # --- life ----------------------------------------------------------------------------------------
-
-    def start(self) -> Self:
-        """Listen on a free port of 127.0.0.1; returns itself."""
-        self._thread.start()
-        self.run(self._listen())
-        return self
-
-    def stop(self) -> None:
-        """Close the sockets, the server and its thread. A second call does nothing."""
-        if not self._thread.is_alive():
-            return
-        self.run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        """Where the server listens, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def api_url(self) -> str:
         """The base URL for Slack's clients; ends with a slash."""
         return f"{self.url}/api/"
 
-    def run(self, work: Coroutine[Any, Any, T], timeout_seconds: float = 30.0) -> T:
-        """Run something on the server's loop from another thread and wait for its result."""
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
-
-    async def _listen(self) -> None:
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_BODY_BYTES)
         app.router.add_route("*", "/api/{method}", self._api)
         app.router.add_get("/link", self._link)
         app.router.add_post("/response/{id}", self._response)
         app.router.add_route("*", "/upload/{id}", self._upload)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
+        return app
 
-    async def _close(self) -> None:
+    async def shut_down(self) -> None:
         for task in self._background:
             task.cancel()
         self.sockets.abort()
-        await self._runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:  # calls that were slow on purpose
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await super().shut_down()
 
     # --- what goes wrong -----------------------------------------------------------------------------
 

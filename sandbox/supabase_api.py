@@ -8,24 +8,21 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
-from collections.abc import Coroutine
 from collections.abc import Mapping
 from contextlib import closing
 from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 from typing import Literal
-from typing import Self
-from typing import TypeVar
 
 import psycopg
 from aiohttp import web
 from psycopg import sql
 
 from ops.supabase.multipart import parse_parts
+from sandbox.loop_server import LoopServer
 from sandbox.supabase_project import CALLS
 from sandbox.supabase_project import Answered
 from sandbox.supabase_project import ApiProblem
@@ -37,7 +34,6 @@ LARGEST_BODY_BYTES = 64 * 2**20
 _PROJECT = re.compile(r"/v1/projects/([a-z]{20})(/.*)?")
 
 How = int | Literal["half", "slow", "drop"]
-T = TypeVar("T")
 
 
 @dataclass
@@ -66,7 +62,7 @@ class Seen:
     parts: tuple[tuple[str, str | None, bytes], ...] = field(repr=False)
 
 
-class SupabaseApi:
+class SupabaseApi(LoopServer):
     """`with SupabaseApi() as api:` listens on 127.0.0.1, in a thread with a loop of its own.
 
     `projects` are the references it knows, `project` the first of them. `limit` is how many calls a minute each endpoint
@@ -74,49 +70,23 @@ class SupabaseApi:
     """
 
     def __init__(self, *refs: str, clock: Callable[[], float] = time.time) -> None:
+        super().__init__("supabase", shutdown_seconds=0.2)
         self.token = f"sbp_{secrets.token_hex(20)}"
         self.projects = {ref: FakeProject(ref, clock=clock) for ref in refs or (REF,)}
         self.requests: list[Seen] = []
         self.lock = threading.RLock()
         self.limit: int | None = None
-        self.port = 0
         self._clock = clock
         self._failures: list[Failure] = []
         self._counted: Counter[tuple[str, int]] = Counter()
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="sandbox-supabase", daemon=True)
 
     # --- life ----------------------------------------------------------------------------------------
 
-    def start(self) -> Self:
-        """Listen on a free port of 127.0.0.1; returns itself."""
-        self._thread.start()
-        self._run(self._listen())
-        return self
-
-    def stop(self) -> None:
-        """Close the server and its thread, and end the logins that it made. A second call does nothing."""
-        if not self._thread.is_alive():
-            return
+    async def shut_down(self) -> None:
+        """The logins that it made end too."""
         for project in self.projects.values():
             _end_logins(project)
-        self._run(self._close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(timeout=10)
-        self._loop.close()
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    @property
-    def url(self) -> str:
-        """The base for $SUPABASE_API_URL and for a project's own doors, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        await super().shut_down()
 
     @property
     def project(self) -> FakeProject:
@@ -136,23 +106,10 @@ class SupabaseApi:
         )
         return path
 
-    def _run(self, work: Coroutine[Any, Any, T], timeout_seconds: float = 30.0) -> T:
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout_seconds)
-
-    async def _listen(self) -> None:
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=LARGEST_BODY_BYTES)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.2)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def _close(self) -> None:
-        await self._runner.cleanup()
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in left:  # calls that were slow on purpose
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        return app
 
     # --- what goes wrong -----------------------------------------------------------------------------
 
