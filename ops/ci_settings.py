@@ -1,16 +1,15 @@
 """The tables [ci] and [github]: which CI jobs may ask here, for what, and where commits get a status."""
 
-import re
 from typing import Annotated
 from typing import Literal
 
-from pydantic import AfterValidator
 from pydantic import Field
 
 from ops.listener_settings import PlainUrl
 from ops.setting_values import Name
 from ops.setting_values import SecretReference
 from ops.setting_values import Table
+from ops.setting_values import shaped
 
 ISSUER = "https://token.actions.githubusercontent.com"
 """GitHub's own; on GitHub Enterprise Server it is https://HOST/_services/token.
@@ -18,37 +17,31 @@ ISSUER = "https://token.actions.githubusercontent.com"
 https://docs.github.com/en/actions/reference/security/oidc
 """
 
-_WORKFLOW = re.compile(r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+/\.github/workflows/[^@/\s]+\.ya?ml(@refs/[^\s]+)?")
-_REF = re.compile(r"refs/(heads|tags)/[^\s~^:?*\[\\]+")
-_REPOSITORY = re.compile(r"[A-Za-z0-9_][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
-
-
-def _workflow(text: str) -> str:
-    if not _WORKFLOW.fullmatch(text):
-        msg = 'a workflow is named by its repository and file, such as "acme/shop/.github/workflows/deploy.yml"'
-        raise ValueError(msg)
-    return text
-
-
-def _ref(text: str) -> str:
-    if not _REF.fullmatch(text):
-        msg = 'a ref is named in full and without a wildcard, such as "refs/heads/main"'
-        raise ValueError(msg)
-    return text
-
-
-def _repository_id(value: str) -> str:
-    if not re.fullmatch("[1-9][0-9]{0,18}", value):
-        msg = 'a repository is given by its number in quotes, such as "712345678": a name can be taken by somebody else'
-        raise ValueError(msg)
-    return value
-
-
-def _repository(text: str) -> str:
-    if not _REPOSITORY.fullmatch(text):
-        msg = 'a repository on GitHub is OWNER/NAME, such as "acme/shop"'
-        raise ValueError(msg)
-    return text
+_Workflow = Annotated[
+    str,
+    shaped(
+        r"[A-Za-z0-9._-]+/[A-Za-z0-9._-]+/\.github/workflows/[^@/\s]+\.ya?ml(@refs/[^\s]+)?",
+        'a workflow is named by its repository and file, such as "acme/shop/.github/workflows/deploy.yml"',
+    ),
+]
+_Ref = Annotated[
+    str,
+    shaped(
+        r"refs/(heads|tags)/[^\s~^:?*\[\\]+",
+        'a ref is named in full and without a wildcard, such as "refs/heads/main"',
+    ),
+]
+_RepositoryId = Annotated[
+    str,
+    shaped(
+        "[1-9][0-9]{0,18}",
+        'a repository is given by its number in quotes, such as "712345678": a name can be taken by somebody else',
+    ),
+]
+_Repository = Annotated[
+    str,
+    shaped(r"[A-Za-z0-9_][A-Za-z0-9-]*/[A-Za-z0-9._-]+", 'a repository on GitHub is OWNER/NAME, such as "acme/shop"'),
+]
 
 
 class _Asks(Table):
@@ -64,9 +57,9 @@ class CiGithub(_Asks):
     A `workflow` without `@ref` is the file as it stands on `ref` itself; a reusable one of another branch is named with it.
     """
 
-    repository_id: Annotated[str, AfterValidator(_repository_id)]
-    ref: Annotated[str, AfterValidator(_ref)]
-    workflow: Annotated[str, AfterValidator(_workflow)]
+    repository_id: _RepositoryId
+    ref: _Ref
+    workflow: _Workflow
     events: tuple[Literal["push", "workflow_dispatch", "schedule"], ...] = Field(
         default=("push", "workflow_dispatch"), min_length=1
     )
@@ -97,7 +90,7 @@ class Github(Table):
 
     token: SecretReference
     api_url: PlainUrl = "https://api.github.com"
-    repositories: dict[Name, Annotated[str, AfterValidator(_repository)]] = Field(min_length=1)
+    repositories: dict[Name, _Repository] = Field(min_length=1)
 
 
 def check_ci(ci: Ci, *, is_reachable: bool, known: dict[str, set[str]]) -> None:

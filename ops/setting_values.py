@@ -28,16 +28,25 @@ _DURATION = re.compile(r"([1-9][0-9]{0,4})\s*(s|m|h|d)")
 _SIZE = re.compile(r"([1-9][0-9]{0,4})\s*(kB|MB|GB)")
 _POWERS = {"kB": 10, "MB": 20, "GB": 30}
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 _PERSON = re.compile(r"[UW][A-Z0-9]{2,20}")
 _GROUP = re.compile(r"@[a-z0-9][a-z0-9._-]{0,79}")
 _OS_ACTOR = re.compile(r"os:[A-Za-z0-9.-]{1,253}/[A-Za-z0-9._-]{1,64}")
-_CHANNEL = re.compile(r"[CG][A-Z0-9]{2,20}")
 _SECRET_NAME = re.compile("key|token|secret|password|signature", re.IGNORECASE)
-_PROJECT_REF = re.compile(r"[a-z]{20}")
 LOGIN_SCHEME = "supabase:"
 """Begins a database_url without a login: each is asked for when it is needed. Behind it nothing, or //host:port/database."""
 _LOGIN_URL = re.compile(r"supabase:(?://[A-Za-z0-9.-]{1,253}(?::([0-9]{1,5}))?(?:/[A-Za-z0-9_-]{1,63})?)?")
+
+
+def shaped(pattern: str | re.Pattern[str], wanted: str) -> AfterValidator:
+    """A text that has this shape as a whole; any other gets the sentence `wanted`, where {text} is that text, quoted."""
+    shape = re.compile(pattern)
+
+    def check(text: str) -> str:
+        if not shape.fullmatch(text):
+            raise ValueError(wanted.replace("{text}", repr(text)))
+        return text
+
+    return AfterValidator(check)
 
 
 def parse_duration(text: object) -> timedelta:
@@ -137,46 +146,11 @@ def _repository_file(text: str) -> str:
     return text
 
 
-def _project_ref(text: str) -> str:
-    if not _PROJECT_REF.fullmatch(text):
-        msg = "a project reference is 20 lower-case letters, such as abcdefghijklmnopqrst"
-        raise ValueError(msg)
-    return text
-
-
-def _name(text: str) -> str:
-    if not _NAME.fullmatch(text):
-        msg = f"the name {text!r} must be lower-case letters, digits, - and _, at most 40, for it is typed"
-        raise ValueError(msg)
-    return text
-
-
-def _channel(text: str) -> str:
-    if not _CHANNEL.fullmatch(text):
-        msg = "a channel is given by its id, such as C0DEPLOYS (in Slack: the channel's name, About, at the bottom)"
-        raise ValueError(msg)
-    return text
-
-
-def _person(text: str) -> str:
-    if not _PERSON.fullmatch(text):
-        msg = "a person is given by their Slack id, such as U0ANA (in Slack: their profile, ⋮, Copy member ID)"
-        raise ValueError(msg)
-    return text
-
-
 def _people_entry(text: str) -> str:
     if _GROUP.fullmatch(text) or _PERSON.fullmatch(text) or _OS_ACTOR.fullmatch(text):
         return text
     msg = f"{text!r} is neither a group (@database-owners), nor a person's Slack id (U0BEN), nor os:HOST/LOGIN"
     raise ValueError(msg)
-
-
-def _login(text: str) -> str:
-    if not _OS_ACTOR.fullmatch(text):
-        msg = f"{text!r} is no login of a terminal: write os:HOST/LOGIN, as `countersign audit query` names who did something"
-        raise ValueError(msg)
-    return text
 
 
 def _hazard_class(text: str) -> str:
@@ -196,7 +170,7 @@ def _rule_name(text: str) -> str:
     if text == OWN:
         msg = f'"{OWN}" is the name of the rule that the environment\'s own approvals and approvers are: take another'
         raise ValueError(msg)
-    return _name(text)
+    return text
 
 
 def _age_recipients(value: object) -> object:
@@ -276,18 +250,41 @@ ByteCount = Annotated[int, BeforeValidator(_byte_count)]
 SecretReference = Annotated[str, AfterValidator(_secret_reference)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 PeopleEntry = Annotated[str, AfterValidator(_people_entry)]
-Login = Annotated[str, AfterValidator(_login)]
-Name = Annotated[str, AfterValidator(_name)]
-Channel = Annotated[str, AfterValidator(_channel)]
-PersonId = Annotated[str, AfterValidator(_person)]
+Login = Annotated[
+    str,
+    shaped(
+        _OS_ACTOR,
+        "{text} is no login of a terminal: write os:HOST/LOGIN, as `countersign audit query` names who did something",
+    ),
+]
+Name = Annotated[
+    str,
+    shaped(
+        "[a-z0-9][a-z0-9_-]{0,39}",
+        "the name {text} must be lower-case letters, digits, - and _, at most 40, for it is typed",
+    ),
+]
+Channel = Annotated[
+    str,
+    shaped(
+        "[CG][A-Z0-9]{2,20}",
+        "a channel is given by its id, such as C0DEPLOYS (in Slack: the channel's name, About, at the bottom)",
+    ),
+]
+PersonId = Annotated[
+    str,
+    shaped(_PERSON, "a person is given by their Slack id, such as U0ANA (in Slack: their profile, ⋮, Copy member ID)"),
+]
 HealthUrl = Annotated[str, AfterValidator(_health_url)]
 RepositoryUrl = Annotated[str, AfterValidator(_repository)]
 RepositoryFile = Annotated[str, AfterValidator(_repository_file)]
 SupabaseFolder = Annotated[str, AfterValidator(_folder)]
-ProjectRef = Annotated[str, AfterValidator(_project_ref)]
+ProjectRef = Annotated[
+    str, shaped("[a-z]{20}", "a project reference is 20 lower-case letters, such as abcdefghijklmnopqrst")
+]
 HazardClassName = Annotated[str, AfterValidator(_hazard_class)]
 ZoneName = Annotated[str, AfterValidator(_zone)]
-RuleName = Annotated[str, AfterValidator(_rule_name)]
+RuleName = Annotated[Name, AfterValidator(_rule_name)]
 LockTimeout = Annotated[timedelta, BeforeValidator(_lock_timeout)]
 DriftCheck = Annotated[timedelta, BeforeValidator(_drift_check)]
 Watch = Annotated[timedelta, BeforeValidator(_watch)]
