@@ -4,10 +4,9 @@ Who is told what is in `commands.told`. A message that Slack does not take is tr
 """
 
 import logging
-import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from functools import partial
@@ -16,6 +15,8 @@ from audit import AuditError
 from audit import Event
 from audit import Query
 from bot.channels import post
+from bot.follower import Follower
+from bot.follower import pause_until
 from bot.links import Links
 from bot.links import numbers_in
 from bot.render import blocks_of
@@ -51,77 +52,41 @@ HOPELESS = frozenset({"user_not_found", "user_disabled", "cannot_dm_bot", "messa
 """Slack's words for somebody who can be told nothing directly."""
 
 
-class Direct:
+class Direct(Follower):
     """One thread that follows the log and writes to people, with as many tries as it takes, so that nobody waits for it."""
 
     def __init__(self, ops: Ops, api: SlackApi, store: Store) -> None:
-        self._ops = ops
+        super().__init__(ops, store, READER, TOLD)
         self._api = api
-        self._store = store
         self._links = Links(api, store)
         self._reminders = Reminders(ops)
         self._failures: dict[str, tuple[int, float]] = {}
         self._stuck: list[Event] = []
         self._looked: int | None = None
-        self._woken = threading.Event()
-        self._over = threading.Event()
-        self._unsubscribe = ops.log.subscribe(self._on_events)
-        self._thread = threading.Thread(target=self._work, name="direct", daemon=True)
 
-    def start(self) -> None:
-        """Tell what was not told while no bot was up; a bot with a new store begins with what happens now."""
-        head = self._head()
-        if (done := self._store.followed(READER)) is None or done > head:
-            self._store.follow(READER, head)
-        self._thread.start()
+    def looks(self) -> tuple[Callable[[], None], ...]:
+        return (self._reminders.look, partial(warn, self.ops), self._follow)
 
-    def stop(self, seconds: float) -> None:
-        """End after the message that is being sent; the next start goes on from there."""
-        self._unsubscribe()
-        self._over.set()
-        self._woken.set()
-        self._thread.join(seconds)
-
-    def _on_events(self, events: Sequence[Event]) -> None:
-        if any(event.kind in TOLD for event in events):
-            self._woken.set()
-
-    def _work(self) -> None:
-        while not self._over.is_set():
-            self._woken.clear()
-            for look in (self._reminders.look, partial(warn, self._ops), self._follow):
-                try:
-                    look()
-                except AuditError as error:
-                    logger.error("direct_messages_cannot_use_the_log error=%s", error.message)
-                except Exception:
-                    logger.exception("direct_messages_failed_unexpectedly")  # and goes on with what comes next
-            self._woken.wait(self._pause())
-
-    def _pause(self) -> float:
-        soonest = min((due for _, due in self._failures.values()), default=float("inf"))
-        return max(0.1, min(LOOK_SECONDS, soonest - time.monotonic()))
+    def pause(self) -> float:
+        return pause_until((due for _, due in self._failures.values()), LOOK_SECONDS)
 
     def _follow(self) -> None:
         """Tell every event since the last look, and those before that could not be told yet: they keep no other back."""
-        head, done = self._head(), self._store.followed(READER) or 0
-        looked, since = done if self._looked is None else self._looked, self._ops.now() - TELL_FOR
-        news = self._ops.view.find(Query(kinds=tuple(TOLD), after_seq=looked, before_seq=head + 1, since=since))
+        head, done = self.head(), self.reached
+        looked, since = done if self._looked is None else self._looked, self.ops.now() - TELL_FOR
+        news = self.ops.view.find(Query(kinds=tuple(TOLD), after_seq=looked, before_seq=head + 1, since=since))
         stuck: list[Event] = []
         for event in (*(one for one in self._stuck if one.at >= since), *news):
-            if self._over.is_set():
+            if self.is_over:
                 return
             if not self._is_done(event):
                 stuck.append(event)
         self._stuck, self._looked = stuck, head
         reached = stuck[0].seq - 1 if stuck else head
         if reached != done:
-            self._store.follow(READER, reached)
+            self.store.follow(self.name, reached)
         ids = {one.id for one in stuck}
         self._failures = {once: one for once, one in self._failures.items() if once.rpartition(" to ")[0] in ids}
-
-    def _head(self) -> int:
-        return next((event.seq for event in self._ops.view.find(Query(limit=1, newest_first=True))), 0)
 
     def _is_done(self, event: Event) -> bool:
         """Tell one event; whether nothing of it has to be tried again. One of which no letter can be made is done: it would
@@ -141,7 +106,7 @@ class Direct:
         for letter in letters_of(event, self._about(event)):
             once = f"{event.id} to {letter.to}"
             failures, due = self._failures.get(once, (0, 0.0))
-            if self._store.was_told(once):
+            if self.store.was_told(once):
                 continue
             if time.monotonic() < due:
                 is_all_told = False
@@ -155,21 +120,21 @@ class Direct:
                     self._failures[once] = (failures + 1, time.monotonic() + pause)
                     is_all_told = False
                     continue
-            self._store.tell(once)
+            self.store.tell(once)
         return is_all_told
 
     def _about(self, event: Event) -> About:
-        request = find_request(self._ops.view, event.request) if event.request else None
-        requester_is = self._ops.requester_is(request.by) if request else None
+        request = find_request(self.ops.view, event.request) if event.request else None
+        requester_is = self.ops.requester_is(request.by) if request else None
         waits = NOTHING_WAITS
         if request and event.kind == "approved":
             with suppress(OpsError):  # the configuration may not have its environment any more
-                waits = waits_of(self._ops, request)
-        return About(request, requester_is, self._ops.requester_is(Actor(event.actor)), waits)
+                waits = waits_of(self.ops, request)
+        return About(request, requester_is, self.ops.requester_is(Actor(event.actor)), waits)
 
     def _send(self, user: str, page: Page) -> None:
         """One direct message, to a full member of our own workspace and to nobody else."""
-        person = self._ops.people.person(user)
+        person = self.ops.people.person(user)
         if person.problem is not None:
             logger.info("nobody_to_tell person=%s problem=%s", user, person.problem)
             return
