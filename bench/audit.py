@@ -2,7 +2,7 @@
 
     python -m bench.audit [--events 10000000] [--rounds N] [--tiny] [--folder DIR]
 
-The log is built in a scratch folder (some seven minutes and 8 GB for ten million events) and removed at the end. Appends are
+The log is built in a scratch folder (some five minutes and 7 GB for ten million events) and removed at the end. Appends are
 measured beside raw durable inserts by sqlite3 of as many bytes; verifying beside reading the same rows with sqlite3 and
 hashing their bytes, in one process; questions and the population have bounds of their own. Questions are asked as people
 ask them: the first page, a page in the middle, with an actor, request, time or word that is another one each time.

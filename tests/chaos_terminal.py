@@ -3,9 +3,15 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import closing
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from audit import Log
+from sandbox.postgres import LocalPostgres
 from sandbox.stage import Stage
 
 
@@ -57,3 +63,21 @@ class Terminal:
             self._process.kill()
             self._process.wait(timeout=20)
         self._errors.close()
+
+
+@contextmanager
+def desk_with(files: Mapping[str, str], postgres: LocalPostgres) -> Iterator[tuple[Stage, Terminal]]:
+    """One stage that holds these files, and its terminal, for many points at which to die."""
+    with Stage(empty=True, rate_limits=False, postgres=postgres) as stage:
+        stage.commit(files, "Add them")
+        with closing(Terminal(stage)) as terminal:
+            yield stage, terminal
+
+
+def emptied(stage: Stage, *tables: str) -> None:
+    """Dev without history and without these tables, and an empty log."""
+    gone = f"drop table if exists {', '.join(tables)}"
+    stage.sql("dev", f"drop schema if exists supabase_migrations cascade; {gone}")
+    for path in stage.log_path.parent.glob("audit.db*"):
+        path.unlink()
+    Log.create(stage.log_path)

@@ -8,6 +8,8 @@ from contextlib import closing
 
 import pytest
 from chaos_terminal import Terminal
+from chaos_terminal import desk_with
+from chaos_terminal import emptied
 from postgres_fixtures import open_folder
 from processes import terminal as process_of
 from run_support import disagreements
@@ -60,20 +62,13 @@ def times(stage: Stage, database: str = "dev") -> dict[int, int]:
 @pytest.fixture(scope="module")
 def desk(local_postgres: LocalPostgres) -> Iterator[tuple[Stage, Terminal]]:
     """One stage for all points, with a terminal that dies on demand."""
-    with Stage(empty=True, rate_limits=False, postgres=local_postgres) as stage:
-        stage.commit(FILES, "Add a backfill")
-        terminal = Terminal(stage)
-        yield stage, terminal
-        terminal.close()
+    with desk_with(FILES, local_postgres) as desk:
+        yield desk
 
 
 @pytest.fixture
 def fresh(desk: tuple[Stage, Terminal]) -> tuple[Stage, Terminal]:
-    stage, _ = desk
-    stage.sql("dev", "drop schema if exists supabase_migrations cascade; drop table if exists counted, after_it")
-    for path in stage.log_path.parent.glob("audit.db*"):
-        path.unlink()
-    Log.create(stage.log_path)
+    emptied(desk[0], "counted", "after_it")
     return desk
 
 

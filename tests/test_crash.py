@@ -9,6 +9,8 @@ from datetime import datetime
 
 import pytest
 from chaos_terminal import Terminal
+from chaos_terminal import desk_with
+from chaos_terminal import emptied
 from run_support import RAN
 from run_support import approve
 from run_support import ask
@@ -23,7 +25,6 @@ from run_support import session
 from run_support import versions
 from run_support import wait_for
 
-from audit import Log
 from audit import Reader
 from audit import verify
 from ops.occupying import occupant_of
@@ -41,20 +42,13 @@ FILES = {
 @pytest.fixture(scope="module")
 def desk(local_postgres: LocalPostgres) -> Iterator[tuple[Stage, Terminal]]:
     """One stage with the three files above for all points, so that a point costs no start of Python."""
-    with Stage(empty=True, rate_limits=False, postgres=local_postgres) as stage:
-        stage.commit(FILES, "Add three")
-        terminal = Terminal(stage)
-        yield stage, terminal
-        terminal.close()
+    with desk_with(FILES, local_postgres) as desk:
+        yield desk
 
 
 @pytest.fixture
 def fresh(desk: tuple[Stage, Terminal]) -> tuple[Stage, Terminal]:
-    stage, _ = desk
-    stage.sql("dev", "drop schema if exists supabase_migrations cascade; drop table if exists ran, t")
-    for path in stage.log_path.parent.glob("audit.db*"):
-        path.unlink()
-    Log.create(stage.log_path)
+    emptied(desk[0], "ran", "t")
     return desk
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from chaos_terminal import Terminal
+from chaos_terminal import desk_with
 from run_support import session
 
 from audit import Draft
@@ -43,17 +44,12 @@ POINTS = (
 
 @pytest.fixture(scope="module")
 def desk(local_postgres: LocalPostgres) -> Iterator[tuple[Stage, Terminal]]:
-    with Stage(empty=True, rate_limits=False, postgres=local_postgres) as stage:
-        stage.commit(
-            {
-                f"supabase/migrations/{FIRST}": "create table public.notes (id int primary key);\nselect 1;\n",
-                f"supabase/migrations/{SECOND}": "alter table public.notes add column body text;\n",
-            },
-            "Add two",
-        )
-        terminal = Terminal(stage)
-        yield stage, terminal
-        terminal.close()
+    files = {
+        f"supabase/migrations/{FIRST}": "create table public.notes (id int primary key);\nselect 1;\n",
+        f"supabase/migrations/{SECOND}": "alter table public.notes add column body text;\n",
+    }
+    with desk_with(files, local_postgres) as desk:
+        yield desk
 
 
 @pytest.fixture
