@@ -1,5 +1,6 @@
 """A copy of a log that is in use, by SQLite's own means: of one moment, and whole."""
 
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 from audit import schema
 from audit.errors import DATABASE_ERRORS
 from audit.errors import LogDamaged
+from audit.errors import LogExists
 from audit.errors import LogUnavailable
 from audit.errors import no_log
 from audit.errors import translated
@@ -20,15 +22,16 @@ from audit.verify import verify
 
 
 def back_up(path: Path, target: Path) -> Seen:
-    """Copies a log, open or not, verifies the copy, and puts it in the place of what is there; returns where it ends.
+    """Copies a log, open or not, and gives the copy its name when it verifies; returns where it ends.
 
     Writers go on meanwhile; what they add is not in it. The WAL cannot begin anew until the copy is made. Raises NoLog,
-    LogDamaged when the copy does not verify, LogUnavailable.
+    LogExists where something has that name (it is left alone), LogDamaged when the copy does not verify, LogUnavailable.
     """
     if not path.exists():
         raise no_log(path)
     if target.exists() and target.samefile(path):
         raise LogUnavailable(f"{target} is the log itself.", "Name another file, best on another disk.")
+    _need_free(target)
     unfinished = target.with_name(f"{target.name}.new")
     try:
         clear(unfinished)
@@ -39,13 +42,25 @@ def back_up(path: Path, target: Path) -> Seen:
         found = verify(unfinished)
         if found.end is None:
             message = f"The copy does not verify: {found.problems[0].message}"
-            raise LogDamaged(message, f"What was at {target} is as it was. Look with `countersign audit verify`.")
+            raise LogDamaged(message, "Look at the log with `countersign audit verify`.")
         unfinished.chmod(LIVE)
         sync(unfinished)
+        _need_free(target)  # again: a long copy leaves others the time to put something there
         unfinished.rename(target)
         sync(target.parent)
+    except LogExists:
+        clear(unfinished)
+        raise
     except OSError as error:
         raise unusable(target, error) from error
     except DATABASE_ERRORS as error:
         raise translated(error, target) from error
     return found.end
+
+
+def _need_free(target: Path) -> None:
+    if os.path.lexists(target):
+        raise LogExists(
+            f"There is already something at {target}; nothing was copied.",
+            "A copy overwrites nothing: name another file, or move that one away first.",
+        )

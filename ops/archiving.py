@@ -63,6 +63,7 @@ def archive(ops: Ops, target: Path, actor: Actor, before: str = "") -> Archive:
         _write(unfinished, folder, segments, ops.view.log_id())
         with _opened(unfinished) as members:
             _check_members(members, segments)
+            _read_to_its_end(members)
         found = Archive(target, digest_of(unfinished), segments)
         unfinished.rename(target)
         _sync(target.parent)
@@ -90,6 +91,7 @@ def restore_archive(ops: Ops, source: Path, folder: Path, actor: Actor) -> Archi
         with _opened(source) as members:
             segments = _manifest(members, ops.view.log_id())
             _extract(members, segments, unfinished)
+            _read_to_its_end(members)
         _check_segments(segments, unfinished, ops)
         if folder.exists():
             folder.rmdir()
@@ -209,6 +211,15 @@ def _check_members(members: tarfile.TarFile, segments: Sequence[Segment]) -> Non
             raise _damaged(f"{name} did not get into the archive.", "Look at the disk.")
         if sha256 and hashlib.file_digest(content, "sha256").hexdigest() != sha256:  # type: ignore[arg-type]  # it reads into, which typeshed does not say of it
             raise _damaged(f"{name} is not in the archive as it was.", "Look at the disk.")
+
+
+def _read_to_its_end(members: tarfile.TarFile) -> None:
+    """Only at the end of its stream gzip compares its sum of all bytes, those between the members too. Raises OSError."""
+    if members.next() is not None:
+        raise _damaged("There is more in the archive than it says.", "Take another copy of it.")
+    stream = members.fileobj
+    while stream is not None and stream.read(2**20):
+        pass
 
 
 def _check_segments(segments: Sequence[Segment], folder: Path, ops: Ops) -> None:

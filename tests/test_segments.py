@@ -15,6 +15,7 @@ from segments_support import fill
 
 from audit import Log
 from audit import Reader
+from audit import Verification
 from audit import back_up
 from audit import verify
 from ops.layer import Ops
@@ -105,7 +106,8 @@ def test_an_archive_that_was_touched_is_not_restored(place: Place) -> None:
     place.say("audit", "seal")
     place.say("audit", "archive", "--to", "kept.tar.gz")
     whole = (place.folder / "kept.tar.gz").read_bytes()
-    for at in range(20, len(whole), len(whole) // 12):
+    ends = range(len(whole) - 40, len(whole), 3)  # what no file in it needs: zeros behind the last one, and gzip's sums
+    for at in (*range(20, len(whole), len(whole) // 12), *ends):
         (place.folder / "bad.tar.gz").write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
         place.say("audit", "restore-archive", "bad.tar.gz", "--to", "back", code=1)
         assert not (place.folder / "back").exists()
@@ -124,17 +126,60 @@ def test_a_backup_is_of_one_moment_while_the_log_is_in_use(place: Place) -> None
         writer = threading.Thread(target=work)
         writer.start()
         try:
-            copied = [back_up(place.log, place.folder / "copy.db").tree.size for _ in range(3)]
+            copied = [back_up(place.log, place.folder / f"copy-{number}.db").tree.size for number in range(3)]
         finally:
             over.set()
             writer.join()
         assert log.append([commanded()])[0].seq > copied[-1] >= copied[0] > 20
-    copy = verify(place.folder / "copy.db")
-    assert (copy.ok, copy.events) == (True, copied[-1])
+    copies = [verify(place.folder / f"copy-{number}.db") for number in range(3)]
+    assert [(copy.ok, copy.events) for copy in copies] == [(True, size) for size in copied]
     found = place.say("audit", "backup", "copy.db")
     assert verify(place.folder / "copy.db").head == found["head"]
     assert not list(place.folder.glob("copy.db?*"))
     place.say("audit", "backup", "var/audit.db", code=2)
+
+
+def everything(folder: Path, target: Path) -> list[object]:
+    """The names that stand beside it, and what the file `target` is and holds."""
+    told = os.lstat(target)
+    held = target.read_bytes() if target.is_file() else b""
+    return [sorted(folder.glob("*")), told.st_ino, told.st_mode, told.st_mtime_ns, held]
+
+
+@pytest.mark.parametrize("what", ["a copy", "a file", "a folder", "a link to nothing"])
+def test_a_backup_overwrites_nothing(place: Place, what: str) -> None:
+    target = place.folder / "copy.db"
+    if what == "a copy":
+        place.say("audit", "backup", "copy.db")
+    elif what == "a file":
+        target.write_text("somebody's notes")
+    elif what == "a folder":
+        target.mkdir()
+    else:
+        target.symlink_to(place.folder / "nowhere")
+    before = everything(place.folder, target)
+    events = Reader(place.log).size()
+
+    refused = place.say("audit", "backup", "copy.db", code=2)
+
+    assert (refused["reason"], refused["status"]) == ("bad_usage", "error")
+    assert refused["message"] == f"There is already something at {target}; nothing was copied."
+    assert "name another file" in refused["hint"]
+    assert everything(place.folder, target) == before
+    assert Reader(place.log).size() == events  # nobody took a copy, so none is written down
+
+
+def test_what_came_into_a_backups_place_meanwhile_is_left_alone(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = place.folder / "copy.db"
+
+    def while_it_is_verified(path: Path) -> Verification:
+        target.write_text("somebody's notes")
+        return verify(path)
+
+    monkeypatch.setattr("audit.backup.verify", while_it_is_verified)
+    place.say("audit", "backup", "copy.db", code=2)
+    assert target.read_text() == "somebody's notes"
+    assert not list(place.folder.glob("copy.db?*"))
 
 
 def test_what_a_replicator_keeps_in_the_log_does_no_harm(place: Place) -> None:

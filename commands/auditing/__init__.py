@@ -125,7 +125,7 @@ def _erase(parser: argparse.ArgumentParser) -> None:
 
 
 def _backup(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="where to; it takes the place of what is there when it is whole")
+    parser.add_argument("file", metavar="FILE", help="where to; nothing may be there yet")
 
 
 def _drop(parser: argparse.ArgumentParser) -> None:
