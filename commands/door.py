@@ -4,7 +4,8 @@ The system proves who is at the other end (SO_PEERCRED), so a line that comes th
 `os:<host>/<login>` and by nobody else. One JSON object per line: `{"hello", "format"}` out, `{"words", "behind"}` in (with
 `value` the value of a secret, which is kept for this act alone),
 then any number of `{"progress", "step", "share"}`, and one `{"reply", "page", "exit_code", "ok", "request"}` out. A guest who
-reads the file by themselves says `{"note": {"kind", "data"}}`, and shows nothing before `{"noted": true}`. The act's id is
+reads the file by themselves says `{"note": {"kind", "data"}}`, and shows nothing before `{"noted": true}`; of those whom they
+did not let in they say how many tries came from where, and the sentence is made here. The act's id is
 made here: a guest who could choose it could say something under the id of what was said before.
 """
 
@@ -39,6 +40,7 @@ from commands.reply import Reply
 from commands.reply import error_reply
 from commands.words import Front
 from commands.words import forgive
+from ops.auditors import not_let_in
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
@@ -197,6 +199,8 @@ def _note_of(line: bytes, uid: int) -> Draft | None:
         case {"kind": str(kind), "data": dict(data)} if kind in READ_KINDS:
             masked = {name: mask_intake(value) if isinstance(value, str) else value for name, value in data.items()}
             return Draft(kind=kind, actor=terminal_actor(uid).id, stream="all", data=masked)
+        case {"kind": "refused", "data": {"facts": {"by": str(by), "from": dict(places)}}}:  # the sentence is ours
+            return Draft(kind="refused", actor=terminal_actor(uid).id, stream="all", data=not_let_in(by, places))
     raise ValueError
 
 

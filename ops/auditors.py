@@ -1,6 +1,9 @@
 """Who may read the log: the auditors and approvers that the configuration names, and who has a login on the bot's host."""
 
+from collections.abc import Mapping
 from collections.abc import Sequence
+from ipaddress import ip_address
+from typing import Any
 
 from ops.errors import Reason
 from ops.layer import Ops
@@ -12,6 +15,14 @@ from ops.policy import is_named
 from ops.policy import refused
 from ops.settings import Settings
 from ops.targets import all_targets
+
+ELSEWHERE = "elsewhere"
+"""Where a try came from that has no address, or whose address is one too many to be named."""
+MOST_PLACES = 10
+_TRIED = {
+    "password": "log in to the pages of the log {were} refused: not with this name and password",
+    "link": "open the pages of the log {were} refused: not with the link that was printed last",
+}
 
 
 def readers_of(settings: Settings) -> tuple[str, ...]:
@@ -41,3 +52,21 @@ def check_may_audit(ops: Ops, actor: Actor) -> None:
     entries = readers_of(ops.settings)
     directory = ops.directory(entries if actor.user else (), users=(actor.user,), members=False)
     may_audit(entries, actor, directory).or_raise()
+
+
+def not_let_in(by: str, places: Mapping[str, int]) -> dict[str, Any]:
+    """The `data` of the refusal of tries to read the log at `audit serve`, by `password` or by `link`: so many from each
+    address. Nothing of what was typed is in it, for a name can be a password in the wrong field. Raises ValueError for what
+    is no address or no number, since whoever serves the pages says this through the door."""
+    if by not in _TRIED or not 0 < len(places) <= MOST_PLACES + 1:
+        raise ValueError(by)
+    for place, tries in places.items():
+        if type(tries) is not int or not 0 < tries < 10**12:
+            raise ValueError(place)
+        if place != ELSEWHERE and ("%" in place or str(ip_address(place)) != place):
+            raise ValueError(place)
+    count = sum(places.values())
+    told = _TRIED[by].format(were="was" if count == 1 else "were")
+    message = f"{count:,} {'try' if count == 1 else 'tries'} to {told}, from {' and '.join(sorted(places))}."
+    facts = {"by": by, "from": dict(sorted(places.items()))}
+    return {"word": "audit serve", "reason": Reason.IDENTITY_UNPROVEN.value, "message": message, "facts": facts}

@@ -72,16 +72,16 @@ def client(served: tuple[str, "subprocess.Popen[str]"]) -> Iterator[httpx.Client
 # --- who gets in ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.usefixtures("client")
-def test_link_lets_one_browser_in_once(served: tuple[str, "subprocess.Popen[str]"]) -> None:
-    link = next_link(served[1])
-
-    first, second = (httpx.get(link) for _ in range(2))
+def test_link_lets_one_browser_in_once(tmp_path: Path) -> None:
+    with serving(with_log(tmp_path)) as (_, process):
+        link = next_link(process)
+        first, second = (httpx.get(link) for _ in range(2))
+        following = next_link(process)
 
     assert (first.headers["location"], second.headers["location"]) == ("/", "/login")
     assert "HttpOnly; SameSite=Lax" in first.headers["set-cookie"]
     assert "set-cookie" not in second.headers
-    assert next_link(served[1]) != link
+    assert following != link
 
 
 @pytest.mark.parametrize("page", [*PAGES, "/questions/refused.csv", "/answers.json", "/log/event/1"])
@@ -144,7 +144,8 @@ def test_beyond_loopback_it_takes_login_and_tls(
     assert why in " ".join(capsys.readouterr().err.split())
 
 
-def test_reader_logs_in_with_a_password_and_is_named_in_the_log(folder: Path) -> None:
+def test_reader_logs_in_with_a_password_and_is_named_in_the_log(tmp_path: Path) -> None:
+    folder = with_log(tmp_path)
     command = [sys.executable, str(ROOT / "countersign.py"), "--config", str(folder / "countersign.toml")]
     ran = subprocess.run(
         [*command, "audit", "password"],

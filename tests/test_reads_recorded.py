@@ -112,8 +112,26 @@ def test_a_log_that_cannot_be_written_is_read_and_that_is_told(say: Say, tmp_pat
         {"kind": "queried", "data": {"query": "x", "rows": 1, "more": 1}},
         {"kind": "queried"},
         "queried",
+        {"kind": "refused", "data": {"word": "approve", "reason": "x", "message": "x", "facts": {}}},
+        {"kind": "refused", "data": {"facts": {"by": "password", "from": {"=cmd|x": 1}}}},
+        {"kind": "refused", "data": {"facts": {"by": "password", "from": {"fe80::1%x": 1}}}},
+        {"kind": "refused", "data": {"facts": {"by": "password", "from": {"127.0.0.1": -1}}}},
+        {"kind": "refused", "data": {"facts": {"by": "password", "from": {}}}},
+        {"kind": "refused", "data": {"facts": {"by": "force", "from": {"127.0.0.1": 1}}}},
     ],
-    ids=["a decision", "no text", "more than it may", "no data", "no note"],
+    ids=[
+        "a decision",
+        "no text",
+        "more than it may",
+        "no data",
+        "no note",
+        "a refusal of another word",
+        "a refusal from no address",
+        "a refusal from a link",
+        "a refusal of fewer than none",
+        "a refusal of nobody",
+        "a refusal by nothing",
+    ],
 )
 def test_a_guest_can_note_nothing_else(say: Say, tmp_path: Path, note: object) -> None:
     path = tmp_path / "var/audit.db"

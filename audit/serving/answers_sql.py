@@ -218,6 +218,7 @@ TABLES: Mapping[str, tuple[str, Mapping[str, str]]] = {
         "Everything that was not allowed.",
         {
             "seq": "The event.",
+            "actor": "Who tried; of those who were not let in to these pages nobody knows that: who serves them.",
             "word": "What was tried.",
             "reason": "Why not: a code of a closed list.",
             "message": "The answer.",

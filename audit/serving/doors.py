@@ -6,10 +6,12 @@ Nothing but the login answers whoever is not known. Each look is written into th
 import asyncio
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import threading
 import time
+from collections import Counter
 from collections.abc import Awaitable
 from collections.abc import Callable
 from collections.abc import Mapping
@@ -18,8 +20,11 @@ from dataclasses import dataclass
 from dataclasses import field
 from http.cookies import CookieError
 from http.cookies import SimpleCookie
+from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qsl
+
+logger = logging.getLogger(__name__)
 
 COOKIE = "countersign_reader"
 SESSION_SECONDS = 8 * 3600
@@ -27,6 +32,10 @@ MOST_TRIES, TRIES_SECONDS = 5, 60.0
 """So many wrong passwords for a name within so long; then none is looked at for as long."""
 MOST_NAMES = 10_000
 """Of so many names tries are counted at once; while there are more, nobody is let in."""
+REFUSALS_SECONDS = 10.0
+"""Who is not let in is written down at most once in so long, with how many tries there were: guessing fills no log."""
+MOST_PLACES, ELSEWHERE = 10, "elsewhere"
+"""So many addresses are named in it; what else comes, or has no address, is from elsewhere."""
 MOST_BODY_BYTES = 8192
 LONGEST_WORDS = 2000
 SHORTEST_PASSWORD, LONGEST_PASSWORD = 12, 1024
@@ -37,6 +46,7 @@ Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
+Client = tuple[str, int] | None
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self' 'unsafe-inline'; img-src 'self' data:;"
@@ -87,11 +97,82 @@ def is_right(password: str, wanted: str | None) -> bool:
     return hmac.compare_digest(made, known) and wanted is not None
 
 
+class Refusals:
+    """Those who were not let in, on their way into the log: the first at once, then one event in REFUSALS_SECONDS at most.
+
+    Nothing of what was typed comes here. `write_down(places)` takes the tries by address and raises NotWritten; then they
+    are kept, and told in the next.
+    """
+
+    def __init__(self, write_down: Callable[[Mapping[str, int]], None]) -> None:
+        self._write_down = write_down
+        self._places: Counter[str] = Counter()
+        self._counting = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._is_closed = False
+
+    def count(self, client: Client) -> None:
+        """One more, from there; in the log when this returns, if none was told just now."""
+        with self._counting:
+            self._add(_place(client), 1)
+            if self._timer is not None:
+                return
+            self._wait()
+        self._tell()
+
+    def close(self) -> None:
+        """Tell what is left."""
+        with self._counting:
+            self._is_closed = True
+            if self._timer is not None:
+                self._timer.cancel()
+        self._tell()
+
+    def _add(self, place: str, tries: int) -> None:
+        is_named = place in self._places or len(self._places) < MOST_PLACES
+        self._places[place if is_named else ELSEWHERE] += tries
+
+    def _wait(self) -> None:
+        self._timer = threading.Timer(REFUSALS_SECONDS, self._after)
+        self._timer.daemon = True
+        self._timer.start()
+
+    def _after(self) -> None:
+        with self._counting:
+            self._timer = None
+            if not self._places or self._is_closed:
+                return
+            self._wait()
+        self._tell()
+
+    def _tell(self) -> None:
+        with self._counting:
+            places, self._places = self._places, Counter()
+        if not places:
+            return
+        try:
+            self._write_down(places)
+        except NotWritten as error:
+            logger.error("%d refused logins are not in the log yet: %s", places.total(), error)
+            with self._counting:
+                for place, tries in places.items():
+                    self._add(place, tries)
+
+
+def _place(client: Client) -> str:
+    """The address in its one form, without the name of a link; ELSEWHERE for what is none."""
+    try:
+        return str(ip_address((client or ("", 0))[0].partition("%")[0]))
+    except ValueError:
+        return ELSEWHERE
+
+
 @dataclass
 class Doors:
     """Who is let in. `readers`: names and the hashes of their passwords; none: by a link that works once.
 
-    `hosts`: the names under which the pages may be asked for; empty: any. `told`: gets the next link.
+    `hosts`: the names under which the pages may be asked for; empty: any. `told`: gets the next link. `refusals`: has them
+    written down. A `client` is address and port, None where it has none.
     """
 
     readers: Mapping[str, str]
@@ -99,6 +180,7 @@ class Doors:
     is_secure: bool
     owner: str
     told: Callable[[str], None]
+    refusals: Refusals
     now: Callable[[], float] = time.monotonic
     token: str = ""
     _sessions: dict[str, tuple[str, float]] = field(default_factory=dict)
@@ -110,28 +192,35 @@ class Doors:
         self.token = secrets.token_urlsafe(32)
         self.told(f"/open/{self.token}")
 
-    def open(self, token: str) -> str | None:
-        """The session of whoever has the link; None: it is not, or no longer, the link."""
+    def open(self, token: str, client: Client) -> str | None:
+        """The session of whoever has the link; None, written down: it is not, or no longer, the link."""
         if self.readers or not self.token or not hmac.compare_digest(token.encode(), self.token.encode()):
+            self.refusals.count(client)
             return None
         self.next_link()
         return self._begin(self.owner)
 
-    def login(self, name: str, password: str) -> str | None:
-        """The session of a reader; None: not with this name and password, or not now."""
+    def login(self, name: str, password: str, client: Client) -> str | None:
+        """The session of a reader; None, written down: not with this name and password, or not now."""
+        if not self._is_reader(name, password):
+            self.refusals.count(client)
+            return None
+        return self._begin(name)
+
+    def _is_reader(self, name: str, password: str) -> bool:
         now = self.now()
         with self._counting:  # before it is looked at: many tries at once are as many as one after the other
             if len(self._wrong) >= MOST_NAMES:
                 self._wrong = {one: tries for one, tries in self._wrong.items() if now - tries[-1] < TRIES_SECONDS}
             recent = [at for at in self._wrong.get(name, ()) if now - at < TRIES_SECONDS]
             if len(recent) >= MOST_TRIES or len(self._wrong) >= MOST_NAMES:
-                return None
+                return False
             self._wrong[name] = [*recent, now]
         if not is_right(password, self.readers.get(name)):
-            return None
+            return False
         with self._counting:
             self._wrong.pop(name, None)
-        return self._begin(name)
+        return True
 
     def _begin(self, name: str) -> str:
         session = secrets.token_urlsafe(32)

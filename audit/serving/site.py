@@ -319,8 +319,8 @@ class Site:
         context = {"by_link": not self._doors.readers, "wrong": False}
         if request.method == "POST":
             said = await request.post_vars()
-            name = said.get("name", "")
-            session = await asyncio.to_thread(self._doors.login, name, said.get("password", ""))
+            name, password = said.get("name", ""), said.get("password", "")
+            session = await asyncio.to_thread(self._doors.login, name, password, request.scope["client"])
             if session is not None:
                 return self._let_in(session)
             context["wrong"] = True
@@ -329,7 +329,7 @@ class Site:
         return page
 
     async def open(self, request: Request) -> Response:
-        session = self._doors.open(request.url_vars["token"])
+        session = await asyncio.to_thread(self._doors.open, request.url_vars["token"], request.scope["client"])
         if session is None:
             return Response.redirect("/login")
         return self._let_in(session)

@@ -1,11 +1,13 @@
 """`audit serve`: the log as pages in a browser, read only, until Ctrl-C."""
 
 import os
+import signal
 import socket
 import ssl
 import sys
 import tempfile
 from collections.abc import Callable
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from commands.auditing.asked import Asked
 from commands.auditing.asked import note
 from commands.page import Page
 from commands.reply import Reply
+from ops.auditors import not_let_in
 from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import terminal_actor
@@ -44,20 +47,25 @@ def serve(asked: Asked, told: Callable[[str], None]) -> str:
 
     from audit.serving.answers import Answers
     from audit.serving.doors import Doors
+    from audit.serving.doors import Refusals
     from audit.serving.site import Site
 
     note(asked, "queried", {"query": f"audit serve on {address}", "rows": None})
+    # as Ctrl-C: by itself it would end the process before the folder is removed and the last refusals are written down
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="countersign-serve-") as folder, _listening(arguments) as listener:
         port = listener.getsockname()[1]
         address = address.replace(f":{arguments.port}", f":{port}") if not arguments.port else address
         answers = Answers(Path(folder) / "answers.db", asked.path, is_open)
         size = answers.catch_up(lambda done, size: told(f"reading event {done:,} of {size:,}"))
+        refusals = Refusals(partial(_note_refusals, asked, "password" if readers else "link"))
         doors = Doors(
             readers=readers,
             hosts=_hosts(arguments, port),
             is_secure=address.startswith("https://"),
             owner=terminal_actor(asked.uid).id,
             told=lambda path: told(f"Open {address}{path}"),
+            refusals=refusals,
         )
         site = Site(asked.path, answers, doors, partial(_note, asked), partial(_question, asked))
         behind = f", behind it port {port}" if arguments.origin else ""
@@ -71,6 +79,7 @@ def serve(asked: Asked, told: Callable[[str], None]) -> str:
             server_header=False,
             limit_concurrency=64,
             timeout_keep_alive=5,
+            proxy_headers=bool(arguments.origin),  # where nothing stands before it, whoever asks could name any address
             ssl_certfile=arguments.tls_cert,
             ssl_keyfile=arguments.tls_key,
         )
@@ -79,15 +88,24 @@ def serve(asked: Asked, told: Callable[[str], None]) -> str:
         except KeyboardInterrupt:
             pass
         finally:
+            refusals.close()
             site.close()
     return address
 
 
 def _note(asked: Asked, reader: str, kind: str, data: dict[str, Any]) -> None:
+    _write_down(asked, kind, {**data, "reader": reader})
+
+
+def _note_refusals(asked: Asked, by: str, places: Mapping[str, int]) -> None:
+    _write_down(asked, "refused", not_let_in(by, places))
+
+
+def _write_down(asked: Asked, kind: str, data: dict[str, Any]) -> None:
     from audit.serving.doors import NotWritten
 
     try:
-        note(asked, kind, {**data, "reader": reader})
+        note(asked, kind, data)
     except (AuditError, OpsError) as error:
         raise NotWritten(error.message) from error
     del asked.unrecorded[1:]  # the answer tells the first; a day of looks would fill the memory
