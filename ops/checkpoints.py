@@ -16,6 +16,7 @@ from pathlib import Path
 from audit import AuditError
 from audit import BadKey
 from audit import Draft
+from audit import Event
 from audit import Query
 from audit import Reader
 from audit import Signer
@@ -126,6 +127,16 @@ def check_log_is_ours(settings: Settings, log_id: str, path: Path) -> None:
         raise OpsError(Reason.LOG_REPLACED, error.message, error.hint, exit_code=2) from error
 
 
+def first_unsigned(view: View, after: int, besides: frozenset[str] = OWN_KINDS) -> Event | None:
+    """The first event behind this one that is of none of the kinds `besides`; None: nothing but those was written down."""
+    while found := view.since(after, 64):
+        for one in found:
+            if one.kind not in besides:
+                return one
+        after = found[-1].seq
+    return None
+
+
 class Notary:
     """Makes checkpoints of one log. One at a time in a process, from any thread: the signer's memory is one file."""
 
@@ -151,7 +162,7 @@ class Notary:
         waited = self._ops.now() - last.at
         if waited < self._ops.settings.audit.checkpoint_every:
             return ""
-        return "interval" if waited >= IDLE_EVERY or self._has_grown(view, last.seq) else ""
+        return "interval" if waited >= IDLE_EVERY or first_unsigned(view, last.seq) is not None else ""
 
     def make(self, because: str) -> Made | None:
         """Sign what the log holds now; None for an empty log. Raises OpsError, AuditError: then nothing was signed."""
@@ -190,8 +201,3 @@ class Notary:
 
     def _record(self, kind: str, data: dict[str, object]) -> None:
         self._ops.log.append([Draft(kind=kind, actor=NOTARY.id, stream="bot", data=data)])
-
-    @staticmethod
-    def _has_grown(view: View, after: int) -> bool:
-        """Whether something other than checkpoints was written down since."""
-        return any(one.kind not in OWN_KINDS for one in view.since(after, 64)) or view.size() > after + 64

@@ -20,7 +20,10 @@ import pytest
 from audit_support import commanded
 
 import countersign
+from audit import Draft
 from audit import Log
+from audit import Query
+from audit import Reader
 from commands.doctor_signing import signing
 from ops.settings import load_settings
 
@@ -269,6 +272,40 @@ def told(folder: Path, now: datetime) -> list[tuple[str, str]]:
     return list(signing(load_settings(folder / "countersign.toml"), now))
 
 
+def test_doctor_says_since_when_nothing_arrives_at_a_place(say: Say, tmp_path: Path) -> None:
+    now = datetime.now(UTC)
+    configure(tmp_path, '{ file = "elsewhere/anchors.jsonl" }', '{ file = "other.jsonl" }')
+    say("key")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    say("checkpoint")
+    elsewhere.rename(tmp_path / "gone")
+    for _ in range(2):
+        say("checkpoint")
+    first = Reader(tmp_path / "var" / "audit.db").find(Query(kinds=("checkpoint_unpublished",)))[0]
+
+    [failing] = [words for state, words in told(tmp_path, now) if words.startswith("it is not at")]
+    assert f"since {first.at:%Y-%m-%d %H:%M} UTC (2 checkpoints). Mend that place" in failing
+    assert str(elsewhere / "anchors.jsonl") in failing
+
+    (tmp_path / "gone").rename(elsewhere)
+    say("checkpoint")
+    assert not [words for _, words in told(tmp_path, now) if words.startswith("it is not at")]
+
+
+def test_doctor_calls_no_checkpoint_overdue_where_only_checkpoints_were_made(say: Say, tmp_path: Path) -> None:
+    """What became of each at many places, and the end of the bot, are events behind it too."""
+    configure(tmp_path, *(f'{{ file = "place-{number}.jsonl" }}' for number in range(4)))
+    say("key")
+    assert "overdue since" in str(
+        told(tmp_path, datetime.now(UTC) + timedelta(days=1))
+    )  # that of the key is not signed
+    say("checkpoint")
+    with Log.open(tmp_path / "var" / "audit.db") as log:
+        log.append([Draft(kind="bot_stopped", actor="system:bot", stream="bot", data={"because": "asked to stop"})])
+    assert "overdue" not in str(told(tmp_path, datetime.now(UTC) + timedelta(days=30)))
+
+
 def test_doctor_says_what_signs_the_log_and_what_does_not(say: Say, tmp_path: Path) -> None:
     now = datetime.now(UTC)
     assert told(tmp_path, now)[0][0] == "problem"  # no such key yet
@@ -287,6 +324,17 @@ def test_doctor_says_what_signs_the_log_and_what_does_not(say: Say, tmp_path: Pa
     assert "cannot be written to" in found[4][1]
     grow(tmp_path, 9)
     assert "warning" in {state for state, words in told(tmp_path, now + timedelta(hours=4)) if "newest" in words}
+
+    [overdue] = [words for _, words in told(tmp_path, now + timedelta(hours=4)) if "newest" in words]
+    began = Reader(tmp_path / "var" / "audit.db").find(Query(kinds=("commanded",)))[0].at
+    assert (
+        f"overdue since {began + timedelta(hours=1):%Y-%m-%d %H:%M} UTC: 9 events from {began:%Y-%m-%d %H:%M}"
+        in overdue
+    )
+    assert "`countersign audit checkpoint` signs at once" in overdue
+    assert "overdue" not in str(told(tmp_path, now + timedelta(hours=2)))  # the bot's own delays are no fault
+    say("checkpoint")
+    assert "overdue" not in str(told(tmp_path, now + timedelta(hours=4)))
 
     (tmp_path / "keys" / "audit.key").chmod(0o644)
     assert "Others than its owner can read" in told(tmp_path, now)[0][1]
