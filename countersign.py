@@ -259,11 +259,14 @@ def _audit(path: Path, arguments: argparse.Namespace, as_json: bool) -> dict[str
     """`audit export` writes events to standard output as they are; with --json they are in the one object, as text."""
     from commands.audit import run_audit
     from commands.auditing import ACTIONS
+    from ops.settings import no_settings
 
     kept = io.StringIO()
     with ProgressLine(is_quiet=as_json) as progress:
         progress(f"audit {arguments.action}")
-        told = reply_json(run_audit(load_settings(path), arguments, os.getuid(), kept if as_json else sys.stdout))
+        is_alone = getattr(arguments, "copy", None) is not None and not path.exists()
+        settings = no_settings(path) if is_alone else load_settings(path)
+        told = reply_json(run_audit(settings, arguments, os.getuid(), kept if as_json else sys.stdout))
     if ACTIONS[arguments.action].to_stdout and arguments.format:
         told["reply"] |= {"text": kept.getvalue()} if told["ok"] else {}
         told["to_stderr"] = True

@@ -26,7 +26,7 @@ def run_audit(settings: Settings, arguments: argparse.Namespace, uid: int, out: 
     asked = Asked(settings, arguments, uid, out)
     run: Callable[[Asked], Reply] = import_module(f"commands.auditing.{module_of(arguments.action)}").run
     try:
-        if arguments.action != "create":
+        if arguments.action != "create" and asked.copy is None:
             check_log(asked.path)
         return _told_unrecorded(asked, run(asked))
     except LogBusy as error:

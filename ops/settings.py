@@ -190,6 +190,11 @@ def load_settings(path: Path) -> Settings:
     return read_settings(raw, path)
 
 
+def no_settings(path: Path) -> Settings:
+    """For what needs no configuration, where there is none: every default, and no project."""
+    return Settings.model_construct(folder=path.parent, file=path, projects={})
+
+
 def read_settings(raw: bytes, path: Path) -> Settings:
     """The same from what is, or is going to be, in the file; nothing is read."""
     try:

@@ -143,6 +143,39 @@ def test_a_place_that_fails_is_told_and_the_next_checkpoint_covers_it(
     assert len(say("checkpoint")["published"]) == 1
 
 
+def test_a_copy_is_verified_where_nothing_else_of_it_is(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure(tmp_path, '{ file = "elsewhere.jsonl" }')
+    public = say("key")["key"]
+    grow(tmp_path, 5)
+    size = say("checkpoint")["size"]
+    events = say("backup", "copy.db")["size"]
+    recorded = Reader(tmp_path / "var" / "audit.db").size()
+    desk = tmp_path / "auditor"
+    desk.mkdir()
+    for name in ("copy.db", "elsewhere.jsonl"):
+        (tmp_path / name).rename(desk / name)
+    bytes_before = (desk / "copy.db").read_bytes()
+
+    found = say("verify", str(desk / "copy.db"))
+    assert (found["ok"], found["events"], found.get("unrecorded")) == (True, events, None)
+    assert Reader(tmp_path / "var" / "audit.db").size() == recorded  # it was not this log that was looked at
+    assert say("verify", "var/audit.db")["ok"]
+    assert Reader(tmp_path / "var" / "audit.db").size() == recorded + 1  # by its name it is itself
+
+    monkeypatch.chdir(desk)  # without a configuration
+    found = say("verify", "copy.db", "--anchors", "elsewhere.jsonl", "--key", public)
+    assert (found["ok"], found["anchored"]) == (True, size)
+    assert (desk / "copy.db").read_bytes() == bytes_before
+    assert sorted(path.name for path in desk.iterdir()) == ["copy.db", "elsewhere.jsonl"]
+    with closing(sqlite3.connect(desk / "copy.db")) as connection:
+        connection.executescript("drop trigger event_no_update; update event set kind = 'noted' where seq = 3")
+    assert say("verify", "copy.db")["code"] == 1
+    for words, reason in ((["verify", "nowhere.db"], "bad_usage"), (["verify"], "bad_config")):
+        assert [say(*words)[key] for key in ("reason", "code")] == [reason, 2]
+
+
 def test_the_next_time_only_what_is_new_is_read(say: Say, tmp_path: Path) -> None:
     configure(tmp_path, '{ file = "elsewhere.jsonl" }')
     say("key")

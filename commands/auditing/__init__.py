@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 ROWS = 50
 """So many events `audit query` lists when nobody says how many."""
@@ -68,6 +69,13 @@ def _index(parser: argparse.ArgumentParser) -> None:
 
 
 def _verify(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "copy",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="a copy of it, which needs no configuration; else the log itself",
+    )
     parser.add_argument(
         "--anchors",
         action="append",

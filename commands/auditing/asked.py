@@ -39,7 +39,20 @@ class Asked:
 
     @property
     def path(self) -> Path:
-        return self.settings.log_path
+        """The log, or the copy of one that was named instead."""
+        return self.copy or self.settings.log_path
+
+    @property
+    def copy(self) -> Path | None:
+        named: Path | None = getattr(self.arguments, "copy", None)
+        return named if named is not None and not _is_one_file(named, self.settings.log_path) else None
+
+
+def _is_one_file(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except OSError:
+        return False
 
 
 def note(asked: Asked, kind: str, data: dict[str, Any]) -> None:
