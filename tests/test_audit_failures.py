@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -259,18 +260,47 @@ def test_a_log_that_goes_away_during_the_act_is_not_answered_as_recorded(path: P
         log.transact(move)
 
 
-def test_a_second_writer_is_noticed_before_anything_is_chained_to_it(path: Path) -> None:
+ADDED = (
+    "INSERT INTO event SELECT 3, 'x', at, kind, 'mallory', NULL, NULL, NULL, stream, 3, commitment, hash, hash"
+    " FROM event WHERE seq = 2"
+)
+WRITES: dict[str, Callable[[Log], object]] = {
+    "append": lambda log: log.append([commanded()]),
+    "append with an id": lambda log: log.append([commanded()], id="an id"),
+    "transact": lambda log: log.transact(lambda _: [commanded()]),
+    "transact nothing": lambda log: log.transact(lambda _: []),
+    "submit": lambda log: log.submit([commanded()]).result(10),
+}
+GUARDS = ("event_links", "event_no_delete", "payload_erase")
+TAKEN = "DELETE FROM payload WHERE seq = 2; DELETE FROM event WHERE seq = 2"
+
+
+@pytest.mark.parametrize("guards", [True, False], ids=["with guards", "guards gone"])
+@pytest.mark.parametrize("what", [ADDED, TAKEN], ids=["added", "taken away"])
+@pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
+def test_a_second_writer_is_noticed_before_anything_is_chained_to_it(
+    path: Path, what: str, guards: bool, write: Callable[[Log], object]
+) -> None:
     with Log.open(path) as log:
-        log.append([commanded()])
-        raw(
-            path,
-            "INSERT INTO event SELECT 2, 'x', at, kind, 'mallory', NULL, NULL, NULL, stream, 2, commitment, hash, hash"
-            " FROM event",
-        )
+        log.append([commanded(), commanded()])
+        if not guards:
+            raw(path, *(f"DROP TRIGGER {name}" for name in GUARDS))
+        raw(path, *what.split("; "), guards=not guards)
         for _ in range(2):
             with pytest.raises(LogDamaged, match="Somebody else wrote"):
-                log.append([commanded()])
-    assert raw(path, "SELECT count(*) FROM event") == [(2,)]
+                write(log)
+    assert raw(path, "SELECT count(*) FROM event") == [(3 if what is ADDED else 1,)]
+
+
+def test_a_decision_that_finds_damage_ends_itself_alone(path: Path) -> None:
+    def find(view: object) -> list[Any]:
+        raise LogDamaged("Event 1 of the log cannot be read.")
+
+    with Log.open(path) as log:
+        log.append([commanded()])
+        with pytest.raises(LogDamaged, match="cannot be read"):
+            log.transact(find)
+        assert log.append([commanded()])[0].seq == 2
 
 
 def test_somebody_who_holds_the_write_lock_makes_the_log_busy_not_broken(path: Path) -> None:
