@@ -57,6 +57,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.proposing import propose
+from ops.targets import all_targets
 from ops.targets import find_target
 
 USAGE = "restore REQUEST|BACKUP|ENVIRONMENT [--to scratch|ENVIRONMENT|MOMENT] [--managed NUMBER] [--point NAME]"
@@ -79,11 +80,12 @@ OPTIONS = {
 }
 
 SCRATCH = "scratch"
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.*")
 TABLES_SHOWN = 40
 
 
 def run(ops: Ops, said: Said) -> Reply:
-    if _is_managed(said):
+    if _is_managed(ops, said):
         return _managed(ops, said)
     backup = find_backup(ops.view, said.one("request or backup"))
     where = said.options.get("to")
@@ -108,12 +110,22 @@ def run(ops: Ops, said: Said) -> Reply:
     return asked_reply(ops, said, propose(ops, proposal, said.actor, said.act))
 
 
-_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T.*")
-
-
-def _is_managed(said: Said) -> bool:
-    """Whether it is about what Supabase keeps."""
-    return {"managed", "point"} & set(said.options) != set() or bool(_MOMENT.fullmatch(said.options.get("to", "")))
+def _is_managed(ops: Ops, said: Said) -> bool:
+    """Whether it is about what Supabase keeps: said of an environment, or with a moment in place of where to."""
+    if {"managed", "point"} & set(said.options) or _MOMENT.fullmatch(said.options.get("to", "")):
+        return True
+    places = {name for target in all_targets(ops.settings) for name in (target.environment, target.name)}
+    if not said.arguments or said.arguments[0].lower() not in places:
+        return False
+    if said.options.get("to", "").lower() in {SCRATCH, *places}:
+        where = said.arguments[0].lower()
+        raise OpsError(
+            Reason.BAD_USAGE,
+            f"{where} is an environment and no backup.",
+            f"`backups {where}` lists its backups. To have Supabase put it back, name a moment: "
+            f"`restore {where} --to 2026-11-23T10:00Z`.",
+        )
+    return True
 
 
 def _managed(ops: Ops, said: Said) -> Reply:
