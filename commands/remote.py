@@ -4,6 +4,7 @@ The job proves who it is with a token that its CI system makes for it (GitHub Ac
 bearer token in $COUNTERSIGN_TOKEN. Progress, answer and exit code are those of the same words on the bot's host.
 """
 
+import math
 import os
 import time
 import uuid
@@ -23,6 +24,7 @@ from ops.ci_remote import Door
 from ops.ci_remote import NoAnswerError
 from ops.errors import OpsError
 from ops.errors import Reason
+from ops.progress import Told
 from ops.setting_values import parse_duration
 
 Progress = Callable[[str], None]
@@ -39,10 +41,12 @@ def say_there(words: Sequence[str], progress: Progress, environment: Mapping[str
     """What the bot answers, as `reply_json` makes it. Raises OpsError: OUTCOME_UNKNOWN where nobody knows what was done."""
     parsed = parse(words, Front.TERMINAL)
     asked = _asked(parsed, environment)
+    duration = parsed.options.get("wait", "")
+    until = time.monotonic() + parse_duration(duration).total_seconds() if duration else math.inf
     with Door(parsed.options["remote"], environment) as door:
-        answer = _insist(lambda: door.ask(parsed.word, asked, progress), progress, is_sent=True)
+        answer = _insist(lambda: door.ask(parsed.word, asked, progress), progress, until, is_sent=True)
         if parsed.word == "push" and "wait" in parsed.options:
-            answer = _follow(door, parsed.options["wait"], answer, progress)
+            answer = _follow(door, duration, until, answer, progress)
     if "markdown" in answer["reply"]:
         answer["text"] = answer["reply"]["markdown"]
     return answer
@@ -66,15 +70,18 @@ def _asked(parsed: Parsed, environment: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def _insist(ask: Callable[[], dict[str, Any]], progress: Progress, *, is_sent: bool) -> dict[str, Any]:
-    """Ask until there is an answer. Asking again is safe: the bot knows an asking by its key, and does it once."""
+def _insist(ask: Callable[[], dict[str, Any]], progress: Progress, until: float, *, is_sent: bool) -> dict[str, Any]:
+    """Ask until there is an answer, TRIES times, and not again behind the moment `until` of the monotonic clock.
+
+    Asking again is safe: the bot knows an asking by its key, and does it once.
+    """
     for left in range(TRIES - 1, -1, -1):
         try:
             return ask()
         except NoAnswerError as error:
-            if left == 0:
+            if left == 0 or time.monotonic() + PAUSE_SECONDS * (TRIES - left) > until:
                 raise _no_answer(error, is_unknown=is_sent and error.may_have_arrived) from error
-            progress(f"the bot does not answer ({error}); asking again")
+            progress(Told(f"the bot does not answer ({error}); asking again", step="asking again"))
             time.sleep(PAUSE_SECONDS * (TRIES - left))
     raise AssertionError
 
@@ -89,16 +96,14 @@ def _no_answer(error: NoAnswerError, *, is_unknown: bool) -> OpsError:
     )
 
 
-def _follow(door: Door, duration: str, answer: dict[str, Any], progress: Progress) -> dict[str, Any]:
+def _follow(door: Door, duration: str, until: float, answer: dict[str, Any], progress: Progress) -> dict[str, Any]:
     """The answer once the request is over or expired, or the time is up: then exit code 4."""
-    seconds = parse_duration(duration).total_seconds() if duration else None
-    until = None if seconds is None else time.monotonic() + seconds
     while answer["request"] and answer["reply"].get("status") in {"waiting", "running"}:
-        left = ROUND_SECONDS if until is None else min(ROUND_SECONDS, until - time.monotonic())
+        left = min(ROUND_SECONDS, until - time.monotonic())
         if left <= 0:
             return _still(answer, duration)
         number, wait = answer["request"], max(1, round(left))
-        answer = _insist(lambda: door.wait(number, wait, progress), progress, is_sent=False)  # noqa: B023  # called at once
+        answer = _insist(lambda: door.wait(number, wait, progress), progress, math.inf, is_sent=False)  # noqa: B023  # called at once
     return answer
 
 

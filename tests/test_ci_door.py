@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from ci_support import BEARER
+from ci_support import free_port
 from ci_support import job_environment
 from ci_support import listening
 from people_talk import approve
@@ -286,3 +287,15 @@ def test_a_bot_that_cannot_be_reached_is_no_success(tmp_path: Path) -> None:
 
     assert (clear.code, clear.json["reason"]) == (2, "bad_usage")
     assert (nobody.code, nobody.json["reason"]) == (3, "identity_unproven")
+
+
+def test_a_bot_that_is_not_there_is_asked_again_as_long_as_the_job_would_wait(tmp_path: Path) -> None:
+    runner: Any = SimpleNamespace(folder=tmp_path, environment=job_environment({"COUNTERSIGN_TOKEN": BEARER}))
+    words = ("push", "prod", "--remote", f"http://127.0.0.1:{free_port()}", "--wait", "3s")
+
+    ran = Stage.cli(runner, *words)
+    assert ran.code == 1
+    assert "The bot cannot be reached" in ran.out + ran.err
+    assert ran.err.count("the bot does not answer") == 1  # and once more would be behind the three seconds
+    told = Stage.cli(runner, *words, "--json")
+    assert (told.code, told.json["reason"]) == (1, "remote_unavailable")
