@@ -172,9 +172,21 @@ def test_silent_management_api_is_unknown_and_not_bad(well: tuple[Stage, Supabas
     code, found, out = states(stage)
 
     assert (code, found["Management API"]) == (0, "unknown")
+    assert found["services"] == "unknown"  # not left out as if there were none
     assert not any(name.startswith("service ") for name in found)
     assert (found["REST"], found["function hello"], found["table public.notes"]) == ("holds",) * 3
     assert api.token not in out
+
+
+def test_functions_that_cannot_be_listed_are_not_left_out(well: tuple[Stage, SupabaseApi]) -> None:
+    stage, api = well
+    api.fail("GET /v1/projects/[^/]*/functions", 500, times=9)
+
+    code, found, out = states(stage)
+
+    assert (code, found["Management API"], found["functions"]) == (0, "unknown", "unknown")
+    assert not any(name.startswith("function ") for name in found)
+    assert "not checked: Supabase answered" in out
 
 
 def test_status_tells_how_the_project_stands(well: tuple[Stage, SupabaseApi]) -> None:

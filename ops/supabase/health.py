@@ -56,7 +56,7 @@ def check_project(target: Target) -> tuple[Checked, ...]:
     except OpsError as error:
         seen.because = seen.because or error.message
     of_api = Checked(API, not seen.because, time.monotonic() - began, seen.because or "answers", bool(seen.because))
-    return (of_api, *seen.services, *_doors(project_url(target), seen))
+    return (of_api, *seen.services, *_doors(project_url(target), seen), *seen.unlisted)
 
 
 class _Seen:
@@ -66,13 +66,14 @@ class _Seen:
         self.services: list[Checked] = []
         self.key = ""
         self.functions: Sequence[Function] = ()
+        self.unlisted: list[Checked] = []
         self.because = ""
 
     def ask(self, api: "ManagementApi") -> None:
         """Each on its own: a token may lack one permission."""
-        self._try(lambda: self.services.extend(_services(api)))
+        self._try(lambda: self.services.extend(_services(api)), "services")
         self._try(lambda: self._take_key(api))
-        self._try(lambda: self._take_functions(api))
+        self._try(lambda: self._take_functions(api), "functions")
 
     def _take_key(self, api: "ManagementApi") -> None:
         self.key = public_key(api)
@@ -80,11 +81,15 @@ class _Seen:
     def _take_functions(self, api: "ManagementApi") -> None:
         self.functions = api.functions()
 
-    def _try(self, act: Callable[[], None]) -> None:
+    def _try(self, act: Callable[[], None], what: str = "") -> None:
+        """`what` could not be listed, where that fails: then it is told as unknown, and not left out."""
         try:
             act()
         except OpsError as error:
             self.because = self.because or error.message
+            if what:
+                detail = f"not checked: {error.message}"
+                self.unlisted.append(Checked(what, ok=False, seconds=0.0, detail=detail, unknown=True))
 
 
 def _services(api: "ManagementApi") -> list[Checked]:
