@@ -1,6 +1,7 @@
 """`history` with conditions: events a page at a time, and all of them as a file."""
 
 import io
+from dataclasses import replace
 
 from audit import Draft
 from audit import query_of
@@ -12,6 +13,7 @@ from commands.event_pages import event_page
 from commands.event_pages import events_at
 from commands.event_pages import page_data
 from commands.page import Page
+from commands.page import Paragraph
 from commands.page_words import plural
 from commands.reply import PrivateFile
 from commands.reply import Reply
@@ -22,6 +24,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import Ops
 from ops.log_questions import asked_of
+from ops.log_questions import nowhere
 from ops.log_questions import typed_again
 from ops.targets import all_targets
 
@@ -53,7 +56,10 @@ def event_history(ops: Ops, said: Said) -> Reply:
     line = f"history {asked.text()}".strip()
     paged = f"{line} --limit {place.limit}"
     lines = (paged, f"{line} --csv") if said.front is Front.SLACK else None
-    return Reply(event_page(found, asked.text(), lines=lines, command=paged), page_data(found, asked.text()))
+    page = event_page(found, asked.text(), lines=lines, command=paged)
+    if not found.events and (why := nowhere(asked, ops.settings)):
+        page = replace(page, body=[*page.body, Paragraph((why,))])
+    return Reply(page, page_data(found, asked.text()))
 
 
 def question_of(ops: Ops, said: Said) -> Asked:

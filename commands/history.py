@@ -51,6 +51,7 @@ from commands.words import Option
 from commands.words import Said
 from ops.afterwards import Afterwards
 from ops.afterwards import afterwards_among
+from ops.errors import OpsError
 from ops.layer import Ops
 from ops.log_questions import is_question
 from ops.requests import Request
@@ -78,7 +79,7 @@ MOST = 999
 def run(ops: Ops, said: Said) -> Reply:
     if is_question(said.arguments) or {"before", "after", "csv"} & said.options.keys():
         return event_history(ops, said)
-    target = find_target(ops.settings, said.arguments[0]) if said.arguments else None
+    target = _target(ops, said.arguments[0]) if said.arguments else None
     limit = int(said.options.get("limit", LIMIT))
     view = ops.view
     events = [event for kind in ("requested", "changed_outside") for event in _newest(view, target, kind, limit)]
@@ -90,6 +91,15 @@ def run(ops: Ops, said: Said) -> Reply:
     requests = [request_json(one, ops.now(), since[one.id]) for one in asked]
     outside = [outside_json(one) for one in found if isinstance(one, Event)]
     return Reply(page, {"requests": requests, "changed_outside": outside})
+
+
+def _target(ops: Ops, name: str) -> Target:
+    """Raises OpsError(UNKNOWN_ENVIRONMENT); who typed a word to look for is told how."""
+    try:
+        return find_target(ops.settings, name)
+    except OpsError as error:
+        hint = f"{error.hint} To look for a word: `history text:{name}`."
+        raise OpsError(error.reason, error.message, hint, exit_code=error.exit_code) from error
 
 
 def _newest(view: View, target: Target | None, kind: str, limit: int) -> list[Event]:

@@ -17,6 +17,7 @@ from ops.people import Group
 from ops.people import People
 from ops.settings import Settings
 from ops.targets import all_targets
+from ops.targets import nearest
 
 MARKS = (":", '"')
 """What tells a question from the name of an environment."""
@@ -26,7 +27,8 @@ _GROUP_MENTION = "!subteam^"
 
 def is_question(arguments: tuple[str, ...]) -> bool:
     """Whether this is a question in the query grammar: one word without a mark is the name of an environment."""
-    return len(arguments) > 1 or any(mark in one for one in arguments for mark in MARKS)
+    marked = any(mark in one for one in arguments for mark in MARKS)
+    return len(arguments) > 1 or marked or any(len(one.split()) > 1 for one in arguments)
 
 
 def typed_again(arguments: tuple[str, ...]) -> str:
@@ -55,6 +57,17 @@ def asked_of(text: str, settings: Settings, people: People, now: datetime) -> As
         raise OpsError(Reason.BAD_USAGE, error.message, error.hint) from error
     terms = tuple(_named(term, settings, people) if term.key == "actor" else term for term in asked.terms)
     return replace(asked, terms=terms)
+
+
+def nowhere(asked: Asked, settings: Settings) -> str:
+    """Why nothing may be found: an environment is asked for that the configuration does not name. Empty: each is one."""
+    known = {name for target in all_targets(settings) for name in (target.name, target.environment, target.project)}
+    for term in asked.terms:
+        for name in term.values if term.key == "env" else ():
+            if name.lower() not in known:
+                near = nearest(name, sorted(known))
+                return f"There is no environment {name!r} now." + (f" Did you mean {near}?" if near else "")
+    return ""
 
 
 def _named(term: Term, settings: Settings, people: People) -> Term:

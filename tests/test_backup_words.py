@@ -106,7 +106,7 @@ def test_the_backup_of_a_run_goes_by_its_request(stage: Stage) -> None:
         assert (ran.code, ran.json["reason"]) == (2, reason)
     elsewhere = stage.cli("restore", "R-1", "--to", "prod", "--json")
     assert (elsewhere.code, elsewhere.json["reason"]) == (2, "bad_usage")
-    for words, told in (
+    for words, why in (
         (("prod", "--to", "yesterday"), "'yesterday' is no moment that everybody reads alike."),
         (("shop/prod", "--to", "2026-11-23"), "'2026-11-23' is no moment that everybody reads alike."),
         (("prod", "--to", "scratch"), "prod is an environment and no backup."),
@@ -115,7 +115,7 @@ def test_the_backup_of_a_run_goes_by_its_request(stage: Stage) -> None:
     ):
         refused = stage.cli("restore", *words, "--json")
         assert (refused.code, refused.json["reason"]) == (2, "bad_usage"), words
-        assert told in refused.json["message"], words
+        assert why in refused.json["message"], words
     assert stage.cli("restore", "R-1", "--json").json["reason"] == "environment_needed"
 
 

@@ -50,9 +50,8 @@ def test_a_question_is_the_same_after_its_quotes_were_taken_off(arguments: tuple
 
 
 def test_one_plain_word_is_an_environment() -> None:
-    assert [is_question(one) for one in ((), ("prod",), ("shop/prod",), ("env:prod",), ("prod", "orders"))] == [
-        False, False, False, True, True,
-    ]  # fmt: skip
+    assert not any(map(is_question, ((), ("prod",), ("shop/prod",))))
+    assert all(map(is_question, (("env:prod",), ("prod", "orders"), ("add orders",))))
 
 
 class Directory(NoPeople):
@@ -175,6 +174,11 @@ def test_pages_in_slack_and_at_the_terminal(make_stage: Callable[..., Stage]) ->
     assert "actor: is nothing" not in words(stage, ANA, "history actor:@ben")
     assert "Did you mean approved?" in words(stage, ANA, "history kind:aproved")
     assert "No event for kind:frozen" in words(stage, ANA, "history kind:frozen")
+    assert "no environment 'prdo' now. Did you mean prod?" in words(stage, ANA, "history env:prdo kind:approved")
+    assert "no environment" not in words(stage, ANA, "history env:shop/prod kind:frozen")
+    assert "To look for a word: /migrate history text:orders." in words(stage, ANA, "history orders")
+    assert '1 event for text:"add orders"' in words(stage, ANA, 'history "add orders"')
+    assert "no environment 'prdo' now. Did you mean prod?" in stage.cli("audit", "query", "env:prdo").out
 
     ran = stage.cli("history", "kind:commanded", "text:status", "--limit", "3")
     assert len(numbers(ran.out)) >= 3

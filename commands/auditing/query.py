@@ -2,6 +2,7 @@
 
 import shlex
 from argparse import Namespace
+from dataclasses import replace
 
 from audit import Event
 from audit import Reader
@@ -17,6 +18,7 @@ from commands.event_pages import place_words
 from commands.page import Command
 from commands.page import Line
 from commands.page import Page
+from commands.page import Paragraph
 from commands.page import Table
 from commands.page import When
 from commands.page_words import plural
@@ -40,7 +42,10 @@ def run(asked: Asked) -> Reply:
         SideIndex(asked.path).catch_up(view, seconds=CATCH_UP_SECONDS)
     found = events_of(reader, question.query, Place(arguments.limit, before=arguments.before, after=arguments.after))
     note(asked, "queried", {"query": question.text, "rows": len(found.events)})
-    return Reply(_page(found, _said(arguments)), page_data(found, question.text))
+    page = _page(found, _said(arguments))
+    if not found.events and question.nowhere:
+        page = replace(page, body=[Paragraph((question.nowhere,))])
+    return Reply(page, page_data(found, question.text))
 
 
 def _page(found: EventPage, said: str) -> Page:

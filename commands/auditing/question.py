@@ -16,6 +16,7 @@ from ops.errors import OpsError
 from ops.errors import Reason
 from ops.layer import utc_now
 from ops.log_questions import asked_of
+from ops.log_questions import nowhere
 from ops.log_questions import typed_again
 from ops.people import NoPeople
 from ops.settings import Settings
@@ -29,6 +30,8 @@ class Question:
 
     query: Query
     text: str
+    nowhere: str = ""
+    """Why nothing may be found, if it asks for an environment that the configuration does not name."""
 
 
 def question_of(settings: Settings, arguments: argparse.Namespace) -> Question:
@@ -36,7 +39,7 @@ def question_of(settings: Settings, arguments: argparse.Namespace) -> Question:
     UNKNOWN_ENVIRONMENT, IDENTITY_UNPROVEN)."""
     asked = asked_of(typed_again(tuple(arguments.condition)), settings, NoPeople(), utc_now())
     query = _with_options(query_asked(asked), settings, arguments)
-    return Question(query, _words_of(asked, query))
+    return Question(query, _words_of(asked, query), nowhere(asked, settings))
 
 
 def _with_options(query: Query, settings: Settings, arguments: argparse.Namespace) -> Query:
