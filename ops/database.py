@@ -184,6 +184,13 @@ def target_failed(target: str, error: psycopg.Error) -> OpsError:
             "Wait until they are done, then try again.",
             exit_code=5,
         )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return OpsError(
+            Reason.TARGET_REFUSED,
+            f"{target} does not let our login do what is needed there (SQLSTATE {error.sqlstate}).",
+            "See what the role of its database URL may do, and give it what is missing.",
+            exit_code=1,
+        )
     return OpsError(
         Reason.CONNECTION_LOST,
         f"{target} refused or dropped the connection (SQLSTATE {error.sqlstate or 'unknown'}).",

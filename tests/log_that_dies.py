@@ -67,8 +67,9 @@ class Remembering(View):
         self._known: dict[object, list[Event]] = {}
         self._as_of = -1
 
-    def events(self, *, stream: str) -> list[Event]:
-        return self._once(stream, lambda: super(Remembering, self).events(stream=stream))
+    def events(self, *, stream: str, since_place: int = 1) -> list[Event]:
+        about = (stream, since_place)
+        return self._once(about, lambda: super(Remembering, self).events(stream=stream, since_place=since_place))
 
     def find(self, query: Query) -> list[Event]:
         return self._once(query, lambda: super(Remembering, self).find(query))

@@ -15,6 +15,7 @@ from apply_helpers import fresh_target
 
 from ops.database import connect
 from ops.database import connection_parameters
+from ops.database import target_failed
 from ops.errors import OpsError
 from ops.errors import Reason
 
@@ -59,6 +60,14 @@ def test_logins_that_the_cli_changes_act_as_postgres(target, login):
 def test_another_login_stays_who_it_is(target):
     with closing(connect(target.url, purpose="test")) as connection:
         assert connection.execute("SELECT current_user, current_setting('role')").fetchone() == ("postgres", "none")
+
+
+def test_a_login_that_lacks_a_right_is_not_told_that_the_target_is_down(target):
+    with closing(target.connect()) as connection, pytest.raises(psycopg.Error) as caught:
+        connection.execute("SELECT rolpassword FROM pg_catalog.pg_authid")
+    told = target_failed("shop/prod", caught.value)
+    assert (told.reason, told.exit_code) == (Reason.TARGET_REFUSED, 1)
+    assert told.message == "shop/prod does not let our login do what is needed there (SQLSTATE 42501)."
 
 
 REFUSED = {
