@@ -137,6 +137,8 @@ def _answer(given: list[str]) -> dict[str, Any]:
         return _ask_there(rest, is_quiet=options.json)
     try:
         settings = load_settings(config_path(options.config))
+        if word == "help":
+            check_log(settings.log_path)
     except OpsError:
         if word == "help" and rest[1:]:
             return reply_json(_manual(rest[1].lower()))

@@ -43,6 +43,22 @@ def test_page_of_a_word_needs_no_configuration(
     assert places == sorted(places)
 
 
+def test_page_of_a_word_needs_no_log_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who has configured it and not made the log yet, or lost it, may still read what a word does."""
+    (tmp_path / "countersign.toml").write_text(
+        '[projects.shop]\nrepository = "."\n[projects.shop.environments.dev]\n'
+        'database_url = "$SHOP_DEV_DATABASE_URL"\nbranch = "main"\napprovals = 0\n'
+    )
+    monkeypatch.chdir(tmp_path)
+
+    assert countersign.main(["help", "push"]) == 0
+    assert capsys.readouterr().out.startswith("push: ")
+    assert countersign.main(["help", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["reason"] == "no_log"
+
+
 def test_page_of_a_word_is_the_same_through_the_log(shop: Stage) -> None:
     assert shop.cli("help", "push").out == shop.cli("push", "--help").out
 
