@@ -176,7 +176,7 @@ def _need_datasette() -> None:
         import datasette.app  # noqa: F401 (whether it loads is the question)
     except ImportError as error:
         message = "The pages are made with Datasette, which is not installed here."
-        raise OpsError(Reason.TOOLS_MISSING, message, "Install it: pip install 'countersign[auditors]'.") from error
+        raise OpsError(Reason.TOOLS_MISSING, message, "In the folder of Countersign's source: pip install '.[auditors]'.") from error
 
 
 def _question(asked: Asked, text: str) -> "grammar.Asked":
