@@ -176,7 +176,8 @@ def _need_datasette() -> None:
         import datasette.app  # noqa: F401 (whether it loads is the question)
     except ImportError as error:
         message = "The pages are made with Datasette, which is not installed here."
-        raise OpsError(Reason.TOOLS_MISSING, message, "In the folder of Countersign's source: pip install '.[auditors]'.") from error
+        hint = "In the folder of Countersign's source: pip install '.[auditors]'."
+        raise OpsError(Reason.TOOLS_MISSING, message, hint) from error
 
 
 def _question(asked: Asked, text: str) -> "grammar.Asked":
